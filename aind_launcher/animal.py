@@ -1,0 +1,157 @@
+"""Where an animal stands: its trainer state, kept as text, and what it came from."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
+
+from aind_launcher.errors import AnimalError
+
+if TYPE_CHECKING:
+    from aind_behavior_curriculum import TrainerState
+
+
+class TrainerStateText(BaseModel):
+    """A trainer state as its curriculum wrote it, read tolerantly.
+
+    The DSL's models forbid unknown fields and a curriculum's DSL may be newer than the launcher's. So the
+    text is what is kept and passed on; the properties read only what every consumer needs, and are None
+    where the text lacks them.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+
+    @classmethod
+    def read(cls, text: str, where: str) -> "TrainerStateText":
+        """The trainer state in `text`.
+
+        :param where: what `text` was read from, for the error.
+        :raises AnimalError: it is not a JSON object with a curriculum and a stage, which may be null.
+        """
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise AnimalError(f"The trainer state in {where} is not JSON: {error}.") from None
+        if not isinstance(document, dict) or not {"curriculum", "stage"} <= document.keys():
+            raise AnimalError(f"{where} is not a trainer state: it needs the fields 'curriculum' and 'stage'.")
+        return cls(text=text)
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The parsed text; do not change it."""
+        parsed = json.loads(self.text)
+        return parsed if isinstance(parsed, dict) else {}
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the content: the same for an indented and a compact text of the same state."""
+        canonical = json.dumps(self.document, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def curriculum(self) -> str | None:
+        """The curriculum's name, as in ``TemplateCurriculum``."""
+        return _text(self._curriculum.get("name"))
+
+    @property
+    def curriculum_version(self) -> str | None:
+        """The version of the curriculum that wrote this state."""
+        return _text(self._curriculum.get("version"))
+
+    @property
+    def package(self) -> str | None:
+        """The module that defines the curriculum, as in ``my_curricula.template``."""
+        return _text(self._curriculum.get("pkg_location"))
+
+    @property
+    def stage(self) -> str | None:
+        """The name of the stage; None for an animal that has left its curriculum."""
+        return _text(self._stage.get("name"))
+
+    @property
+    def is_on_curriculum(self) -> bool:
+        """Whether a curriculum decides what this animal does next."""
+        decides = self.document.get("is_on_curriculum", True) is True
+        return decides and self.curriculum is not None and self.stage is not None
+
+    @property
+    def task(self) -> dict[str, Any] | None:
+        """The stage's task, which is what the animal does in its next session."""
+        return _object(self._stage.get("task")) or None
+
+    def typed(self) -> "TrainerState[Any]":
+        """The DSL's own model of this state. Imports the DSL (half a second).
+
+        :raises AnimalError: the launcher's DSL cannot read it, most often since the curriculum's is newer.
+        """
+        import aind_behavior_curriculum as dsl
+        from pydantic import ValidationError
+
+        try:
+            # Only JSON mode turns the graph's keys back into integers.
+            return dsl.TrainerState[dsl.Curriculum[Any]].model_validate_json(self.text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise AnimalError(
+                f"The trainer state of curriculum {self.curriculum} {self.curriculum_version} cannot be read by "
+                f"aind-behavior-curriculum {dsl.__version__} ({place}: {first['msg']}).",
+                "Its text is intact; a newer launcher environment will read it.",
+            ) from None
+
+    @property
+    def _curriculum(self) -> dict[str, Any]:
+        return _object(self.document.get("curriculum"))
+
+    @property
+    def _stage(self) -> dict[str, Any]:
+        return _object(self.document.get("stage"))
+
+
+class AnimalState(BaseModel):
+    """What a store knows of an animal: its trainer state, the last metrics, and where both came from.
+
+    :param session_name: the session whose suggestion this is; None after an enrolment or a manual move.
+    :param date: when that session began (or the animal was enrolled or moved). The newest of all stores wins.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    trainer_state: TrainerStateText
+    metrics: JsonValue = None
+    session_name: str | None = None
+    date: AwareDatetime
+
+    def yields_to(self, session_name: str, session_date: datetime, ran_with: "AnimalState | None") -> bool:
+        """Whether a suggestion of that session may replace this state: compare, before a store sets.
+
+        It may not where a later session or a later manual change put the animal here: Monday's
+        suggestion, resumed after Tuesday's, must not put the animal back.
+
+        :param ran_with: the state that the session ran with.
+        """
+        same_session = self.session_name is not None and self.session_name == session_name
+        same_state = (
+            ran_with is not None
+            and self.trainer_state.digest == ran_with.trainer_state.digest
+            and (self.session_name, self.date) == (ran_with.session_name, ran_with.date)
+        )
+        return same_session or same_state or self.date < session_date
+
+
+def now() -> datetime:
+    """The current time, with its zone."""
+    return datetime.now(UTC)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,93 @@
+"""The command `aind-launch`. Each subcommand lies in a file of its own and is imported when it is called."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from aind_launcher import __version__
+
+# Name and one line for `--help`: what is not called is not imported.
+_COMMANDS = {
+    "run": "Take an animal through a whole session.",
+    "resume": "Finish what earlier sessions left undone.",
+    "sessions": "List, show and import sessions.",
+    "animals": "List animals, show where they stand, move them.",
+    "curricula": "List, check, sync and run curricula; enrol animals.",
+    "env": "List and prune the environments of curricula.",
+    "plugins": "List and check plugins.",
+    "config": "Show the settings and where each comes from.",
+    "doctor": "Check this rig before the first animal.",
+    "demo": "Try everything on a simulated animal.",
+}
+
+_EPILOG = """\b
+Examples:
+  aind-launch demo                                     see it work, with a simulated animal
+  aind-launch run --subject 123456 --experimenter me   run a session
+  aind-launch resume --all                             finish what was left undone
+
+Exit codes: 0 all done; 1 the session is safe but a step failed (resume it); 2 wrong usage or settings;
+3 a check refused the session; 4 the acquisition failed; 130 interrupted.
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and help without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"aind_launcher.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx) from None
+
+
+@click.group(
+    cls=LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(__version__, prog_name="aind-launch")
+def launch() -> None:
+    """Run behaviour sessions: load the animal, check the rig, acquire, let the curriculum decide, hand off the data."""
+
+
+def main() -> None:
+    """The console script: runs `launch` and turns every error into a sentence and an exit code."""
+    try:
+        code = launch.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Interrupted.", err=True)
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        code = 130
+    except BrokenPipeError:
+        # The reader of a pipe, `head` for one, has left; nothing is wrong. Nothing more may be flushed to it.
+        sys.stdout = None
+        code = 0
+    except Exception as error:
+        from aind_launcher.cli.terminal import show_error
+
+        code = show_error(error)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,70 @@
+"""`aind-launch config`: the settings in force, and their schema."""
+
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
+from aind_launcher.cli.terminal import print_json, print_table
+from aind_launcher.settings import Resolved, hyphenated, json_schema
+
+
+@click.group()
+def command() -> None:
+    """Show the settings and where each comes from."""
+
+
+@command.command("show", epilog="Example: AIND_LAUNCHER_DATA_DIRECTORY=D:/data aind-launch config show")
+@in_task_repository
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(repository: TaskRepository, as_json: bool) -> None:
+    """Show each setting with its value and source; secrets are hidden."""
+    plugins = repository.sound_plugins()
+    rows = _rows(repository.resolved, "", skip=("plugin",))
+    for plugin in plugins.all:
+        if plugin.settings:
+            rows += _rows(plugin.settings, f"plugin.{plugin.name}.")
+    if as_json:
+        print_json([{"key": key, "value": value, "source": source} for key, value, source in rows])
+        return
+    print_table(("setting", "value", "source"), [(k, "" if v is None else v, s) for k, v, s in rows], empty="")
+
+
+@command.command(
+    "schema",
+    epilog="""\b
+Examples:
+  aind-launch config schema > aind-launcher.schema.json
+  aind-launch config schema --pyproject    for the whole pyproject.toml
+""",
+)
+@in_task_repository
+@click.option("--pyproject", is_flag=True, help="Nest it as an editor needs it for pyproject.toml.")
+def schema(repository: TaskRepository, pyproject: bool) -> None:
+    """Print the JSON Schema of the settings, with the sections of installed plugins."""
+    types = {plugin.name: plugin.settings_type for plugin in repository.plugins().all if plugin.settings_type}
+    document = json_schema(types)
+    if pyproject:
+        inner = {key: value for key, value in document.items() if key not in ("$schema", "$defs")}
+        tool = {"type": "object", "properties": {"aind-launcher": inner}}
+        outer = {"$schema": document["$schema"], "type": "object", "properties": {"tool": tool}}
+        document = outer | ({"$defs": document["$defs"]} if "$defs" in document else {})
+    print_json(document)
+
+
+def _rows(resolved: Resolved[Any], prefix: str, skip: tuple[str, ...] = ()) -> list[tuple[str, Any, str]]:
+    settings: BaseModel = resolved.settings
+    shown = settings.model_dump(mode="json")
+    rows = []
+    for name in type(settings).model_fields:
+        if name not in skip:
+            rows += _leaves(hyphenated(name), shown[name], resolved, prefix)
+    return rows
+
+
+def _leaves(key: str, value: Any, resolved: Resolved[Any], prefix: str) -> list[tuple[str, Any, str]]:
+    if isinstance(value, dict) and value and key not in resolved.origins:
+        leaves = [_leaves(f"{key}.{hyphenated(str(k))}", v, resolved, prefix) for k, v in value.items()]
+        return [leaf for group in leaves for leaf in group]
+    return [(f"{prefix}{key}", value, resolved.origins.get(key, "default"))]

@@ -1,0 +1,98 @@
+"""`aind-launch resume`: finish what earlier sessions left undone."""
+
+import click
+
+from aind_launcher.cli.outcome import outcome_data, print_outcome
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
+from aind_launcher.cli.terminal import print_json, print_table, show_error
+from aind_launcher.errors import ExitCode, LauncherError, UsageError
+from aind_launcher.journal import SessionRecord
+from aind_launcher.lifecycle import Launcher
+from aind_launcher.machine import open_state_directory, rig_lock
+from aind_launcher.resume import Wishes, plan, resume_session, unfinished
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  aind-launch resume                                     the newest unfinished session
+  aind-launch resume --all --unattended                  what a scheduled task calls at night
+  aind-launch resume 123456_2026-01-31T170000Z --dry-run what it would do
+"""
+)
+@in_task_repository
+@click.argument("session", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every unfinished session of this task repository.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@click.option(
+    "--acquisition-complete", is_flag=True, help="Go on with the data of an acquisition that was not seen to end."
+)
+@click.option("--score", is_flag=True, help="Let the curriculum decide on data that was only to be kept.")
+@click.option("--hand-off-again", is_flag=True, help="Write into a folder that was handed off, and hand it off anew.")
+@click.option("--unattended", is_flag=True, help="Ask nothing; what needs a person waits.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcomes as JSON.")
+def command(
+    repository: TaskRepository,
+    session: str | None,
+    everything: bool,
+    dry_run: bool,
+    acquisition_complete: bool,
+    score: bool,
+    hand_off_again: bool,
+    unattended: bool,
+    as_json: bool,
+) -> int:
+    """Finish what earlier sessions left undone.
+
+    Runs the steps that are not done, in order. What was done is not done again, and an acquisition never is.
+    """
+    if session and everything:
+        raise UsageError("Give a session or --all, not both.")
+    wishes = Wishes(acquisition_complete, score, hand_off_again)
+    with repository.launcher(unattended=unattended) as (launcher, _):
+        records = _chosen(launcher, session, everything)
+        if dry_run:
+            return _print_plan(launcher, records, as_json)
+        with rig_lock(open_state_directory(repository.settings.state_directory)) as lock:
+            codes, outcomes = [ExitCode.DONE], []
+            for record in records:
+                try:
+                    outcome = resume_session(launcher, record, wishes, lock)
+                except LauncherError as error:
+                    if not everything:
+                        raise
+                    show_error(error)
+                    codes.append(ExitCode.STEP_FAILED)
+                    continue
+                codes.append(outcome.exit_code)
+                outcomes.append(outcome_data(outcome))
+                if not as_json:
+                    print_outcome(outcome, launcher.journal.impaired, as_json=False)
+    if as_json:
+        print_json(outcomes)
+    elif not records:
+        click.echo("Nothing is left undone.")
+    return max(codes)
+
+
+def _chosen(launcher: Launcher, name: str | None, everything: bool) -> tuple[SessionRecord, ...]:
+    if name:
+        record = launcher.journal.session(name)
+        if record is None:
+            raise UsageError(
+                f"The journal has no session {name}.",
+                "See `aind-launch sessions list`; `sessions import FOLDER` brings one back.",
+            )
+        return (record,)
+    waiting = unfinished(launcher.journal, launcher.repository)
+    return waiting if everything else waiting[-1:]
+
+
+def _print_plan(launcher: Launcher, records: tuple[SessionRecord, ...], as_json: bool) -> int:
+    lines = [(record.name, step) for record in records for step in plan(launcher, record)]
+    if as_json:
+        print_json([{"session": name, "hook": s.hook, "plugin": s.plugin, "why": s.why} for name, s in lines])
+    else:
+        rows = [(name, step.hook, step.plugin, step.why) for name, step in lines]
+        print_table(("session", "step", "plugin", "why"), rows, empty="Nothing is left undone.")
+    return ExitCode.DONE

@@ -1,0 +1,92 @@
+"""`aind-launch run`: an animal's whole session."""
+
+from pathlib import Path
+
+import click
+
+from aind_launcher.cli.outcome import print_outcome
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
+from aind_launcher.errors import UsageError
+from aind_launcher.files import checked_name
+from aind_launcher.lifecycle import Launcher, Request, run_session
+from aind_launcher.machine import RigLock, open_state_directory, rig_lock
+from aind_launcher.resume import Wishes, resume_session, unfinished
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  aind-launch run --subject 123456 --experimenter me
+  aind-launch run --subject 123456 --task habituation.json    no curriculum decides over this one
+  aind-launch run --subject 123456 -p no:slims                leave out a plugin
+"""
+)
+@in_task_repository
+@click.option("--subject", "-s", required=True, help="The animal's number.")
+@click.option("--experimenter", "-e", "experimenters", multiple=True, help="Who runs the session; may be repeated.")
+@click.option("--notes", help="Notes for the session's record.")
+@click.option("--rig", type=click.Path(path_type=Path), help="The rig file, for this call.")
+@click.option(
+    "--task", "task_file", type=click.Path(path_type=Path), help="Run this task file; no curriculum decides then."
+)
+@click.option("--allow-dirty", is_flag=True, help="Go on with uncommitted changes; session and provenance say so.")
+@click.option("--skip-hardware-validation", is_flag=True, help="Recorded in the session, for the task to read.")
+@click.option("--unattended", is_flag=True, help="Ask nothing; every question gets its safe answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def command(
+    repository: TaskRepository,
+    subject: str,
+    experimenters: tuple[str, ...],
+    notes: str | None,
+    rig: Path | None,
+    task_file: Path | None,
+    allow_dirty: bool,
+    skip_hardware_validation: bool,
+    unattended: bool,
+    as_json: bool,
+) -> int:
+    """Take an animal through a whole session.
+
+    Loads the animal's state, prepares and checks the rig, verifies the curriculum's environment, runs the
+    acquisition, asks the curriculum, stores its suggestion, calls every subscriber and hands off the data.
+    """
+    checked_name("subject", subject)
+    if rig is not None:
+        if not rig.is_file():
+            raise UsageError(f"There is no rig file {rig}.", "Give --rig an existing JSON file.")
+        repository = repository.with_rig(rig.resolve())
+    request = Request(
+        subject=subject,
+        experimenter=experimenters,
+        notes=notes,
+        task_file=task_file,
+        allow_dirty=allow_dirty,
+        skip_hardware_validation=skip_hardware_validation,
+    )
+    with repository.launcher(unattended=unattended) as (launcher, terminal):
+        with rig_lock(open_state_directory(repository.settings.state_directory)) as lock:
+            _offer_to_finish(launcher, lock)
+            outcome = run_session(launcher, request, lock)
+    print_outcome(outcome, launcher.journal.impaired, as_json=as_json)
+    return outcome.exit_code
+
+
+def _offer_to_finish(launcher: Launcher, lock: RigLock) -> None:
+    """Say which earlier sessions are unfinished, and finish them if the operator wants it."""
+    waiting = unfinished(launcher.journal, launcher.repository)
+    if not waiting:
+        return
+    launcher.operator.say(f"{len(waiting)} earlier session(s) are unfinished:", "yellow")
+    for record in waiting:
+        launcher.operator.say(f"  {record.name}: {record.message or 'the launcher ended'}", "yellow")
+    answer = launcher.operator.ask(
+        "Finish them now?", {"yes": "resume them first", "no": "later, with `aind-launch resume --all`"}, default="no"
+    )
+    if answer != "yes":
+        launcher.operator.say("  Finish them with `aind-launch resume --all`.", "yellow")
+        return
+    for record in waiting:
+        try:
+            resume_session(launcher, record, Wishes(), lock)
+        except Exception as error:  # an earlier session must not keep today's animal waiting
+            launcher.operator.say(f"  {record.name} could not be finished: {error}", "red")

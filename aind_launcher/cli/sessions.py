@@ -1,0 +1,182 @@
+"""`aind-launch sessions`: what the journal knows."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aind_launcher.animal import now
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
+from aind_launcher.cli.terminal import print_json, print_table
+from aind_launcher.errors import UsageError
+from aind_launcher.importing import import_session
+from aind_launcher.journal import SessionRecord, StepRecord
+from aind_launcher.session import SessionContext
+
+_STATES = ("running", "completed", "incomplete", "failed", "refused", "cancelled", "discarded")
+
+
+@click.group()
+def command() -> None:
+    """List, show and import sessions."""
+
+
+@command.command(
+    "list",
+    epilog="""\b
+Examples:
+  aind-launch sessions list --subject 123456
+  aind-launch sessions list --state incomplete --since 7d --json
+""",
+)
+@in_task_repository
+@click.option("--subject", "-s", help="Only this animal's.")
+@click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these; may be repeated.")
+@click.option("--since", help="A date (2026-01-31) or an age (7d, 12h).")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(
+    repository: TaskRepository, subject: str | None, states: tuple[str, ...], since: str | None, as_json: bool
+) -> None:
+    """List this rig's sessions, oldest first."""
+    with repository.journal() as journal:
+        found = journal.sessions(subject=subject, states=states or None, since=_since(since))
+    if as_json:
+        print_json([_session_data(record) for record in found])
+        return
+    print_table(
+        ("session", "state", "started", "duration", "message"),
+        [(r.name, r.state, _local(r.started), _duration(r), r.message) for r in found],
+        empty="No session matches.",
+    )
+
+
+@command.command("show", epilog="Example: aind-launch sessions show 123456_2026-01-31T170000Z")
+@in_task_repository
+@click.argument("session", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(repository: TaskRepository, session: str | None, as_json: bool) -> None:
+    """Tell a session's whole story, step by step; without a name, the newest one's."""
+    with repository.journal() as journal:
+        newest = journal.sessions()[-1:]
+        record = journal.session(session) if session else newest[0] if newest else None
+        if record is None:
+            raise UsageError(
+                f"The journal has no session {session}." if session else "The journal has no session yet.",
+                "See `aind-launch sessions list`.",
+            )
+        steps = journal.steps(record.name)
+    context = SessionContext.model_validate_json(record.context)
+    if as_json:
+        print_json(
+            _session_data(record)
+            | {"context": context.model_dump(mode="json"), "steps": [_step_data(step) for step in steps]}
+        )
+        return
+    _print_story(record, context, steps)
+
+
+@command.command("import", epilog="Example: aind-launch sessions import D:/data/123456_2026-01-31T170000Z")
+@in_task_repository
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def import_(repository: TaskRepository, folder: Path) -> None:
+    """Rebuild a session's entry in the journal from its folder, as after the journal was lost."""
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}.")
+    with repository.journal() as journal:
+        record = import_session(journal, folder.resolve(), repository.path)
+    click.echo(f"{record.name}: {record.state}. `aind-launch sessions show {record.name}` tells its story.")
+
+
+def _print_story(record: SessionRecord, context: SessionContext, steps: tuple[StepRecord, ...]) -> None:
+    state = context.animal_state
+    acquisition = context.acquisition
+    click.echo(f"Session {record.name}: {record.state}")
+    facts: list[tuple[str, Any]] = [
+        ("subject", record.subject),
+        ("experimenter", ", ".join(context.session.experimenter)),
+        ("started", _local(record.started)),
+        ("ended", _local(record.ended) if record.ended else None),
+        ("message", record.message),
+        ("ran with", f"stage {state.trainer_state.stage} of {state.trainer_state.curriculum}" if state else None),
+        ("acquisition", f"{acquisition.outcome} {acquisition.message or ''}" if acquisition else None),
+        ("repository", f"{record.repository} at {(context.repository.commit or 'no commit')[:10]}"),
+        ("folder", record.folder),
+        ("log", context.staging / "log.jsonl"),
+    ]
+    print_table(("", ""), [(f"  {name}", value) for name, value in facts if value], empty="")
+    click.echo("")
+    print_table(
+        ("step", "plugin", "try", "state", "seconds", "what it returned, or why not"),
+        [
+            (
+                step.id.hook,
+                step.id.plugin,
+                step.attempt,
+                step.state,
+                f"{step.duration:.2f}" if step.duration is not None else None,
+                step.error or _brief(step.result),
+            )
+            for step in steps
+        ],
+        empty="No step was run.",
+    )
+
+
+def _session_data(record: SessionRecord) -> dict[str, Any]:
+    return {
+        "session": record.name,
+        "subject": record.subject,
+        "state": record.state,
+        "started": record.started.isoformat(),
+        "ended": record.ended.isoformat() if record.ended else None,
+        "exit_code": record.exit_code,
+        "message": record.message,
+        "repository": str(record.repository),
+        "folder": str(record.folder),
+    }
+
+
+def _step_data(step: StepRecord) -> dict[str, Any]:
+    return {
+        "hook": step.id.hook,
+        "plugin": step.id.plugin,
+        "suggestion": step.id.suggestion or None,
+        "attempt": step.attempt,
+        "state": step.state,
+        "started": step.started.isoformat(),
+        "ended": step.ended.isoformat() if step.ended else None,
+        "error": step.error,
+        "result": step.result,
+    }
+
+
+def _brief(result: Any) -> str:
+    if result is None:
+        return ""
+    if isinstance(result, list) and all(isinstance(item, dict) and "outcome" in item for item in result):
+        return ", ".join(f"{item.get('name')} {item['outcome']}" for item in result)
+    if isinstance(result, dict):
+        shown = {k: v for k, v in result.items() if k not in ("text", "trainer_state", "rig", "task") and v is not None}
+        return ", ".join(f"{key}: {value}" for key, value in shown.items())[:300]
+    return str(result)[:300]
+
+
+def _since(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    units = {"d": "days", "h": "hours", "w": "weeks"}
+    if text[:-1].isdigit() and text[-1:] in units:
+        return now() - timedelta(**{units[text[-1]]: int(text[:-1])})
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except ValueError:
+        raise UsageError(f"--since {text} is neither a date nor an age.", "Write 2026-01-31, 7d or 12h.") from None
+
+
+def _local(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def _duration(record: SessionRecord) -> str | None:
+    return str(timedelta(seconds=round((record.ended - record.started).total_seconds()))) if record.ended else None

@@ -1,0 +1,133 @@
+"""The task repository that a command works in: options that all commands share, and what opens from them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from aind_launcher.cli.terminal import Terminal
+from aind_launcher.errors import UsageError
+from aind_launcher.journal import Journal
+from aind_launcher.lifecycle import Launcher
+from aind_launcher.log import Redactor
+from aind_launcher.machine import open_state_directory
+from aind_launcher.plugins import Plugins, load_plugins
+from aind_launcher.settings import (
+    LauncherSettings,
+    Layer,
+    Resolved,
+    SettingsLayers,
+    find_repository,
+    load_layers,
+    merged_overrides,
+    parsed_override,
+)
+from aind_launcher.steps import Steps
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class TaskRepository:
+    """A task repository with its settings; plugins are imported when they are asked for."""
+
+    path: Path
+    layers: SettingsLayers
+    resolved: Resolved[LauncherSettings]
+    blocked: tuple[str, ...]
+    verbose: bool
+
+    @property
+    def settings(self) -> LauncherSettings:
+        return self.resolved.settings
+
+    def with_rig(self, rig: Path) -> "TaskRepository":
+        """The same with another rig file."""
+        layers = replace(
+            self.layers, layers=(*self.layers.layers[:-1], _over(self.layers.layers[-1], {"rig": str(rig)}))
+        )
+        return replace(self, layers=layers, resolved=layers.launcher())
+
+    def plugins(self) -> Plugins:
+        """All plugins, sound or not."""
+        return load_plugins(self.layers, self.settings, self.blocked)
+
+    def sound_plugins(self) -> Plugins:
+        """All plugins.
+
+        :raises PluginError: one of them is broken.
+        """
+        plugins = self.plugins()
+        plugins.require_sound()
+        return plugins
+
+    @contextmanager
+    def journal(self) -> Iterator[Journal]:
+        with Journal.open(open_state_directory(self.settings.state_directory) / "journal.sqlite") as journal:
+            yield journal
+
+    @contextmanager
+    def launcher(self, *, unattended: bool = False) -> Iterator[tuple[Launcher, Terminal]]:
+        """Everything a session needs, with its log shown on the terminal."""
+        plugins = self.sound_plugins()
+        redact = Redactor(plugins.secrets())
+        terminal = Terminal(redact=redact, unattended=unattended)
+        with terminal.showing_log(self.verbose), self.journal() as journal:
+            steps = Steps(plugins, journal, terminal, redact, tuple(self.settings.retry_pauses))
+            yield Launcher(self.path, self.settings, plugins, journal, terminal, steps), terminal
+
+
+def in_task_repository(function: Command) -> Command:
+    """Give a command the options that choose and change the task repository; it is called with `repository`."""
+
+    @click.option(
+        "--repository",
+        "-C",
+        "folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=".",
+        help="The task repository (default: the one this folder lies in).",
+    )
+    @click.option(
+        "--plugin", "-p", "plugin", multiple=True, metavar="no:NAME", help="Leave out a plugin for this call."
+    )
+    @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting for this call.")
+    @click.option("--verbose", "-v", is_flag=True, help="Show what is logged for developers, with tracebacks.")
+    def wrapped(
+        folder: Path, plugin: tuple[str, ...], overrides: tuple[str, ...], verbose: bool, **options: Any
+    ) -> Any:
+        return function(repository=open_repository(folder, plugin, overrides, verbose), **options)
+
+    wrapped.__doc__ = function.__doc__
+    wrapped.__name__ = function.__name__
+    # Options that were declared on the function itself.
+    wrapped.__click_params__ = [*getattr(wrapped, "__click_params__", []), *getattr(function, "__click_params__", [])]  # type: ignore[attr-defined]
+    return wrapped  # type: ignore[return-value]
+
+
+def open_repository(
+    folder: Path, plugin: tuple[str, ...] = (), overrides: tuple[str, ...] = (), verbose: bool = False
+) -> TaskRepository:
+    """Find the repository of `folder` and read its settings.
+
+    :raises UsageError: there is none, or an option or a setting is wrong.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}.")
+    path = find_repository(folder.resolve())
+    layers = load_layers(path, merged_overrides([*map(parsed_override, overrides)]))
+    return TaskRepository(path, layers, layers.launcher(), tuple(map(_blocked, plugin)), verbose)
+
+
+def _blocked(value: str) -> str:
+    no, _, name = value.partition(":")
+    if no != "no" or not name:
+        raise UsageError(f"-p {value} is not understood.", "Write -p no:NAME to leave out the plugin NAME.")
+    return name
+
+
+def _over(layer: Layer, values: dict[str, Any]) -> Layer:
+    return replace(layer, values={**layer.values, **values})

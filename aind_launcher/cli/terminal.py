@@ -1,0 +1,166 @@
+"""The operator's terminal: what a session shows and asks, and how results and errors are printed."""
+
+import json
+import logging
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from aind_launcher.errors import ExitCode, LauncherError
+from aind_launcher.log import Redactor, current_step
+
+if TYPE_CHECKING:
+    from aind_launcher.journal import StepRecord
+    from aind_launcher.session import Check
+
+_STYLES = {
+    "passed": "green",
+    "done": "green",
+    "completed": "green",
+    "warning": "yellow",
+    "skipped": "dim",
+    "running": "cyan",
+    "incomplete": "yellow",
+    "failed": "red",
+    "refused": "red",
+}
+
+
+class Terminal:
+    """The operator at a terminal. Progress and questions go to stderr; results to stdout."""
+
+    def __init__(self, *, redact: Redactor | None = None, unattended: bool = False) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self.redact = redact or Redactor()
+        self.attended = not unattended and sys.stdin is not None and sys.stdin.isatty() and self._console.is_terminal
+
+    def checks(self, checks: "Sequence[Check]") -> None:
+        for check in checks:
+            line = Text.assemble((f"  {check.outcome:<8}", _STYLES[check.outcome]), f"{check.name}")
+            if check.message:
+                line.append(f": {self.redact(check.message)}")
+            if check.mend and check.outcome != "passed":
+                line.append(f" {check.mend}", style="bold")
+            self._console.print(line, soft_wrap=True)
+
+    @contextmanager
+    def working(self, title: str) -> Iterator[None]:
+        if not self._console.is_terminal:
+            yield
+            return
+        with self._console.status(title, spinner="line"):
+            yield
+
+    def ended(self, record: "StepRecord") -> None:
+        if record.id.hook in ("pre_session", "load_animal_state", "prepare_session") and record.state != "failed":
+            return
+        line = Text.assemble((f"  {record.state:<8}", _STYLES[record.state]), record.id.hook.replace("_", " "))
+        line.append(f" ({record.id.plugin})", style="dim")
+        if record.duration is not None:
+            line.append(f" {record.duration:.1f} s", style="dim")
+        self._console.print(line, soft_wrap=True)
+
+    def ask(self, question: str, answers: Mapping[str, str], default: str) -> str:
+        if not self.attended:
+            return default
+        self._console.print(question, style="bold")
+        for answer, meaning in answers.items():
+            self._console.print(f"  {answer:<8} {meaning}", markup=False)
+        chosen: str = click.prompt(
+            "Answer", type=click.Choice(list(answers)), default=default, err=True, show_choices=False
+        )
+        return chosen
+
+    def say(self, line: str, style: str = "") -> None:
+        self._console.print(Text(self.redact(line), style=style), soft_wrap=True)
+
+    @contextmanager
+    def showing_log(self, verbose: bool = False) -> Iterator[None]:
+        """Show log lines of the launcher, and warnings of everything else, while the context lasts."""
+        handler = _TerminalLog(self)
+        handler.setLevel(logging.DEBUG if verbose else logging.INFO)
+        root = logging.getLogger()
+        level = root.level
+        root.setLevel(logging.WARNING)
+        logging.getLogger("aind_launcher").setLevel(logging.DEBUG)
+        root.addHandler(handler)
+        try:
+            yield
+        finally:
+            root.removeHandler(handler)
+            root.setLevel(level)
+
+
+class _TerminalLog(logging.Handler):
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__()
+        self._terminal = terminal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
+        step = current_step.get()
+        plugin = f"{step.partition('/')[2]}: " if step else ""
+        text = f"  {plugin}{record.getMessage()}"
+        if record.exc_info and record.levelno < logging.INFO:
+            text += "\n" + "".join(traceback.format_exception(*record.exc_info))
+        try:
+            self._terminal.say(text, style)
+        except Exception:  # a broken terminal must not stop a session
+            self.handleError(record)
+
+
+def print_json(data: Any) -> None:
+    """Data for another program, on stdout."""
+    click.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """A table on stdout, without colours and not cut in a pipe; `empty` where there are no rows."""
+    listed = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if not listed:
+        click.echo(empty)
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=10_000)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in listed:
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    console.print(table)
+
+
+def show_error(error: Exception) -> int:
+    """Print an error as a sentence; one that nobody foresaw leaves its traceback in a file.
+
+    :return: the exit code.
+    """
+    console = Console(stderr=True, highlight=False)
+    if isinstance(error, LauncherError):
+        console.print(Text.assemble(("Error: ", "bold red"), error.message), soft_wrap=True)
+        if error.mend:
+            console.print(Text(f"  {error.mend}"), soft_wrap=True)
+        return int(error.exit_code)
+    handle, name = tempfile.mkstemp(prefix="aind-launch-", suffix=".txt")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write("".join(traceback.format_exception(error)))
+    console.print(
+        Text.assemble(
+            ("Error: ", "bold red"),
+            f"the launcher met something that it does not know ({type(error).__name__}: {error}).\n"
+            f"  Please report it with the file {Path(name)}; finished sessions are safe.",
+        ),
+        soft_wrap=True,
+    )
+    return int(ExitCode.STEP_FAILED)

@@ -1,0 +1,107 @@
+"""Every error a user can meet: what happened, to what, what to do next, and the exit code it ends with."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What `aind-launch` says to whoever called it."""
+
+    DONE = 0
+    STEP_FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+    ACQUISITION_FAILED = 4
+    INTERRUPTED = 130
+
+
+class LauncherError(Exception):
+    """Base of all errors that are shown as a sentence and never as a traceback.
+
+    :param message: what happened and to what.
+    :param mend: what the reader does next, as a sentence or a command.
+    """
+
+    exit_code = ExitCode.STEP_FAILED
+
+    def __init__(self, message: str, mend: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.mend}" if self.mend else self.message
+
+
+class UsageError(LauncherError):
+    """The call itself cannot be carried out: a name, an option, a folder that is not a task repository."""
+
+    exit_code = ExitCode.USAGE
+
+
+class SettingsError(UsageError):
+    """A setting is unknown, has the wrong type, or contradicts another."""
+
+
+class PluginError(UsageError):
+    """A plugin is broken, missing or doubled; no session starts with it."""
+
+
+class Refused(LauncherError):
+    """A session or command was refused before the animal is on the rig; nothing was changed."""
+
+    exit_code = ExitCode.REFUSED
+
+
+class SourceError(Refused):
+    """A curriculum source is missing, moved or modified, or none serves the animal."""
+
+
+class EnvironmentBuildError(Refused):
+    """A curriculum's environment cannot be built or is not healthy."""
+
+
+class AnimalError(Refused):
+    """An animal is unknown, or its stored state cannot be read."""
+
+
+class AcquisitionError(LauncherError):
+    """The acquisition ended badly; what it wrote is kept."""
+
+    exit_code = ExitCode.ACQUISITION_FAILED
+
+
+class CurriculumError(LauncherError):
+    """A curriculum gave no usable answer; the session goes on and the step can be resumed."""
+
+
+class CurriculumFailed(CurriculumError):
+    """The curriculum's process ended with a code other than 0, or by a signal."""
+
+
+class CurriculumTimedOut(CurriculumError):
+    """The curriculum did not end in time; its whole process tree was ended."""
+
+
+class NoAnswer(CurriculumError):
+    """The curriculum ended well but printed no suggestion, or one that cannot be read."""
+
+
+class TransientError(LauncherError):
+    """For plugin authors: raise it where a second try may well succeed (a time-out, a 503)."""
+
+
+class StepSkipped(LauncherError):
+    """For plugin authors: this step does not apply to this session; the message says why."""
+
+
+class HandedOff(LauncherError):
+    """A step had to write into a session's folder that was handed off already."""
+
+    def __init__(self, message: str, session: str) -> None:
+        super().__init__(message, f"Ask for a new hand-off with `aind-launch resume {session} --hand-off-again`.")
+
+
+class Interrupted(LauncherError):
+    """The operator pressed Ctrl-C."""
+
+    exit_code = ExitCode.INTERRUPTED

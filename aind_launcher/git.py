@@ -1,0 +1,171 @@
+"""git, as this project uses it: one way to call it, and what it says of a repository."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from aind_launcher.errors import Refused, SourceError
+from aind_launcher.session import Repository
+
+# What a hook or an alias leaves behind; each would point git at another repository than the one it is asked about.
+_INHERITED = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_CONFIG",
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_DIR",
+        "GIT_GRAFT_FILE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_NAMESPACE",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_QUARANTINE_PATH",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_WORK_TREE",
+    }
+)
+_SAFE_DIRECTORY = re.compile(r"git config --global --add safe\.directory .+")
+
+
+def git(*arguments: str, cwd: Path) -> str:
+    """What ``git ARGUMENTS`` prints on stdout in the folder `cwd`, unchanged.
+
+    :raises SourceError: git distrusts the folder's owner, as it does on shared rigs.
+    :raises Refused: git is not installed, or says no; the sentence is git's own last one.
+    """
+    ended = _run(arguments, cwd)
+    if ended.returncode:
+        raise _failure(arguments, cwd, _text(ended.stderr))
+    return _text(ended.stdout)
+
+
+def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """`environ` without what ties git to another repository."""
+    return {name: value for name, value in environ.items() if name.upper() not in _INHERITED}
+
+
+def toplevel(folder: Path) -> Path:
+    """The root of the working tree that `folder` lies in.
+
+    :raises Refused: it lies in none.
+    """
+    return Path(git("rev-parse", "--show-toplevel", cwd=folder).rstrip("\r\n")).resolve()
+
+
+def commit_of(repository: Path, revision: str = "HEAD") -> str | None:
+    """The full hash of the commit that `revision` names; None where there is no such commit."""
+    arguments = ("rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}")
+    ended = _run(arguments, repository)
+    # Exit code 1 is git's answer "no"; all else is a complaint.
+    if ended.returncode not in (0, 1):
+        raise _failure(arguments, repository, _text(ended.stderr))
+    return _text(ended.stdout).strip() or None
+
+
+def changes(repository: Path, within: Iterable[str] = ()) -> tuple[str, ...]:
+    """The paths, relative to the root, in which the working tree differs from HEAD.
+
+    Modified and deleted files, submodules that are modified or at another commit, and untracked files that are not
+    ignored. A path that ends in ``/`` is a repository that git does not track.
+
+    :param within: paths relative to the root to look at; all by default.
+    """
+    listed = git(
+        "--literal-pathspecs",
+        "status",
+        "--porcelain=v1",
+        "-z",
+        "--no-renames",
+        "--untracked-files=all",
+        "--ignore-submodules=none",
+        "--",
+        *within,
+        cwd=repository,
+    )
+    return tuple(sorted(entry[3:] for entry in listed.split("\0") if entry))
+
+
+def remote_url(repository: Path) -> str | None:
+    """Where `repository` is fetched from: ``origin``, else its first remote, without credentials."""
+    arguments = ("config", "-z", "--get-regexp", r"^remote\..*\.url$")
+    ended = _run(arguments, repository)
+    if ended.returncode not in (0, 1):
+        raise _failure(arguments, repository, _text(ended.stderr))
+    entries = [entry.partition("\n") for entry in _text(ended.stdout).split("\0") if entry]
+    urls = {key.removeprefix("remote.").removesuffix(".url"): url for key, _, url in reversed(entries)}
+    url = urls.get("origin") or next(reversed(urls.values()), None)
+    return without_credentials(url) if url else None
+
+
+def without_credentials(url: str) -> str:
+    """`url` as it may be recorded and shown: without password, token or query."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2]
+    if "://" not in url or not parts.netloc:
+        # A path, or ssh's short form host:path, which has no place for a password.
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    # The user of ssh is part of the address; that of HTTP is often a token.
+    kept = f"{user.partition(':')[0]}@{host}" if user and parts.scheme in ("ssh", "git+ssh") else host
+    return urlunsplit((parts.scheme, kept, parts.path, "", ""))
+
+
+def describe_repository(folder: Path) -> Repository:
+    """The repository that `folder` lies in: root, URL, commit, and whether anything is uncommitted.
+
+    :raises Refused: it lies in none, or git distrusts its owner.
+    """
+    root = toplevel(folder)
+    return Repository(path=root, url=remote_url(root), commit=commit_of(root), clean=not changes(root))
+
+
+def _run(arguments: Iterable[str], cwd: Path) -> subprocess.CompletedProcess[bytes]:
+    environment = {
+        **git_environment(os.environ),
+        "LC_ALL": "C",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_OPTIONAL_LOCKS": "0",
+    }
+    try:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+    except OSError as error:
+        if not cwd.is_dir():
+            raise Refused(f"There is no folder {cwd}.") from None
+        raise Refused(
+            f"git cannot be started ({error.strerror}).", "Install git and see that it is on the PATH."
+        ) from None
+
+
+def _failure(arguments: Iterable[str], cwd: Path, stderr: str) -> Refused:
+    if trust := _SAFE_DIRECTORY.search(stderr):
+        return SourceError(
+            f"git does not trust {cwd}, because another account owns it.", f"Run `{trust.group().strip()}`."
+        )
+    if "not a git repository" in stderr:
+        return Refused(f"{cwd} is not in a git repository.", "Change to one, or make one with `git init`.")
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    complaints = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines or ["it gave no reason"]
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return Refused(f"`git {command}` failed in {cwd}: {complaints[-1].rstrip('.')}.")
+
+
+def _text(output: bytes) -> str:
+    # git prints paths as the bytes they are; on the platforms of rigs that is UTF-8.
+    return output.decode("utf-8", "surrogateescape")

@@ -1,0 +1,110 @@
+"""Every hook, in the order in which a session meets them.
+
+All but `run_session` may be called again for the same session, after a failure or a power cut: make them
+idempotent. A hook may take fewer arguments than are listed. The launcher calls each plugin on its own, as a
+step of its own in the journal, in pluggy's order (``tryfirst``, ``trylast``); wrappers are refused.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aind_launcher.animal import AnimalState
+    from aind_launcher.session import Acquisition, Check, Inputs, SessionContext
+    from aind_launcher.suggestion import CurriculumSuggestion
+
+hookspec = pluggy.HookspecMarker("aind_launcher")
+# What plugins mark their functions with.
+hookimpl = pluggy.HookimplMarker("aind_launcher")
+
+
+@hookspec
+def load_animal_state(session: "SessionContext") -> "AnimalState | None":
+    """Called first: what does this store know of ``session.subject``?
+
+    The newest state of all stores wins and disagreement is shown. Return None for an unknown animal. An
+    exception is a warning where another store answered, and refuses the session where none did.
+
+    :param session: has neither rig, task nor animal state yet.
+    """
+
+
+@hookspec
+def prepare_session(session: "SessionContext", inputs: "Inputs") -> "Inputs | None":
+    """Called before the checks, plugin after plugin: change what the acquisition is started with.
+
+    Per-animal rig parameters belong here. Each plugin gets what the one before it returned. An exception
+    refuses the session.
+
+    :param session: has the animal state.
+    :param inputs: rig and task as plain JSON data. Return a changed copy, or None to leave them.
+    """
+
+
+@hookspec
+def pre_session(session: "SessionContext") -> "Check | Iterable[Check] | None":
+    """Called before the animal is on the rig: is everything there that this session will need?
+
+    One failed check refuses the session, after all were shown; a warning does not. An exception counts as a
+    failed check. Do long work here (build, connect), so that nothing is left to fail at the session's end.
+
+    :param session: complete but for the acquisition; its folder does not exist yet.
+    """
+
+
+@hookspec
+def run_session(session: "SessionContext") -> "Acquisition | None":
+    """Called once, for the acquisition itself; the first plugin that returns one has run it.
+
+    It is never called again for the same session. An exception counts as a failed acquisition; the data is
+    kept and goes through the rest of the chain.
+
+    :param session: its folder holds ``behavior/trainer_state.json`` and ``behavior/previous_metrics.json``
+        where the animal has them; the inputs are staged in ``session.staging``.
+    """
+
+
+@hookspec
+def curriculum_suggest(session: "SessionContext") -> "CurriculumSuggestion | None":
+    """Called after the acquisition: what should the animal do next? The first plugin that answers wins.
+
+    Return None where no curriculum applies. An exception fails the step; the session goes on without a
+    suggestion and `aind-launch resume` asks again.
+
+    :param session: its folder is the sole input.
+    """
+
+
+@hookspec
+def post_session(session: "SessionContext", suggestion: "CurriculumSuggestion | None") -> Any:
+    """Called after the suggestion, for each plugin on its own: push, record, enrich.
+
+    Called again when a resumed curriculum answers late, then with the answer. An exception fails this step
+    alone and is resumed; raise `TransientError` where a second try may succeed.
+
+    :param suggestion: None where no curriculum applied or it failed.
+    :return: what the journal shall keep: JSON data or a pydantic model.
+    """
+
+
+@hookspec
+def transfer_session(session: "SessionContext", suggestion: "CurriculumSuggestion | None") -> Any:
+    """Called when every post-session step has ended: hand the folder to a transfer service.
+
+    Called also when the curriculum failed: the data must leave the rig. Nothing may be written into
+    ``session.folder`` from here on. An exception fails this step alone and is resumed.
+
+    :param suggestion: as for `post_session`.
+    :return: what the journal shall keep.
+    """
+
+
+@hookspec
+def session_finished(session: "SessionContext", outcome: str) -> None:
+    """Called last: the session has ended, for good or until it is resumed.
+
+    :param outcome: *completed*, *incomplete* (a step failed), *failed* (the acquisition did) or *refused*.
+    """

@@ -1,0 +1,132 @@
+"""What the launcher itself writes for a session: staged inputs before, what was decided and the sealed log after."""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aind_launcher.errors import LauncherError
+from aind_launcher.files import write_whole
+from aind_launcher.journal import StepRecord
+from aind_launcher.log import seal_log
+from aind_launcher.session import SessionContext, SessionPaths
+from aind_launcher.suggestion import CurriculumSuggestion
+
+logger = logging.getLogger(__name__)
+
+LOG = "log.jsonl"
+RECORD = "session.json"
+
+
+def stage_inputs(session: SessionContext) -> None:
+    """Write the acquisition's inputs beside the folder, and into it only what the curriculum will read.
+
+    Workflows write the inputs into the folder themselves and fail where the files exist.
+    """
+    write_whole(session.staged_session, session.session.model_dump_json(indent=2))
+    for path, document in ((session.staged_rig, session.rig), (session.staged_task, session.task)):
+        if document is not None:
+            write_whole(path, json.dumps(document, indent=2, ensure_ascii=False))
+    session.paths.behavior.mkdir(parents=True, exist_ok=True)
+    state = session.animal_state
+    if state is not None and session.task_source != "file":
+        write_whole(session.paths.trainer_state, state.trainer_state.text)
+        if state.metrics is not None:
+            write_whole(session.paths.previous_metrics, json.dumps(state.metrics, indent=2, ensure_ascii=False))
+
+
+def collect_inputs(session: SessionContext) -> list[str]:
+    """Add those inputs that the acquisition did not write into the folder itself.
+
+    :return: the files added, relative to the folder.
+    :raises LauncherError: the folder is gone.
+    """
+    _require_folder(session)
+    added = []
+    for staged, kept in (
+        (session.staged_session, session.paths.session_input),
+        (session.staged_rig, session.paths.rig_input),
+        (session.staged_task, session.paths.task_input),
+    ):
+        if staged.is_file() and not kept.exists():
+            write_whole(kept, staged.read_bytes())
+            added.append(kept.relative_to(session.folder).as_posix())
+    return added
+
+
+def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -> list[str]:
+    """Write the answer and its metrics into the folder, or beside it where it was handed off already.
+
+    :return: the files written.
+    """
+    if session.handed_off:
+        paths = SessionPaths(session.staging)
+        logger.warning(
+            "The folder was handed off before this suggestion came; it is kept in %s. "
+            "`aind-launch resume %s --hand-off-again` adds it and hands off again.",
+            paths.suggestion,
+            session.name,
+        )
+    else:
+        _require_folder(session)
+        paths = session.paths
+    write_whole(paths.suggestion, suggestion.text)
+    write_whole(paths.metrics, suggestion.metrics_text)
+    return [str(paths.suggestion), str(paths.metrics)]
+
+
+def seal_folder(session: SessionContext, steps: Sequence[StepRecord]) -> list[str]:
+    """Put into the folder what the journal and the live log have: the last that the launcher writes there."""
+    _require_folder(session)
+    record = session.paths.launcher / RECORD
+    write_whole(record, json.dumps(folder_record(session, steps), indent=2, ensure_ascii=True))
+    sealed = session.paths.launcher / LOG
+    seal_log(session.staging / LOG, sealed)
+    return [str(record), str(sealed)]
+
+
+def folder_record(session: SessionContext, steps: Sequence[StepRecord]) -> dict[str, Any]:
+    """What `sessions import` rebuilds a session's entry in the journal from."""
+    return {
+        "context": session.model_dump(mode="json"),
+        "steps": [
+            {
+                "hook": step.id.hook,
+                "plugin": step.id.plugin,
+                "suggestion": step.id.suggestion,
+                "attempt": step.attempt,
+                "state": step.state,
+                "started": step.started.isoformat(),
+                "ended": step.ended.isoformat() if step.ended else None,
+                "error": step.error,
+                "result": step.result,
+            }
+            for step in steps
+        ],
+    }
+
+
+def read_folder_record(folder: Path) -> dict[str, Any]:
+    """The record that `seal_folder` wrote.
+
+    :raises LauncherError: there is none, or it cannot be read.
+    """
+    path = SessionPaths(folder).launcher / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LauncherError(
+            f"{folder} has no readable record of its session ({error}).",
+            "Only folders that were sealed for a hand-off have one.",
+        ) from None
+    if not isinstance(record, dict):
+        raise LauncherError(f"{path} is not a session's record.")
+    return record
+
+
+def _require_folder(session: SessionContext) -> None:
+    if not session.folder.is_dir():
+        raise LauncherError(
+            f"The session's folder {session.folder} is gone.", "Bring it back and run `aind-launch resume` again."
+        )

@@ -1,0 +1,330 @@
+"""The one road a session takes, from choosing the animal to the hand-off; `resume` joins it after the acquisition."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from aind_launcher import inputs, keeping
+from aind_launcher.animal import AnimalState
+from aind_launcher.errors import AnimalError, ExitCode, LauncherError, Refused
+from aind_launcher.git import describe_repository
+from aind_launcher.journal import Journal, SessionState, StepId, StepRecord
+from aind_launcher.log import session_log
+from aind_launcher.machine import RigLock
+from aind_launcher.operator import Operator
+from aind_launcher.plugins import Plugins
+from aind_launcher.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
+from aind_launcher.settings import LauncherSettings
+from aind_launcher.steps import LAUNCHER, Steps, as_model, with_result
+from aind_launcher.suggestion import CurriculumSuggestion
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the operator asked for.
+
+    :param task_file: run this task instead of what the animal's state says; no curriculum decides then.
+    """
+
+    subject: str
+    experimenter: tuple[str, ...] = ()
+    notes: str | None = None
+    task_file: Path | None = None
+    allow_dirty: bool = False
+    skip_hardware_validation: bool = False
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Everything a session needs that is not the session itself."""
+
+    repository: Path
+    settings: LauncherSettings
+    plugins: Plugins
+    journal: Journal
+    operator: Operator
+    steps: Steps
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a session stands when the launcher lets go of it.
+
+    :param steps: the records of the steps that this call passed, in order.
+    :param held: why the hand-off was held back, if it was.
+    """
+
+    session: SessionContext
+    state: SessionState
+    exit_code: ExitCode
+    suggestion: CurriculumSuggestion | None = None
+    steps: tuple[StepRecord, ...] = ()
+    held: str | None = None
+
+
+def run_session(launcher: Launcher, request: Request, lock: RigLock) -> Outcome:
+    """Take an animal through a whole session.
+
+    :raises LauncherError: the session was refused before the acquisition; nothing was changed.
+    """
+    session = _begin(launcher, request, lock)
+    with closed_whatever_happens(launcher, session):
+        session = _with_animal_state(launcher, session)
+        session = _prepared(launcher, session, request)
+        _check(launcher, session)
+        keeping.stage_inputs(session)
+        session = _acquired(launcher, session)
+        return finish_session(launcher, session)
+
+
+def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContext:
+    rig = inputs.read_rig(launcher.settings.rig)
+    data_directory = inputs.data_directory(launcher.settings, rig)
+    repository = describe_repository(launcher.repository)
+    session = Session(
+        subject=request.subject,
+        experiment=launcher.settings.experiment,
+        experimenter=list(request.experimenter),
+        notes=request.notes,
+        commit_hash=repository.commit,
+        allow_dirty_repo=request.allow_dirty,
+        skip_hardware_validation=request.skip_hardware_validation,
+    )
+    while launcher.journal.session(session.session_name) or (data_directory / session.session_name).exists():
+        # Names have whole seconds; the next one is free.
+        later = session.date + timedelta(seconds=1)
+        session = session.model_copy(update={"date": later, "session_name": session_name(session.subject, later)})
+    context = SessionContext(
+        session=session,
+        folder=data_directory / session.session_name,
+        staging=launcher.settings.state_directory / "sessions" / session.session_name,
+        repository=repository,
+        rig=rig,
+    )
+    launcher.journal.begin_session(
+        context.name, context.subject, launcher.repository, context.folder, context.model_dump_json()
+    )
+    lock.tell(context.name)
+    return context
+
+
+def _with_animal_state(launcher: Launcher, session: SessionContext) -> SessionContext:
+    """The newest state that any store knows; disagreement is shown."""
+    records = list(launcher.steps.each("load_animal_state", session))
+    known = {record.id.plugin: as_model(record, AnimalState) for record in records if record.result is not None}
+    failed = [record for record in records if record.state == "failed"]
+    if not known:
+        if failed:
+            raise AnimalError(f"No store could say where animal {session.subject} stands. {failed[0].error}")
+        return session
+    store, newest = max(known.items(), key=lambda item: item[1].date)
+    for record in failed:
+        logger.warning("%s could not be asked (%s); going on with %s.", record.id.plugin, record.error, store)
+    for other, state in known.items():
+        if state.trainer_state.digest != newest.trainer_state.digest:
+            logger.warning(
+                "The stores disagree: %s has stage %s of %s, %s has stage %s of %s. Going on with %s, the newest.",
+                *(other, state.trainer_state.stage, state.date.date()),
+                *(store, newest.trainer_state.stage, newest.date.date(), store),
+            )
+    return session.model_copy(update={"animal_state": newest})
+
+
+def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
+    """The session with rig and task as the acquisition will get them."""
+    task, source = inputs.first_task(request.task_file, session.animal_state)
+    session = session.model_copy(update={"task": task, "task_source": source})
+    for call in launcher.plugins.calls("prepare_session"):
+        given = Inputs(rig=session.rig, task=session.task)
+        record = launcher.steps.call(call, "prepare_session", session, inputs=given)
+        if record.state == "failed":
+            raise Refused(f"Plugin {record.id.plugin} could not prepare the session. {record.error}")
+        if record.result is not None:
+            session = inputs.changed(session, as_model(record, Inputs), record.id.plugin)
+    if session.task is None and session.animal_state is None:
+        stores = ", ".join(call.plugin.name for call in launcher.plugins.calls("load_animal_state")) or "no store"
+        raise AnimalError(
+            f"Animal {session.subject} is unknown ({stores}).",
+            f"Check the number, enrol it with `aind-launch curricula enroll {session.subject} --curriculum NAME`, "
+            "or give its task with --task FILE.",
+        )
+    launcher.journal.keep_context(session.name, session.model_dump_json())
+    return session
+
+
+def _check(launcher: Launcher, session: SessionContext) -> None:
+    """Run every check and show them all; one that failed refuses the session."""
+    checks: list[Check] = []
+    for record in launcher.steps.each("pre_session", session):
+        if record.state == "failed":
+            checks.append(Check(name=record.id.plugin, outcome="failed", message=record.error or ""))
+        checks += [Check.model_validate(check) for check in record.result or ()]
+    launcher.operator.checks(checks)
+    failed = [check for check in checks if check.outcome == "failed"]
+    if failed:
+        first = failed[0]
+        more = f" ({len(failed) - 1} more above)" if len(failed) > 1 else ""
+        raise Refused(f"{first.name}: {first.message}{more}", first.mend)
+
+
+def _acquired(launcher: Launcher, session: SessionContext) -> SessionContext:
+    """Run the acquisition, once; then settle what becomes of its data."""
+    record = launcher.steps.first("run_session", session)
+    if record is None:
+        raise Refused("No plugin ran the acquisition.", "Set plugin.acquisition.command in pyproject.toml.")
+    if record.state == "failed":
+        acquisition = Acquisition(
+            outcome="failed", start=record.started, end=record.ended or record.started, message=record.error
+        )
+    else:
+        acquisition = as_model(record, Acquisition)
+    return settled(launcher, session, acquisition)
+
+
+def settled(launcher: Launcher, session: SessionContext, acquisition: Acquisition) -> SessionContext:
+    """The session with its acquisition, and with what the operator wants done with data that may be incomplete."""
+    disposition = "score"
+    if acquisition.outcome != "completed":
+        logger.warning("The acquisition %s. %s", acquisition.outcome, acquisition.message or "")
+        disposition = launcher.operator.ask(
+            f"The acquisition {acquisition.outcome}. What becomes of its data?",
+            {
+                "score": "hand it off and let the curriculum decide on it",
+                "keep": "hand it off; the animal stays where it is",
+                "discard": "leave it where it lies; nothing more happens",
+            },
+            default="keep",
+        )
+    session = session.model_copy(update={"acquisition": acquisition, "disposition": disposition})
+    launcher.journal.keep_context(session.name, session.model_dump_json())
+    return session
+
+
+def finish_session(launcher: Launcher, session: SessionContext) -> Outcome:
+    """All that comes after the acquisition. Passing here again does only what is not done yet."""
+    if session.disposition == "discard":
+        return _concluded(launcher, session, None, [], None)
+    passed = [_own(launcher, session, "collect_inputs", lambda: keeping.collect_inputs(session))]
+    suggestion = None
+    if session.disposition == "score":
+        answer = launcher.steps.first("curriculum_suggest", session)
+        if answer and answer.state == "failed":
+            passed.append(answer)
+        elif answer and answer.result is not None:
+            suggestion = as_model(answer, CurriculumSuggestion)
+            passed += [answer, _kept_suggestion(launcher, session, suggestion)]
+    digest = suggestion.digest if suggestion else ""
+    for record in launcher.steps.each("post_session", session, digest, suggestion=suggestion):
+        session = with_result(session, record)
+        passed.append(record)
+    held = _reason_to_hold(launcher, passed)
+    if held is None and launcher.plugins.calls("transfer_session"):
+        session = _handed_off(launcher, session, passed, suggestion)
+    return _concluded(launcher, session, suggestion, passed, held)
+
+
+def _kept_suggestion(launcher: Launcher, session: SessionContext, suggestion: CurriculumSuggestion) -> StepRecord:
+    identity = f"{suggestion.digest}/{session.hand_off}"
+    return _own(launcher, session, "keep_suggestion", lambda: keeping.keep_suggestion(session, suggestion), identity)
+
+
+def _reason_to_hold(launcher: Launcher, passed: list[StepRecord]) -> str | None:
+    required = set(launcher.settings.required_steps)
+    missing = [record.id.plugin for record in passed if record.state == "failed" and record.id.plugin in required]
+    return f"{', '.join(missing)} must be done before the hand-off" if missing else None
+
+
+def _handed_off(
+    launcher: Launcher, session: SessionContext, passed: list[StepRecord], suggestion: CurriculumSuggestion | None
+) -> SessionContext:
+    """Seal the folder and give it to the transfer plugins; from here on nothing is written into it."""
+    if not session.handed_off:
+        passed.append(
+            _own(
+                launcher,
+                session,
+                "seal_folder",
+                lambda: keeping.seal_folder(session, launcher.journal.current_steps(session.name)),
+                str(session.hand_off),
+            )
+        )
+        session = session.model_copy(update={"handed_off": True})
+        # On disk before a transfer service may have seen the folder.
+        launcher.journal.keep_context(session.name, session.model_dump_json())
+    for record in launcher.steps.each("transfer_session", session, str(session.hand_off), suggestion=suggestion):
+        session = with_result(session, record)
+        passed.append(record)
+    return session
+
+
+def _concluded(
+    launcher: Launcher,
+    session: SessionContext,
+    suggestion: CurriculumSuggestion | None,
+    passed: list[StepRecord],
+    held: str | None,
+) -> Outcome:
+    """Tell the last hook how it ended and close the session's entry."""
+    failed = [record for record in passed if record.state == "failed"]
+    acquisition_failed = session.acquisition is None or session.acquisition.outcome == "failed"
+    interrupted = session.acquisition is not None and session.acquisition.outcome == "interrupted"
+    state: SessionState = "completed"
+    code = ExitCode.DONE
+    if session.disposition == "discard":
+        state = "discarded"
+    elif failed or held:
+        state, code = "incomplete", ExitCode.STEP_FAILED
+    elif acquisition_failed:
+        state = "failed"
+    if acquisition_failed:
+        code = ExitCode.ACQUISITION_FAILED
+    elif interrupted:
+        code = ExitCode.INTERRUPTED
+    message = held or (f"{failed[0].id.hook} ({failed[0].id.plugin}): {failed[0].error}" if failed else None)
+    for record in launcher.steps.each("session_finished", session, f"{state}/{len(failed)}", outcome=state):
+        passed.append(record)
+    launcher.journal.keep_context(session.name, session.model_dump_json())
+    launcher.journal.end_session(session.name, state, code, message)
+    return Outcome(session, state, code, suggestion, tuple(passed), held)
+
+
+def _own(launcher: Launcher, session: SessionContext, hook: str, function: Any, identity: str = "") -> StepRecord:
+    """A part of the road that is the launcher's own, recorded like a plugin's."""
+    return launcher.steps.run(StepId(session.name, hook, LAUNCHER, identity), function)
+
+
+@contextmanager
+def closed_whatever_happens(launcher: Launcher, session: SessionContext) -> Iterator[None]:
+    """Log the session while the context lasts, and close its entry also where it is refused or interrupted."""
+    with session_log(session.staging / keeping.LOG, session.name, launcher.steps.redact):
+        logger.info("session %s of %s", session.name, launcher.repository)
+        try:
+            yield
+        except KeyboardInterrupt:
+            _close_early(launcher, session, "cancelled", ExitCode.INTERRUPTED, "interrupted by the operator")
+            raise
+        except LauncherError as error:
+            logger.debug("refused: %s", error)
+            _close_early(launcher, session, "refused", error.exit_code, str(error))
+            raise
+        except OSError as error:
+            _close_early(launcher, session, "refused", ExitCode.REFUSED, str(error))
+            raise Refused(
+                f"{error.filename or session.folder} cannot be written: {error.strerror or error}.",
+                "Free the disk or choose another folder; no data was lost.",
+            ) from error
+
+
+def _close_early(
+    launcher: Launcher, session: SessionContext, before: SessionState, code: ExitCode, message: str
+) -> None:
+    """Close the entry of a session that left the road: as `before`, or as incomplete once it has data."""
+    acquired = any(step.id.hook == "run_session" for step in launcher.journal.steps(session.name))
+    state: SessionState = "incomplete" if acquired else before
+    launcher.journal.end_session(session.name, state, code, launcher.steps.redact(message))

@@ -1,0 +1,82 @@
+"""A session's log: JSON lines with session and step, written as they come, without secrets."""
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+HIDDEN = "**********"
+
+# Which step a line belongs to; set around each step so that plugins need not say it.
+current_step: ContextVar[str | None] = ContextVar("aind_launcher_step", default=None)
+
+
+@dataclass(frozen=True)
+class Redactor:
+    """Hides known secret values in text."""
+
+    secrets: frozenset[str] = frozenset()
+
+    def __call__(self, text: str) -> str:
+        # Longest first: one secret may be part of another.
+        for secret in sorted(self.secrets, key=len, reverse=True):
+            text = text.replace(secret, HIDDEN)
+        return text
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, session, step, message, traceback."""
+
+    def __init__(self, session: str, redact: Redactor) -> None:
+        super().__init__()
+        self._session = session
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "session": self._session,
+            "step": current_step.get(),
+            "message": self._redact(record.getMessage()),
+        }
+        if record.exc_info:
+            line["traceback"] = self._redact(self.formatException(record.exc_info))
+        # Escaped, so that a terminal's control sequences and broken surrogates cannot break a line.
+        return json.dumps(line, ensure_ascii=True)
+
+
+@contextmanager
+def session_log(path: Path, session: str, redact: Redactor) -> Iterator[None]:
+    """Add this session's lines to `path` while the context lasts. A log that cannot be written stops nothing."""
+    root = logging.getLogger()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler: logging.Handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        logging.getLogger(__name__).warning("The log %s cannot be written: %s.", path, error.strerror)
+        yield
+        return
+    handler.setFormatter(JsonLines(session, redact))
+    handler.handleError = lambda record: None  # type: ignore[method-assign]
+    handler.setLevel(logging.DEBUG)
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def seal_log(live: Path, sealed: Path) -> None:
+    """Copy what was logged so far to where it leaves with the data, whole."""
+    sealed.parent.mkdir(parents=True, exist_ok=True)
+    part = sealed.with_name(f".{sealed.name}.part")
+    shutil.copyfile(live, part)
+    part.replace(sealed)

@@ -1,0 +1,123 @@
+"""This machine: where it keeps the launcher's state, and the one launcher that may run on it at a time."""
+
+import getpass
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import platformdirs
+
+from aind_launcher.animal import now
+from aind_launcher.errors import Refused
+from aind_launcher.files import write_whole
+
+logger = logging.getLogger(__name__)
+
+
+def machine_directory(kind: str, platform: str, environ: Mapping[str, str]) -> Path:
+    """Where this machine keeps the launcher's *state* or *config*.
+
+    On Windows both belong to the machine and not to a login: operators share rigs.
+    """
+    if platform == "win32":
+        return Path(environ.get("PROGRAMDATA", r"C:\ProgramData"), "aind-launcher")
+    if kind == "state":
+        return Path(platformdirs.user_state_dir("aind-launcher"))
+    return Path(platformdirs.site_config_dir("aind-launcher"))
+
+
+def open_state_directory(directory: Path) -> Path:
+    """Make the state directory where it is missing, writable for every login of a Windows rig.
+
+    :raises Refused: it cannot be made.
+    """
+    try:
+        if not directory.is_dir():
+            directory.mkdir(parents=True)
+            command = sharing_command(directory, sys.platform)
+            if command:
+                subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        raise Refused(
+            f"The state directory {directory} cannot be made: {error.strerror}.",
+            "Choose another with the setting state-directory.",
+        ) from None
+    return directory
+
+
+def sharing_command(directory: Path, platform: str) -> list[str] | None:
+    """What lets every user of this machine change the files that another made in `directory`.
+
+    Below %PROGRAMDATA% a file is otherwise its maker's alone, and the next operator could not write the journal.
+    """
+    if platform != "win32":
+        return None
+    users = "*S-1-5-32-545"  # the group Users, in every language of Windows
+    return ["icacls", str(directory), "/grant", f"{users}:(OI)(CI)M", "/Q"]
+
+
+@dataclass(frozen=True)
+class RigLock:
+    """Held while a session runs or is resumed."""
+
+    note: Path
+
+    def tell(self, session: str) -> None:
+        """Leave word of which session holds the rig, for whoever is refused."""
+        holder = {"session": session, "since": now().isoformat(), "process": os.getpid(), "login": _login()}
+        try:
+            write_whole(self.note, json.dumps(holder))
+        except OSError as error:
+            logger.warning("The note of who holds the rig cannot be written: %s.", error.strerror)
+
+
+@contextmanager
+def rig_lock(state_directory: Path) -> Iterator[RigLock]:
+    """Hold this machine for one launcher. The operating system frees the lock of a process that dies.
+
+    :raises Refused: another launcher holds it; says which session, since when and which process.
+    """
+    from filelock import FileLock, Timeout
+
+    note = state_directory / "rig.json"
+    lock = FileLock(state_directory / "rig.lock", mode=0o666)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise Refused(
+            f"This rig is busy: {_holder(note)}.", "Wait for it to end, or end that launcher, and try again."
+        ) from None
+    except OSError as error:
+        raise Refused(
+            f"The rig's lock {state_directory / 'rig.lock'} cannot be taken: {error.strerror}.",
+            "Choose another place with the setting state-directory.",
+        ) from None
+    try:
+        yield RigLock(note)
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(note: Path) -> str:
+    try:
+        holder = json.loads(note.read_text(encoding="utf-8"))
+        since = datetime.fromisoformat(holder["since"]).astimezone()
+        process = f"process {holder['process']}, {holder['login']}"
+        return f"session {holder['session']} since {since:%Y-%m-%d %H:%M} ({process})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another launcher is starting"
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown login"

@@ -1,0 +1,326 @@
+"""Finds, loads, blocks and orders plugins."""
+
+import difflib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import importlib_metadata
+import pluggy
+from pydantic import BaseModel, SecretStr
+
+from aind_launcher import hookspecs
+from aind_launcher.errors import LauncherError, PluginError
+from aind_launcher.settings import LauncherSettings, Resolved, SettingsLayers, refuse_unknown_sections
+
+GROUP = "aind_launcher"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A plugin that was found but not imported.
+
+    :param target: ``module`` or ``module:object``.
+    :param distribution: what provides it; None for one of the task repository's own tree.
+    """
+
+    name: str
+    target: str
+    distribution: str | None
+    version: str | None
+
+    @property
+    def provider(self) -> str:
+        return f"{self.distribution} {self.version}" if self.distribution else "this repository"
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A candidate after loading: an object that is registered, or the reason why not."""
+
+    candidate: Candidate
+    object: Any = None
+    settings_type: type[BaseModel] | None = None
+    settings: Resolved[BaseModel] | None = None
+    hooks: tuple[str, ...] = ()
+    blocked: bool = False
+    error: LauncherError | None = None
+
+    @property
+    def name(self) -> str:
+        return self.candidate.name
+
+    @property
+    def interactive(self) -> bool:
+        """Whether it asks a person; an unattended resume leaves its steps waiting."""
+        return getattr(self.object, "interactive", False) is True
+
+    @property
+    def transient(self) -> tuple[type[BaseException], ...]:
+        """Error types that it declares worth a second try."""
+        declared = getattr(self.object, "transient_errors", ())
+        return tuple(kind for kind in declared if isinstance(kind, type) and issubclass(kind, Exception))
+
+
+@dataclass(frozen=True)
+class Call:
+    """One plugin's implementation of one hook."""
+
+    plugin: Plugin
+    implementation: pluggy.HookImpl
+
+    def __call__(self, **arguments: Any) -> Any:
+        """Call it with those of `arguments` that it takes."""
+        return self.implementation.function(*(arguments[name] for name in self.implementation.argnames))
+
+
+@dataclass(frozen=True)
+class Plugins:
+    """The plugins of one call of the launcher, registered and in order."""
+
+    manager: pluggy.PluginManager
+    all: tuple[Plugin, ...]
+
+    def calls(self, hook: str) -> tuple[Call, ...]:
+        """The implementations of `hook`, in the order in which they are called."""
+        by_name = {plugin.name: plugin for plugin in self.all}
+        implementations: list[pluggy.HookImpl] = getattr(self.manager.hook, hook).get_hookimpls()
+        return tuple(Call(by_name[found.plugin_name], found) for found in reversed(implementations))
+
+    def problems(self) -> tuple[Plugin, ...]:
+        return tuple(plugin for plugin in self.all if plugin.error)
+
+    def require_sound(self) -> None:
+        """Refuse to go on with a broken, missing or doubled plugin.
+
+        :raises PluginError: naming all of them. An operator must not find out after the session.
+        """
+        match self.problems():
+            case ():
+                return
+            case (only,) if only.error:
+                raise only.error
+            case several:
+                raise PluginError(
+                    f"{len(several)} plugins are broken: " + "; ".join(f"{p.name}: {p.error}" for p in several)
+                )
+
+    def find(self, kind: type[Any]) -> Any:
+        """The registered plugin that is a `kind`, or None."""
+        return next((plugin.object for plugin in self.all if isinstance(plugin.object, kind)), None)
+
+    def secrets(self) -> frozenset[str]:
+        """Every secret value in the settings of plugins, so that none reaches a log or the journal."""
+        return frozenset(
+            value for plugin in self.all if plugin.settings for value in _secrets(plugin.settings.settings)
+        )
+
+
+def find_plugins(settings: LauncherSettings) -> tuple[Candidate, ...]:
+    """What is installed or registered by the task repository; nothing is imported."""
+    installed = [
+        Candidate(point.name, point.value, point.dist.name if point.dist else None, _version(point))
+        for point in importlib_metadata.entry_points(group=GROUP)
+    ]
+    own = [Candidate(name, target, None, None) for name, target in settings.plugins.items()]
+    return tuple(sorted({*installed, *own}, key=lambda c: (c.name, c.target)))
+
+
+def load_plugins(layers: SettingsLayers, settings: LauncherSettings, block: Iterable[str] = ()) -> Plugins:
+    """Import and register every plugin that is not blocked. Never raises for a plugin: see `Plugins.problems`."""
+    blocked = {*settings.disable, *block}
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    candidates = find_plugins(settings)
+    with_root_on_path(layers.repository)
+    loaded: list[Plugin] = []
+    for candidate in candidates:
+        twins = [c for c in candidates if c.name == candidate.name]
+        if candidate.name in blocked:
+            loaded.append(Plugin(candidate, blocked=True))
+        elif len(twins) > 1:
+            if candidate is twins[0]:
+                loaded.append(Plugin(candidate, error=_doubled(twins)))
+        else:
+            loaded.append(_load(candidate, layers, manager))
+    known = {candidate.name for candidate in candidates}
+    loaded += [
+        Plugin(Candidate(name, "", None, None), error=_not_installed(name, origin, known))
+        for name, origin in layers.sections().items()
+        if name not in known | blocked
+    ]
+    loaded += [
+        Plugin(Candidate(name, "", None, None), error=_unknown_name(name, known))
+        for name in sorted({*settings.required_steps, *blocked} - known)
+    ]
+    _check_variables(loaded)
+    return Plugins(manager, tuple(sorted(loaded, key=lambda plugin: plugin.name)))
+
+
+def with_root_on_path(repository: Path) -> None:
+    """Let plugins of the task repository's own tree be found from its root."""
+    if str(repository) not in sys.path:
+        sys.path.insert(0, str(repository))
+
+
+def _load(candidate: Candidate, layers: SettingsLayers, manager: pluggy.PluginManager) -> Plugin:
+    settings_type: type[BaseModel] | None = None
+    settings: Resolved[BaseModel] | None = None
+    try:
+        found = _imported(candidate)
+        declared = getattr(found, "Settings", None)
+        settings_type = declared if isinstance(declared, type) and issubclass(declared, BaseModel) else None
+        if settings_type:
+            settings = layers.plugin(candidate.name, settings_type)
+        elif layers.sections().get(candidate.name):
+            raise PluginError(
+                f"Plugin {candidate.name} ({candidate.provider}) has no settings, but "
+                f"{layers.sections()[candidate.name]} configures it.",
+                f"Remove the section [tool.aind-launcher.plugin.{candidate.name}].",
+            )
+        registered = _instance(found, settings)
+        hooks = _register(candidate, registered, manager)
+    except LauncherError as error:
+        return Plugin(candidate, settings_type=settings_type, settings=settings, error=error)
+    return Plugin(candidate, registered, settings_type, settings, hooks)
+
+
+def _imported(candidate: Candidate) -> Any:
+    module, _, attribute = candidate.target.partition(":")
+    try:
+        found = importlib.import_module(module.strip())
+        for part in attribute.split(".") if attribute else ():
+            found = getattr(found, part.strip())
+        return found
+    except LauncherError:
+        raise
+    except (Exception, SystemExit) as error:  # isolates the import of foreign code
+        raise PluginError(
+            f"Plugin {candidate.name} ({candidate.provider}) cannot be imported from {candidate.target}: "
+            f"{type(error).__name__}: {error}.",
+            f"Mend or reinstall it, or leave it out with -p no:{candidate.name}.",
+        ) from error
+
+
+def _instance(found: Any, settings: Resolved[BaseModel] | None) -> Any:
+    """A module is a plugin as it is; a class is made with its settings.
+
+    Instances are registered by the launcher: pluggy's own loader registers the class, whose first hook call fails.
+    """
+    if not inspect.isclass(found):
+        return found
+    try:
+        make: Callable[..., Any] = found
+        return make(settings.settings) if settings else make()
+    except LauncherError:
+        raise
+    except Exception as error:  # isolates foreign code
+        raise PluginError(
+            f"Plugin {found.__module__}.{found.__qualname__} cannot be made from its settings: "
+            f"{type(error).__name__}: {error}.",
+            "A plugin class takes its Settings instance as only argument, or none where it has no Settings.",
+        ) from error
+
+
+def _register(candidate: Candidate, registered: Any, manager: pluggy.PluginManager) -> tuple[str, ...]:
+    known = {name for name in vars(hookspecs) if not name.startswith("_") and callable(getattr(hookspecs, name))}
+    known &= {name for name in dir(manager.hook) if not name.startswith("_")}
+    hooks: list[str] = []
+    for name in dir(registered):
+        options = manager.parse_hookimpl_opts(registered, name)
+        if options is None:
+            continue
+        hook = options.get("specname") or name
+        if hook not in known:
+            if options.get("optionalhook"):
+                continue
+            close = difflib.get_close_matches(hook, sorted(known), n=1)
+            raise PluginError(
+                f"Plugin {candidate.name} ({candidate.provider}) implements the hook {hook}, which does not exist.",
+                f"Did you mean {close[0]}?" if close else f"Hooks: {', '.join(sorted(known))}.",
+            )
+        if options.get("wrapper") or options.get("hookwrapper"):
+            raise PluginError(
+                f"Plugin {candidate.name} ({candidate.provider}) wraps {hook}; wrappers are refused, since each "
+                "plugin is called on its own.",
+                "Use tryfirst or trylast, or results of earlier steps in session.results.",
+            )
+        hooks.append(hook)
+    if not hooks:
+        raise PluginError(
+            f"Plugin {candidate.name} ({candidate.provider}) implements no hook.",
+            "Mark its functions with @aind_launcher.hookimpl.",
+        )
+    try:
+        manager.register(registered, candidate.name)
+    except (pluggy.PluginValidationError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise PluginError(f"Plugin {candidate.name} ({candidate.provider}) does not fit its hooks: {reason}.") from None
+    return tuple(hook for hook in vars(hookspecs) if hook in hooks)
+
+
+def _doubled(twins: list[Candidate]) -> PluginError:
+    places = " and ".join(f"{twin.target} of {twin.provider}" for twin in twins)
+    return PluginError(
+        f"There are two plugins named {twins[0].name}: {places}.",
+        "Uninstall one, or rename the one of this repository.",
+    )
+
+
+def _not_installed(name: str, origin: str, known: set[str]) -> PluginError:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return PluginError(
+        f"{origin} configures the plugin {name}, which is not installed.",
+        f"Did you mean {close[0]}?" if close else f"Install what provides it, or add '{name}' to disable.",
+    )
+
+
+def _unknown_name(name: str, known: set[str]) -> PluginError:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return PluginError(
+        f"There is no plugin named {name}, which -p no:, disable or required-steps names.",
+        f"Did you mean {close[0]}?" if close else "See `aind-launch plugins list`.",
+    )
+
+
+def _check_variables(loaded: list[Plugin]) -> None:
+    """Add a problem where the environment sets what no plugin has."""
+    # A plugin that did not load cannot say what it has; its own error comes first.
+    if any(plugin.error and plugin.settings_type is None and plugin.candidate.target for plugin in loaded):
+        return
+    sections: Mapping[str, type[BaseModel] | None] = {plugin.name: plugin.settings_type for plugin in loaded}
+    blocked = tuple(f"AIND_LAUNCHER_PLUGIN__{p.name.replace('-', '_').upper()}__" for p in loaded if p.blocked)
+    environ = {key: value for key, value in os.environ.items() if not (blocked and key.upper().startswith(blocked))}
+    try:
+        refuse_unknown_sections(environ, sections)
+    except LauncherError as error:
+        loaded.append(Plugin(Candidate("environment", "", None, None), error=error))
+
+
+def _secrets(model: BaseModel) -> Iterable[str]:
+    for _, value in model:
+        yield from _secrets_in(value)
+
+
+def _secrets_in(value: object) -> Iterable[str]:
+    if isinstance(value, SecretStr):
+        # One or two characters would blank out half of every line.
+        if len(value.get_secret_value()) > 2:
+            yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        yield from _secrets(value)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _secrets_in(item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from _secrets_in(item)
+
+
+def _version(point: importlib_metadata.EntryPoint) -> str | None:
+    return point.dist.version if point.dist else None

@@ -1,0 +1,354 @@
+"""Child processes: what they inherit, where their output goes, and the end of the whole tree."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Final, Literal
+
+import psutil
+
+from aind_launcher.errors import LauncherError, UsageError
+
+OnLine = Callable[[Literal["stdout", "stderr"], str], None]
+
+# Set for every child and inherited by all that it starts, so that they are found whatever became of their parents.
+MARKER: Final = "AIND_LAUNCHER_CHILD"
+
+_LONGEST_LINE: Final = 8192
+# Ctrl-C cannot wake a wait on Windows, so waits are cut into pieces; the end of the child wakes them at once.
+_PATIENCE: Final = 0.2
+
+_FOR_CURRICULA: Final = frozenset(
+    "PATH HOME USER LOGNAME TMPDIR TEMP TMP LANG LANGUAGE TZ "
+    "SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT OS USERNAME USERPROFILE HOMEDRIVE HOMEPATH APPDATA LOCALAPPDATA "
+    "PROGRAMDATA ALLUSERSPROFILE PUBLIC PROGRAMFILES PROGRAMFILES(X86) PROGRAMW6432 COMMONPROGRAMFILES "
+    "COMMONPROGRAMFILES(X86) COMMONPROGRAMW6432 NUMBER_OF_PROCESSORS PROCESSOR_ARCHITECTURE COMPUTERNAME".split()
+)
+_SECRET: Final = (
+    "PASSWORD PASSWD PASSPHRASE SECRET TOKEN CREDENTIAL API_KEY APIKEY ACCESS_KEY ACCESSKEY PRIVATE_KEY".split()
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended.
+
+    :param exit_code: its own; negative for a signal, as in `subprocess`.
+    :param duration: seconds from its start to its end.
+    :param ended_by: *itself*, or what made the launcher end it.
+    """
+
+    exit_code: int
+    duration: float
+    ended_by: Literal["itself", "timeout", "output limit"]
+
+
+def run_child(
+    command: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    stdout: Path,
+    stderr: Path,
+    timeout: float | None = None,
+    close_grace: float = 0.0,
+    output_limit: int | None = None,
+    on_line: OnLine | None = None,
+) -> Ended:
+    """Run `command` to its end; nothing that it started lives on when this returns or raises.
+
+    Its output goes into files, not through pipes: nothing is lost, and nobody who keeps one open holds us up.
+
+    :param env: all of its environment; see `curriculum_environment` and `acquisition_environment`.
+    :param timeout: seconds after which it is ended.
+    :param close_grace: how many seconds it gets to close by itself before it is killed.
+    :param output_limit: bytes on both outputs together after which it is ended.
+    :param on_line: called with each line as it comes, from a thread of its own; very long lines in pieces.
+    :raises UsageError: the program or `cwd` does not exist, or cannot be started.
+    :raises LauncherError: the files of its output cannot be made.
+    :raises KeyboardInterrupt: after the tree has ended; a second one during `close_grace` kills it at once.
+    """
+    with _Child(command, cwd, env, stdout, stderr) as child:
+        tail = _Tail(stdout, stderr, on_line) if on_line else None
+        try:
+            ended_by = child.wait(timeout, output_limit)
+            if ended_by != "itself":
+                child.close(close_grace)
+        except BaseException:
+            # A second Ctrl-C: whoever pressed it has no more patience.
+            with suppress(KeyboardInterrupt):
+                child.close(close_grace)
+            raise
+        finally:
+            child.kill()
+            if tail:
+                tail.finish()
+    return Ended(child.exit_code, child.duration, ended_by)
+
+
+class _Child:
+    """A process and all that it started."""
+
+    def __init__(
+        self, command: Sequence[str | Path], cwd: Path, env: Mapping[str, str], stdout: Path, stderr: Path
+    ) -> None:
+        program = _program(str(command[0]), cwd, env)
+        self._mark = uuid.uuid4().hex
+        self._outputs = (stdout, stderr)
+        try:
+            for output in self._outputs:
+                output.parent.mkdir(parents=True, exist_ok=True)
+            out, err = stdout.open("wb"), stderr.open("wb")
+        except OSError as error:
+            raise LauncherError(
+                f"The output of {program} cannot be kept in {stdout.parent}: {error.strerror}."
+            ) from None
+        with out, err:
+            started = time.monotonic()
+            try:
+                self._process = subprocess.Popen(
+                    [program, *map(str, command[1:])],
+                    cwd=cwd,
+                    env={**env, MARKER: self._mark},
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    **own_group(sys.platform),
+                )
+            except (OSError, ValueError) as error:
+                raise _unstartable(program, cwd, error) from None
+        self.duration = 0.0
+        self._ended = threading.Event()
+        self._since = _created(self._process.pid)
+        self._waiter = threading.Thread(target=self._watch, args=(started,), daemon=True)
+        self._waiter.start()
+
+    def __enter__(self) -> "_Child":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._waiter.join()
+
+    @property
+    def exit_code(self) -> int:
+        return self._process.returncode
+
+    def wait(self, timeout: float | None, output_limit: int | None) -> Literal["itself", "timeout", "output limit"]:
+        """Wait until it ends, or has to be ended."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        patience = _PATIENCE if output_limit is None else _PATIENCE / 4
+        while True:
+            left = patience if deadline is None else min(patience, deadline - time.monotonic())
+            if self._ended.wait(max(left, 0)):
+                return "itself"
+            if deadline is not None and time.monotonic() >= deadline:
+                return "timeout"
+            if output_limit is not None and sum(output.stat().st_size for output in self._outputs) > output_limit:
+                return "output limit"
+
+    def close(self, grace: float) -> None:
+        """Ask it to close, in all the ways that programs listen to, and wait `grace` seconds at the most."""
+        ways = ways_to_close(sys.platform) if grace > 0 else ()
+        for way in ways:
+            if self._ended.is_set():
+                return
+            self._ask(way)
+            deadline = time.monotonic() + grace / len(ways)
+            while (left := deadline - time.monotonic()) > 0 and not self._ended.wait(min(left, _PATIENCE)):
+                pass
+
+    def kill(self) -> None:
+        """End it and all that it started, also what is no longer its child. Nothing left: nothing done."""
+        # What is being started while the others are killed is found in the next round.
+        for _ in range(20):
+            leftovers = list(self._leftovers())
+            for process in leftovers:
+                with suppress(psutil.Error):
+                    process.kill()
+            if not self._ended.is_set():
+                self._process.kill()
+                self._ended.wait(1)
+            elif not leftovers:
+                return
+            psutil.wait_procs(leftovers, timeout=1)
+
+    def _watch(self, started: float) -> None:
+        self._process.wait()
+        self.duration = time.monotonic() - started
+        self._ended.set()
+
+    def _ask(self, way: str) -> None:
+        pid = self._process.pid
+        if way == "taskkill":
+            taskkill = Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
+            with suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run([taskkill, "/PID", str(pid), "/T"], capture_output=True, timeout=_PATIENCE * 10)
+        elif sys.platform == "win32":
+            with suppress(OSError):
+                self._process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            with suppress(OSError):
+                os.killpg(pid, signal.Signals[way])
+
+    def _leftovers(self) -> Iterator[psutil.Process]:
+        """All that it started and that still runs: its descendants, its group, and who carries its mark."""
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):
+                # Cheap questions first: a process that is older cannot be one of its.
+                if process.pid == os.getpid() or process.create_time() < self._since - 1:
+                    continue
+                if process.status() != psutil.STATUS_ZOMBIE and self._is_ours(process):
+                    yield process
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        if process.pid == self._process.pid:
+            return not self._ended.is_set()
+        if sys.platform != "win32" and os.getpgid(process.pid) == self._process.pid:
+            return True
+        with suppress(psutil.AccessDenied):
+            if process.environ().get(MARKER) == self._mark:
+                return True
+        return not self._ended.is_set() and any(parent.pid == self._process.pid for parent in process.parents())
+
+
+class _Tail:
+    """Shows the lines of two files while they grow."""
+
+    def __init__(self, stdout: Path, stderr: Path, on_line: OnLine) -> None:
+        self._on_line = on_line
+        self._finished = threading.Event()
+        self._files: list[tuple[Literal["stdout", "stderr"], Path]] = [("stdout", stdout), ("stderr", stderr)]
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Show what is left and stop."""
+        self._finished.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        streams = [(name, path.open("rb"), bytearray()) for name, path in self._files]
+        try:
+            last_round = False
+            while not last_round:
+                last_round = self._finished.wait(_PATIENCE / 2)
+                for name, file, pending in streams:
+                    while chunk := file.read(1 << 16):
+                        pending += chunk
+                        self._show(name, pending)
+                    if last_round and pending:
+                        self._on_line(name, _decoded(pending))
+        except Exception:
+            # Isolates the display: a terminal that cannot show a line must not end the child, whose output is kept.
+            return
+        finally:
+            for _, file, _ in streams:
+                file.close()
+
+    def _show(self, name: Literal["stdout", "stderr"], pending: bytearray) -> None:
+        *lines, rest = pending.split(b"\n")
+        for line in lines:
+            for start in range(0, max(len(line), 1), _LONGEST_LINE):
+                self._on_line(name, _decoded(line[start : start + _LONGEST_LINE]))
+        while len(rest) > _LONGEST_LINE:
+            self._on_line(name, _decoded(rest[:_LONGEST_LINE]))
+            del rest[:_LONGEST_LINE]
+        pending[:] = rest
+
+
+def own_group(platform: str) -> dict[str, Any]:
+    """Arguments for `subprocess.Popen`: a group of its own, so that a Ctrl-C reaches the launcher alone."""
+    if platform == "win32":
+        return {"creationflags": 0x00000200}  # CREATE_NEW_PROCESS_GROUP, which `subprocess` names on Windows only
+    return {"start_new_session": True}
+
+
+def ways_to_close(platform: str) -> tuple[str, ...]:
+    """How a program is asked to close, in the order tried; each way gets an equal part of the grace.
+
+    SIGINT comes before SIGTERM: Python and .NET programs clean up (close valves) on the first and just die of the
+    second. On Windows windows get WM_CLOSE first, as console programs just die of CTRL_BREAK if they do not handle it.
+    """
+    return ("taskkill", "CTRL_BREAK_EVENT") if platform == "win32" else ("SIGINT", "SIGTERM")
+
+
+def curriculum_environment(environ: Mapping[str, str], platform: str) -> dict[str, str]:
+    """What a curriculum inherits: what a program needs to run at all, nothing that could sway its decision.
+
+    The curricula's command lines read any setting from the environment, so all else stays out: credentials, the
+    launcher's own Python variables and its virtual environment, which also leaves PATH.
+    """
+    # Windows' names have no case; elsewhere "Path" is not PATH.
+    named = {name: name.upper() if platform == "win32" else name for name in environ}
+    kept = {
+        name: value for name, value in environ.items() if named[name] in _FOR_CURRICULA or named[name].startswith("LC_")
+    }
+    own = next((value for name, value in environ.items() if named[name] == "VIRTUAL_ENV"), None)
+    if own:
+        kept = {
+            name: _without(value, own, platform) if named[name] == "PATH" else value for name, value in kept.items()
+        }
+    # Unbuffered, since what a killed program holds back is lost. A hash seed, since the order of sets reaches the answer.
+    python = {"PYTHONSAFEPATH": "1", "PYTHONUTF8": "1", "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
+    return kept | python
+
+
+def acquisition_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the acquisition inherits: everything but what may be a credential, and the launcher's PYTHONHOME."""
+
+    def is_passed(name: str) -> bool:
+        name = name.upper()
+        return (
+            not name.startswith(("AIND_LAUNCHER_", "SLIMS_"))
+            and not any(word in name for word in _SECRET)
+            and name != "PYTHONHOME"
+        )
+
+    return {name: value for name, value in environ.items() if is_passed(name)}
+
+
+def _without(path: str, environment: str, platform: str) -> str:
+    """The search path `path` without the scripts of a virtual environment."""
+    pure, separator, scripts = (PureWindowsPath, ";", "Scripts") if platform == "win32" else (PurePosixPath, ":", "bin")
+    return separator.join(part for part in path.split(separator) if pure(part) != pure(environment, scripts))
+
+
+def _program(name: str, cwd: Path, env: Mapping[str, str]) -> str:
+    """`name` as a path: found on the child's PATH, or relative to its folder; the same on every platform."""
+    if Path(name).name != name:
+        return str(cwd / name)
+    search = next((value for key, value in env.items() if key.upper() == "PATH"), None)
+    found = shutil.which(name, path=search)
+    if found is None:
+        raise UsageError(f"The program {name!r} was not found.", "Install it, or give its full path.")
+    return found
+
+
+def _unstartable(program: str, cwd: Path, error: OSError | ValueError) -> UsageError:
+    if not cwd.is_dir():
+        return UsageError(f"{program} cannot be started: its folder {cwd} does not exist.")
+    if not Path(program).exists():
+        return UsageError(f"The program {program} does not exist.", "Install it, or correct its path.")
+    # A script whose interpreter is gone also counts as not found.
+    reason = error.strerror if isinstance(error, OSError) else error
+    return UsageError(f"The program {program} cannot be started: {reason}.", "Install it anew.")
+
+
+def _created(pid: int) -> float:
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return time.time() - 5
+
+
+def _decoded(line: bytes | bytearray) -> str:
+    return line.removesuffix(b"\r").decode("utf-8", "replace")

@@ -1,0 +1,231 @@
+"""A session as a value: what `aind-behavior-services` calls a Session, its folder, and the context hooks get."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from aind_launcher.animal import AnimalState, now
+from aind_launcher.files import checked_name
+
+# The schema of aind-behavior-services that this file writes. Its own reader coerces other versions.
+SESSION_SCHEMA = "0.13.9"
+
+
+class Session(BaseModel):
+    """Interchangeable with ``aind_behavior_services.session.Session``: each reads the other's JSON.
+
+    Fields that a newer schema adds are kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    aind_behavior_services_pkg_version: str = SESSION_SCHEMA
+    version: str = SESSION_SCHEMA
+    experiment: str | None = None
+    experimenter: list[str] = []
+    date: AwareDatetime = Field(default_factory=now)
+    session_name: str = ""
+    subject: str
+    notes: str | None = None
+    commit_hash: str | None = None
+    allow_dirty_repo: bool = False
+    skip_hardware_validation: bool = False
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _in_a_zone(cls, value: object) -> object:
+        """A date without a zone is local time, as aind-behavior-services has it."""
+        parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return parsed.astimezone() if isinstance(parsed, datetime) and parsed.tzinfo is None else parsed
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, data: Any) -> Any:
+        if isinstance(data, dict) and not data.get("session_name") and isinstance(data.get("subject"), str):
+            data = {**data, "date": cls._in_a_zone(data.get("date") or now())}
+            if isinstance(data["date"], datetime):
+                data["session_name"] = session_name(data["subject"], data["date"])
+        return data
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        checked_name("subject", self.subject)
+        checked_name("session name", self.session_name)
+        return self
+
+
+def session_name(subject: str, date: datetime) -> str:
+    """``<subject>_<YYYY-MM-DDTHHMMSSZ>``, or with the zone's offset for Z, as aind-behavior-services makes it."""
+    zone = "Z" if not date.utcoffset() else f"{date:%z}"
+    return f"{subject}_{date:%Y-%m-%dT%H%M%S}{zone}"
+
+
+@dataclass(frozen=True)
+class SessionPaths:
+    """The files of a session's folder that the launcher, curricula and plugins agree on."""
+
+    folder: Path
+
+    @property
+    def behavior(self) -> Path:
+        return self.folder / "behavior"
+
+    @property
+    def trainer_state(self) -> Path:
+        """The state that the session ran with; written before the acquisition."""
+        return self.behavior / "trainer_state.json"
+
+    @property
+    def previous_metrics(self) -> Path:
+        """The metrics of the animal's last suggestion; written before the acquisition."""
+        return self.behavior / "previous_metrics.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.behavior / "metrics.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.behavior / "Logs"
+
+    @property
+    def suggestion(self) -> Path:
+        return self.logs / "suggestion.json"
+
+    @property
+    def session_input(self) -> Path:
+        return self.logs / "session_input.json"
+
+    @property
+    def rig_input(self) -> Path:
+        return self.logs / "rig_input.json"
+
+    @property
+    def task_input(self) -> Path:
+        return self.logs / "tasklogic_input.json"
+
+    @property
+    def launcher(self) -> Path:
+        """The launcher's own: output of acquisition and curriculum, provenance, the sealed log."""
+        return self.logs / "launcher"
+
+
+class Repository(BaseModel):
+    """The task repository at the time of the session."""
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    url: str | None = None
+    commit: str | None = None
+    clean: bool = True
+
+
+class Inputs(BaseModel):
+    """What the acquisition is started with. `prepare_session` may answer with changed ones."""
+
+    model_config = ConfigDict(frozen=True)
+
+    rig: dict[str, Any] | None = None
+    task: dict[str, Any] | None = None
+
+
+class Acquisition(BaseModel):
+    """How the acquisition went.
+
+    :param outcome: *completed*, *failed* (its data is kept all the same), or *interrupted* by the operator.
+    :param exit_code: the program's own, where there was a program.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: Literal["completed", "failed", "interrupted"]
+    start: AwareDatetime
+    end: AwareDatetime
+    exit_code: int | None = None
+    message: str | None = None
+
+
+class Check(BaseModel):
+    """One line of `pre_session` or `doctor`: what was looked at, how it stands, and the mend."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    outcome: Literal["passed", "warning", "failed"]
+    message: str = ""
+    mend: str | None = None
+
+
+class SessionContext(BaseModel):
+    """All that a hook may know of its session. A value: each step gets a new one, and changes nothing.
+
+    :param folder: the session's folder, ``<data directory>/<session name>``.
+    :param staging: a folder outside it, on this machine, where the acquisition's inputs are staged.
+    :param task_source: where `task` came from: the trainer state's stage, ``--task``, the animal's own
+        ``task.json``, or a plugin.
+    :param animal_state: the newest state of the animal when the session began.
+    :param disposition: what becomes of the data: *score* asks the curriculum; *keep* only hands it off, as after
+        an acquisition that failed; *discard* leaves it where it lies.
+    :param hand_off: how many hand-offs were asked for again; part of a hand-off's identity.
+    :param handed_off: from here on nothing may be written into `folder`; raise `HandedOff` where a step must.
+    :param results: what earlier steps returned, by hook and plugin.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    session: Session
+    folder: Path
+    staging: Path
+    repository: Repository
+    rig: dict[str, Any] | None = None
+    task: dict[str, Any] | None = None
+    task_source: Literal["trainer state", "file", "animal", "plugin"] | None = None
+    animal_state: AnimalState | None = None
+    acquisition: Acquisition | None = None
+    disposition: Literal["score", "keep", "discard"] = "score"
+    hand_off: int = 0
+    handed_off: bool = False
+    results: dict[str, dict[str, JsonValue]] = {}
+
+    @property
+    def name(self) -> str:
+        return self.session.session_name
+
+    @property
+    def subject(self) -> str:
+        return self.session.subject
+
+    @property
+    def paths(self) -> SessionPaths:
+        return SessionPaths(self.folder)
+
+    @property
+    def staged_session(self) -> Path:
+        return self.staging / "session_input.json"
+
+    @property
+    def staged_rig(self) -> Path:
+        return self.staging / "rig_input.json"
+
+    @property
+    def staged_task(self) -> Path:
+        return self.staging / "tasklogic_input.json"
+
+    @property
+    def kept_output(self) -> Path:
+        """Where the output of acquisition and curriculum is kept: in the folder, or beside it once handed off."""
+        return self.staging if self.handed_off else self.paths.launcher
+
+    @property
+    def is_on_curriculum(self) -> bool:
+        """Whether a curriculum decides over this session.
+
+        Not where the operator gave another task with ``--task``: the trainer state then does not
+        describe what the animal did.
+        """
+        state = self.animal_state
+        return state is not None and state.trainer_state.is_on_curriculum and self.task_source != "file"

@@ -1,0 +1,403 @@
+"""Settings, from five layers, weak to strong, and where each value came from.
+
+Defaults; ``[tool.aind-launcher]`` of the task repository; the rig's own ``aind-launcher.toml``;
+``AIND_LAUNCHER_…`` in the environment; the command line.
+"""
+
+import difflib
+import os
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as EnvironmentValueError
+
+from aind_launcher.errors import SettingsError, UsageError
+from aind_launcher.machine import machine_directory
+
+PREFIX = "AIND_LAUNCHER_"
+RIG_FILE = "aind-launcher.toml"
+# Set by the launcher itself for the processes that it starts; not settings.
+_OWN_VARIABLES = frozenset({"AIND_LAUNCHER_CHILD"})
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class LauncherSettings(BaseModel):
+    """The launcher's own settings; each plugin has a section of its own under ``plugin``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str | None = Field(None, description="Name of the experiment; part of a session's record.")
+    data_directory: Path | None = Field(
+        None, description="Where sessions are written. The rig file's data_directory, where it has one, must agree."
+    )
+    rig: Path | None = Field(None, description="The rig file (JSON) that describes this rig.")
+    plugins: dict[str, str] = Field({}, description="Plugins of this repository's own tree: name = 'module:object'.")
+    disable: list[str] = Field([], description="Plugins that are not to be loaded.")
+    required_steps: list[str] = Field(
+        [], description="Plugins whose failed steps hold back the hand-off to the transfer service."
+    )
+    retry_pauses: list[float] = Field(
+        [2.0, 10.0], description="Seconds to wait before each further try of a step that failed for the moment."
+    )
+    state_directory: Path = Field(
+        default_factory=lambda: machine_directory("state", sys.platform, os.environ),
+        description="Where this machine keeps the journal, the lock and the live logs.",
+    )
+    cache_directory: Path = Field(
+        default_factory=lambda: Path(platformdirs.user_cache_dir("aind-launcher", appauthor=False)),
+        description="Where the environments of curricula are built.",
+    )
+    plugin: dict[str, dict[str, Any]] = Field({}, description="Settings of each plugin, by its name.")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The settings of one source, as written there.
+
+    :param base: what relative paths in this layer are relative to.
+    """
+
+    origin: str
+    values: Mapping[str, Any]
+    base: Path
+
+
+@dataclass(frozen=True)
+class Resolved(Generic[Model]):
+    """Validated settings and the origin of each value that is not a default, by its dotted key."""
+
+    settings: Model
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SettingsLayers:
+    """The layers of one task repository on this machine."""
+
+    repository: Path
+    layers: tuple[Layer, ...]
+
+    def launcher(self) -> Resolved[LauncherSettings]:
+        """The launcher's own settings, with absolute paths; plugin sections stay as written.
+
+        :raises SettingsError: a key is unknown or a value has the wrong type; names its origin.
+        """
+        _refuse_unknown_variables(os.environ)
+        resolved = self._resolve(LauncherSettings, ())
+        bases = {layer.origin: layer.base for layer in self.layers}
+        absolute = {
+            name: bases.get(resolved.origins.get(hyphenated(name), ""), self.repository) / value
+            for name, value in resolved.settings
+            if isinstance(value, Path)
+        }
+        return Resolved(resolved.settings.model_copy(update=absolute), resolved.origins)
+
+    def plugin(self, name: str, model: type[Model]) -> Resolved[Model]:
+        """The settings of one plugin, validated by its own model.
+
+        :raises SettingsError: as for `launcher`.
+        """
+        return self._resolve(model, ("plugin", name))
+
+    def sections(self) -> dict[str, str]:
+        """The origin of each plugin section in a file: what must be installed."""
+        return {name: layer.origin for layer in self.layers for name in _section(layer, ("plugin",))}
+
+    def _resolve(self, model: type[Model], section: tuple[str, ...]) -> Resolved[Model]:
+        files = [Layer(x.origin, _section(x, section), x.base) for x in self.layers]
+        environment = Layer("environment", _from_environment(model, section), self.repository)
+        *weaker, command_line = files
+        merged: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        for layer in (*weaker, environment, command_line):
+            _merge(merged, _by_field(model, layer.values, section, layer.origin), origins, layer.origin)
+            if layer is environment:
+                origins.update(
+                    (key, _variable(section, key)) for key, origin in origins.items() if origin == layer.origin
+                )
+        try:
+            return Resolved(model.model_validate(merged), origins)
+        except ValidationError as error:
+            raise _wrong_value(error, section, origins) from None
+
+
+def load_layers(repository: Path, overrides: Mapping[str, Any] | None = None) -> SettingsLayers:
+    """Read the settings files that apply to `repository`.
+
+    :param overrides: from the command line; nested by section, keys as in a file.
+    :raises SettingsError: a file is not valid TOML.
+    """
+    rig_file = machine_directory("config", sys.platform, os.environ) / RIG_FILE
+    rig = _read_toml(rig_file) if rig_file.is_file() else {}
+    return SettingsLayers(
+        repository,
+        (
+            Layer("pyproject.toml", _tool_table(repository / "pyproject.toml") or {}, repository),
+            Layer(str(rig_file), rig, rig_file.parent),
+            Layer("command line", overrides or {}, Path.cwd()),
+        ),
+    )
+
+
+def find_repository(start: Path) -> Path:
+    """The task repository that `start` lies in: the nearest folder whose pyproject.toml is the launcher's.
+
+    :raises UsageError: there is none; says whether a pyproject.toml without the section was found.
+    """
+    without_section = None
+    for folder in (start, *start.parents):
+        pyproject = folder / "pyproject.toml"
+        if pyproject.is_file():
+            if _tool_table(pyproject) is not None:
+                return folder
+            without_section = without_section or pyproject
+    if without_section:
+        raise UsageError(
+            f"{without_section} has no [tool.aind-launcher] section.",
+            "Add one, even an empty one, to make this a task repository.",
+        )
+    raise UsageError(
+        f"There is no pyproject.toml in {start} or above it.",
+        "Change to a task repository, or make one to try with `aind-launch demo DIR`.",
+    )
+
+
+def hyphenated(name: str) -> str:
+    """A field's name as it is written in a file."""
+    return name.replace("_", "-")
+
+
+def parsed_override(text: str) -> dict[str, Any]:
+    """``plugin.acquisition.timeout=5`` as nested settings; the value is TOML, or else plain text.
+
+    :raises UsageError: there is no ``=``.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--set {text!r} has no value.", "Write it as KEY=VALUE, as in plugin.acquisition.timeout=60.")
+    try:
+        parsed: Any = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    for part in reversed(key.strip().split(".")):
+        parsed = {part: parsed}
+    return dict(parsed)
+
+
+def merged_overrides(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Several overrides as one; the last wins."""
+    merged: dict[str, Any] = {}
+    for part in parts:
+        _merge(merged, part, {}, "command line")
+    return merged
+
+
+def json_schema(sections: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
+    """The JSON Schema of ``[tool.aind-launcher]`` with the sections of `sections`, keys as in a file."""
+    schema = _hyphenated_schema(LauncherSettings.model_json_schema())
+    definitions: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
+    for name, model in sections.items():
+        section = _hyphenated_schema(model.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}"))
+        definitions |= {f"{name}.{key}": value for key, value in section.pop("$defs", {}).items()}
+        properties[name] = section
+    schema["properties"]["plugin"] = {
+        "type": "object",
+        "description": LauncherSettings.model_fields["plugin"].description,
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    # Their defaults are folders of the machine that prints the schema.
+    for machine_path in ("state-directory", "cache-directory"):
+        schema["properties"][machine_path].pop("default", None)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "aind-launcher",
+        **({"$defs": {**schema.get("$defs", {}), **definitions}} if definitions else {}),
+    }
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}.") from None
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _tool_table(pyproject: Path) -> dict[str, Any] | None:
+    table = _read_toml(pyproject).get("tool", {}).get("aind-launcher") if pyproject.is_file() else None
+    if table is not None and not isinstance(table, dict):
+        raise SettingsError(f"tool.aind-launcher in {pyproject} is not a table.")
+    return table
+
+
+def _section(layer: Layer, path: tuple[str, ...]) -> Mapping[str, Any]:
+    values: Any = layer.values
+    for part in path:
+        values = values.get(part, {})
+        if not isinstance(values, Mapping):
+            raise SettingsError(f"Setting '{'.'.join(path)}' in {layer.origin} is not a table of settings.")
+    return dict(values)
+
+
+def _variable_prefix(section: tuple[str, ...]) -> str:
+    return PREFIX + "".join(f"{part.replace('-', '_').upper()}__" for part in section)
+
+
+def _variable(section: tuple[str, ...], key: str) -> str:
+    """The variable that sets `key`, up to the tables that it may write as JSON."""
+    return _variable_prefix(section) + key.partition(".")[0].replace("-", "_").upper()
+
+
+def _from_environment(model: type[BaseModel], section: tuple[str, ...]) -> dict[str, Any]:
+    """What the environment says of `model`; lists and tables are JSON there."""
+    # Without the model's aliases and validators: the names of variables follow from the fields alone.
+    fields = {
+        name: (field.annotation, None)
+        for name, field in model.model_fields.items()
+        if (model, name) != (LauncherSettings, "plugin")
+    }
+    view: type[BaseSettings] = create_model("EnvironmentView", __base__=_EnvironmentView, **fields)  # type: ignore[call-overload]
+    source = EnvSettingsSource(view, env_prefix=_variable_prefix(section), env_nested_delimiter="__")
+    try:
+        return {name: value for name, value in source().items() if value is not None}
+    except EnvironmentValueError as error:
+        raise SettingsError(
+            f"A setting in the environment ({_variable_prefix(section)}…) cannot be read: {error}.",
+            "Lists and tables are written as JSON there.",
+        ) from None
+
+
+class _EnvironmentView(BaseSettings):
+    model_config = SettingsConfigDict(extra="ignore", arbitrary_types_allowed=True)
+
+
+def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    known = {PREFIX + name.upper() for name in LauncherSettings.model_fields if name != "plugin"}
+    for variable in sorted(environ):
+        name = variable.upper()
+        nested = any(name.startswith(f"{key}__") for key in (f"{PREFIX}PLUGIN", f"{PREFIX}PLUGINS"))
+        if name.startswith(PREFIX) and name not in known | _OWN_VARIABLES and not nested:
+            raise SettingsError(
+                f"The environment variable {variable} is not a setting.", _nearest(name, known) or "Unset it."
+            )
+
+
+def refuse_unknown_sections(environ: Mapping[str, str], sections: Mapping[str, type[BaseModel] | None]) -> None:
+    """Refuse environment variables of plugins that do not exist, and of settings that they do not have.
+
+    :raises SettingsError: names the variable and the nearest known one.
+    """
+    known = {
+        _variable_prefix(("plugin", name)) + key.upper()
+        for name, model in sections.items()
+        for key in (model.model_fields if model else ())
+    }
+    for variable in sorted(environ):
+        name = variable.upper()
+        if name.startswith(f"{PREFIX}PLUGIN__") and not any(
+            name == key or name.startswith(f"{key}__") for key in known
+        ):
+            raise SettingsError(
+                f"The environment variable {variable} is not a setting of an installed plugin.",
+                _nearest(name, known) or "Unset it.",
+            )
+
+
+def _by_field(
+    model: type[BaseModel], values: Mapping[str, Any], section: tuple[str, ...], origin: str
+) -> dict[str, Any]:
+    """`values` with the names of `model`'s fields as keys, at every level that is a model."""
+    names = {spelling: name for name in model.model_fields for spelling in (name, hyphenated(name))}
+    result = {}
+    for key, value in values.items():
+        if key not in names:
+            dotted = ".".join((*section, key))
+            raise SettingsError(
+                f"Unknown setting '{dotted}' in {origin}.",
+                _nearest(key, {hyphenated(name) for name in model.model_fields}),
+            )
+        field = model.model_fields[names[key]]
+        result[names[key]] = _nested_by_field(field.annotation, value, (*section, key), origin)
+    return result
+
+
+def _nested_by_field(annotation: Any, value: Any, section: tuple[str, ...], origin: str) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    origin_type = get_origin(annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _by_field(annotation, value, section, origin)
+    if origin_type in (dict, Mapping):
+        inner = get_args(annotation)[1]
+        return {key: _nested_by_field(inner, item, (*section, key), origin) for key, item in value.items()}
+    if origin_type in (Union, UnionType, Annotated):
+        for choice in get_args(annotation):
+            if any(issubclass(part, BaseModel) for part in _types_in(choice)):
+                return _nested_by_field(choice, value, section, origin)
+    return dict(value)
+
+
+def _types_in(annotation: Any) -> Iterator[type]:
+    if get_origin(annotation) is None:
+        if isinstance(annotation, type):
+            yield annotation
+        return
+    for argument in get_args(annotation):
+        yield from _types_in(argument)
+
+
+def _merge(
+    into: dict[str, Any], values: Mapping[str, Any], origins: dict[str, str], origin: str, path: str = ""
+) -> None:
+    """Lay `values` over `into`: tables are merged, all else is replaced."""
+    for key, value in values.items():
+        dotted = f"{path}{hyphenated(key)}"
+        if isinstance(value, Mapping) and value:
+            target = into.get(key)
+            into[key] = dict(target) if isinstance(target, Mapping) else {}
+            _merge(into[key], value, origins, origin, f"{dotted}.")
+        else:
+            into[key] = value
+            origins[dotted] = origin
+
+
+def _wrong_value(error: ValidationError, section: tuple[str, ...], origins: Mapping[str, str]) -> SettingsError:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    path = [hyphenated(part) if isinstance(part, str) else str(part) for part in first["loc"]]
+    dotted = ".".join((*section, *path))
+    origin = next((origins[".".join(path[:n])] for n in range(len(path), 0, -1) if ".".join(path[:n]) in origins), None)
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    if first["type"] == "missing":
+        return SettingsError(f"Setting '{dotted}' is missing.", "Add it to [tool.aind-launcher] in pyproject.toml.")
+    return SettingsError(f"Setting '{dotted}'{f' in {origin}' if origin else ''} is wrong: {message}.")
+
+
+def _nearest(name: str, known: set[str]) -> str | None:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"Did you mean '{close[0]}'?" if close else None
+
+
+def _hyphenated_schema(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_hyphenated_schema(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: _hyphenated_schema(value) for key, value in schema.items() if key != "properties"}
+    if isinstance(properties := schema.get("properties"), dict):
+        result["properties"] = {hyphenated(key): _hyphenated_schema(value) for key, value in properties.items()}
+    if isinstance(required := schema.get("required"), list):
+        result["required"] = [hyphenated(key) for key in required]
+    return result

@@ -1,0 +1,197 @@
+"""Runs steps: one plugin's part in one hook for one session, recorded before and after, retried where it may help."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from aind_launcher.animal import AnimalState
+from aind_launcher.errors import LauncherError, StepSkipped, TransientError
+from aind_launcher.journal import Journal, StepId, StepRecord, StepState
+from aind_launcher.log import Redactor, current_step
+from aind_launcher.operator import Operator
+from aind_launcher.plugins import Call, Plugins
+from aind_launcher.session import Acquisition, Check, Inputs, SessionContext
+from aind_launcher.suggestion import CurriculumSuggestion
+
+Model = TypeVar("Model", bound=BaseModel)
+
+logger = logging.getLogger(__name__)
+
+# The name under which the launcher's own parts of a session stand in the journal.
+LAUNCHER = "launcher"
+# Their text is the animal's, byte for byte; hiding a secret in it would change what it means.
+_UNTOUCHED = (AnimalState, CurriculumSuggestion, Acquisition, Inputs)
+
+
+# What the hooks whose answers the launcher itself reads must return, if anything.
+_RETURNS: dict[str, type[Any]] = {
+    "load_animal_state": AnimalState,
+    "prepare_session": Inputs,
+    "run_session": Acquisition,
+    "curriculum_suggest": CurriculumSuggestion,
+}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What a step needs beside its plugin."""
+
+    plugins: Plugins
+    journal: Journal
+    operator: Operator
+    redact: Redactor
+    retry_pauses: tuple[float, ...] = ()
+
+    def each(self, hook: str, session: SessionContext, identity: str = "", **arguments: Any) -> Iterator[StepRecord]:
+        """Call every plugin's `hook`, one after the other; what ends badly does not stop the next."""
+        for call in self.plugins.calls(hook):
+            yield self.call(call, hook, session, identity, **arguments)
+
+    def first(self, hook: str, session: SessionContext) -> StepRecord | None:
+        """Call plugins until one answers or fails: no other plugin decides in the place of one that broke."""
+        for call in self.plugins.calls(hook):
+            record = self.call(call, hook, session)
+            if record.result is not None or record.state == "failed":
+                return record
+        return None
+
+    def call(self, call: Call, hook: str, session: SessionContext, identity: str = "", **arguments: Any) -> StepRecord:
+        """One plugin's part, unless it was done before.
+
+        :param identity: `StepId.suggestion`.
+        """
+        step = StepId(session.name, hook, call.plugin.name, identity)
+        done = self.done(step)
+        if done:
+            return done
+        if call.plugin.interactive and not self.operator.attended:
+            waiting = LauncherError(f"{call.plugin.name} asks a person.", f"Run `aind-launch resume {session.name}`.")
+            return self._attempt(step, _raising(waiting))
+        return self.run(step, lambda: call(session=session, **arguments), call.plugin.transient)
+
+    def done(self, step: StepId) -> StepRecord | None:
+        """The record of a step that has taken effect; it is not run again."""
+        record = self.journal.last_attempt(step)
+        return record if record and record.state in ("done", "skipped") else None
+
+    def run(
+        self, step: StepId, function: Callable[[], Any], transient: tuple[type[BaseException], ...] = ()
+    ) -> StepRecord:
+        """Run `function` as `step`, again after a pause where it failed for the moment only."""
+        done = self.done(step)
+        if done:
+            return done
+        for pause in self.retry_pauses:
+            failures: list[BaseException] = []
+            record = self._attempt(step, function, failures)
+            if not failures or not isinstance(failures[0], (TransientError, *transient)):
+                return record
+            logger.warning("%s failed for the moment; trying again in %g s.", _title(step), pause)
+            with self.operator.working(f"{_title(step)}: waiting {pause:g} s to try again"):
+                time.sleep(pause)
+        return self._attempt(step, function)
+
+    def _attempt(
+        self, step: StepId, function: Callable[[], Any], failures: list[BaseException] | None = None
+    ) -> StepRecord:
+        attempt = self.journal.begin_step(step)
+        state: StepState = "failed"
+        error: str | None = "interrupted"
+        result: Any = None
+        try:
+            with self._shown(step):
+                result = self._storable(step, function())
+            state, error = "done", None
+        except StepSkipped as reason:
+            state, error = "skipped", self.redact(str(reason))
+            logger.info("%s: skipped: %s", _title(step), reason)
+        except LauncherError as problem:
+            error = self.redact(str(problem))
+            logger.error("%s failed: %s", _title(step), problem)
+            logger.debug("traceback of %s", _title(step), exc_info=True)
+            _note(failures, problem)
+        except (Exception, SystemExit) as problem:  # isolates one plugin's step from the others and from the session
+            error = self.redact(f"{type(problem).__name__}: {problem}")
+            logger.error("%s failed: %s", _title(step), error)
+            logger.debug("traceback of %s", _title(step), exc_info=True)
+            _note(failures, problem)
+        finally:
+            # Also on Ctrl-C: the step then stands as failed and can be resumed.
+            self.journal.end_step(step, attempt, state, error=error, result=result)
+        record = self.journal.last_attempt(step)
+        if record is None:
+            raise LauncherError(f"The journal {self.journal.path} lost a step that it had just recorded.")
+        self.operator.ended(record)
+        return record
+
+    @contextmanager
+    def _shown(self, step: StepId) -> Iterator[None]:
+        token = current_step.set(f"{step.hook}/{step.plugin}")
+        try:
+            with self.operator.working(_title(step)):
+                yield
+        finally:
+            current_step.reset(token)
+
+    def _storable(self, step: StepId, value: Any) -> Any:
+        """`value` as JSON data without secrets; what has no such form is kept as its description.
+
+        The step has taken effect all the same, so a value that cannot be stored does not fail it.
+        """
+        if step.hook == "pre_session":
+            value = _checks(value)
+        expected = _RETURNS.get(step.hook)
+        if expected and value is not None and not isinstance(value, expected):
+            raise LauncherError(
+                f"Plugin {step.plugin} returned a {type(value).__name__} from {step.hook}, "
+                f"which answers with {expected.__name__} or None.",
+                "Tell the plugin's author.",
+            )
+        try:
+            plain = to_jsonable_python(value, inf_nan_mode="constants")
+            text = json.dumps(plain)
+        except (PydanticSerializationError, ValueError, RecursionError, UnicodeError):
+            logger.warning("%s returned a %s, which the journal cannot store.", _title(step), type(value).__name__)
+            return {"unstorable": self.redact(repr(value)[:1000])}
+        return plain if isinstance(value, _UNTOUCHED) else json.loads(self.redact(text))
+
+
+def with_result(session: SessionContext, record: StepRecord) -> SessionContext:
+    """`session` with what a step returned, for the steps after it."""
+    hook = {**session.results.get(record.id.hook, {}), record.id.plugin: record.result}
+    return session.model_copy(update={"results": {**session.results, record.id.hook: hook}})
+
+
+def as_model(record: StepRecord, model: type[Model]) -> Model:
+    """What a step returned, as the value that it was."""
+    return model.model_validate(record.result)
+
+
+def _checks(value: Any) -> list[Check]:
+    checks = [] if value is None else [value] if isinstance(value, Check) else list(value)
+    if strangers := [item for item in checks if not isinstance(item, Check)]:
+        raise LauncherError(f"pre_session answers with Checks, not with a {type(strangers[0]).__name__}.")
+    return checks
+
+
+def _title(step: StepId) -> str:
+    return f"{step.hook.replace('_', ' ')} ({step.plugin})"
+
+
+def _note(failures: list[BaseException] | None, problem: BaseException) -> None:
+    if failures is not None:
+        failures.append(problem)
+
+
+def _raising(problem: LauncherError) -> Callable[[], Any]:
+    def function() -> Any:
+        raise problem
+
+    return function

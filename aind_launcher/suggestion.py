@@ -1,0 +1,84 @@
+"""What a curriculum answers, and where the answer came from."""
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from aind_launcher.animal import TrainerStateText
+
+
+class Provenance(BaseModel):
+    """Which code decided: enough to run the same decision again.
+
+    :param source: the curriculum source's name in the task repository.
+    :param url: where its repository is fetched from; None for a directory without a remote.
+    :param commit: the commit that the environment was built from.
+    :param dirty: whether uncommitted changes were part of it (``--allow-dirty``).
+    :param environment: the key of the virtual environment.
+    :param python: the environment's Python version.
+    :param package_version: what the source's ``version`` command answered, where it has one.
+    :param duration: seconds from start to end of the curriculum's process.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    url: str | None = None
+    commit: str
+    dirty: bool = False
+    environment: str
+    python: str
+    package_version: str | None = None
+    dsl_version: str | None = None
+    launcher_version: str
+    duration: float
+
+
+class CurriculumSuggestion(BaseModel):
+    """A curriculum's suggestion: the next trainer state and the metrics behind it, as it wrote them.
+
+    `text` is the answer, byte for byte; `trainer_state` is the part of it that belongs to the animal.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    trainer_state: TrainerStateText
+    provenance: Provenance | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """Names this answer: part of a step's identity."""
+        return hashlib.sha256(self.text.encode("utf-8")).hexdigest()[:16]
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The parsed answer, with all that the curriculum put into it; do not change it."""
+        parsed = json.loads(self.text)
+        return parsed if isinstance(parsed, dict) else {}
+
+    @property
+    def metrics(self) -> JsonValue:
+        """The metrics as plain JSON data; numbers that JSON lacks (NaN) are Python's."""
+        metrics: JsonValue = self.document.get("metrics")
+        return metrics
+
+    @property
+    def metrics_text(self) -> str:
+        """The metrics as JSON text, for files and attachments."""
+        return json.dumps(self.metrics, indent=2, ensure_ascii=False)
+
+    @property
+    def version(self) -> str | None:
+        """The version of the package that answered."""
+        version = self.document.get("version")
+        return version if isinstance(version, str) else None
+
+    @property
+    def dsl_version(self) -> str | None:
+        """The version of `aind-behavior-curriculum` that the curriculum ran with."""
+        version = self.document.get("dsl_version")
+        return version if isinstance(version, str) else None

@@ -1,0 +1,145 @@
+"""The journal keeps every step, survives what happens to its file, and never stops a session."""
+
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aind_launcher.animal import now
+from aind_launcher.errors import LauncherError
+from aind_launcher.journal import Journal, StepId, _connect
+
+STEP = StepId("1_2026-01-31T100000Z", "post_session", "slims", "abc")
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "journal.sqlite"
+
+
+@pytest.fixture
+def journal(path, tmp_path):
+    with Journal.open(path) as opened:
+        opened.begin_session(STEP.session, "1", tmp_path, tmp_path / "data", "{}")
+        yield opened
+
+
+def test_a_step_is_running_before_and_done_after(journal, path):
+    attempt = journal.begin_step(STEP)
+    with Journal.open(path) as another:
+        assert another.last_attempt(STEP).state == "running"
+    journal.end_step(STEP, attempt, "done", result={"record": 5})
+    with Journal.open(path) as another:
+        record = another.last_attempt(STEP)
+    assert (record.state, record.attempt, record.result, record.error) == ("done", 1, {"record": 5}, None)
+    assert record.duration >= 0
+
+
+def test_every_attempt_is_kept(journal):
+    for state, error in (("failed", "no answer"), ("failed", "no answer again"), ("done", None)):
+        journal.end_step(STEP, journal.begin_step(STEP), state, error=error)
+    assert [(s.attempt, s.state, s.error) for s in journal.steps(STEP.session)] == [
+        (1, "failed", "no answer"),
+        (2, "failed", "no answer again"),
+        (3, "done", None),
+    ]
+    assert [s.attempt for s in journal.current_steps(STEP.session)] == [3]
+
+
+def test_another_suggestion_makes_another_step(journal):
+    late = StepId(STEP.session, STEP.hook, STEP.plugin, "def")
+    journal.end_step(STEP, journal.begin_step(STEP), "done")
+    assert journal.last_attempt(late) is None
+    assert journal.begin_step(late) == 1
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_what_a_plugin_returned_comes_back_as_it_was(result):
+    with Journal(_connect(":memory:"), Path("memory")) as journal:
+        journal.end_step(STEP, journal.begin_step(STEP), "done", result=result)
+        assert journal.last_attempt(STEP).result == result
+
+
+def test_sessions_are_found_by_subject_state_and_time(path, tmp_path):
+    with Journal.open(path) as journal:
+        for name, subject in (("1_a", "1"), ("1_b", "1"), ("2_a", "2")):
+            journal.begin_session(name, subject, tmp_path, tmp_path, "{}")
+        journal.end_session("1_b", "completed", 0)
+        assert [s.name for s in journal.sessions(subject="1")] == ["1_a", "1_b"]
+        assert [s.name for s in journal.sessions(states=("completed",))] == ["1_b"]
+        assert journal.sessions(since=now() + timedelta(hours=1)) == ()
+        ended = journal.session("1_b")
+        assert (ended.state, ended.exit_code, ended.ended >= ended.started) == ("completed", 0, True)
+
+
+def test_writes_are_durable_before_they_return(journal):
+    assert journal._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert journal._connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+
+
+def test_a_corrupt_journal_is_set_aside_and_said_so(path, caplog):
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"this is not a database" * 1000)
+    with Journal.open(path) as journal:
+        assert journal.sessions() == ()
+        assert journal.impaired is None
+    assert "was set aside" in caplog.text
+    (aside,) = path.parent.glob("*set-aside*.sqlite")
+    assert aside.read_bytes().startswith(b"this is not")
+
+
+def test_a_locked_journal_does_not_stop_a_session(path, tmp_path, caplog, monkeypatch):
+    with Journal.open(path):
+        pass
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    with Journal.open(path) as journal:
+        journal.begin_session(STEP.session, "1", tmp_path, tmp_path, "{}")
+        assert journal.session(STEP.session)
+        assert journal.path != path
+        assert journal.path.is_file()
+    assert "locked by another program" in caplog.text
+    holder.close()
+
+
+def test_a_disk_that_fills_up_does_not_stop_a_session(journal, caplog):
+    attempt = journal.begin_step(STEP)
+    (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
+    journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+    journal.end_step(STEP, attempt, "done", result="x" * 100_000)
+    assert "full" in journal.impaired
+    record = journal.last_attempt(STEP)
+    assert (record.state, len(record.result)) == ("done", 100_000)
+    assert "goes on without it" in caplog.text
+
+
+def test_a_folder_that_cannot_be_made_does_not_stop_a_session(tmp_path, caplog):
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    with Journal.open(in_the_way / "journal.sqlite") as journal:
+        assert journal.begin_step(STEP) == 1
+        assert journal.impaired
+    assert "kept in memory only" in caplog.text
+
+
+def test_a_journal_of_a_newer_launcher_is_refused_and_left_alone(path):
+    with Journal.open(path) as journal:
+        journal._connection.execute("PRAGMA user_version = 99")
+    before = path.read_bytes()
+    with pytest.raises(LauncherError, match="newer launcher"):
+        Journal.open(path)
+    assert path.read_bytes() == before
+
+
+def test_the_journal_is_shared_by_its_readers(journal, path):
+    with Journal.open(path) as reader:
+        journal.end_step(STEP, journal.begin_step(STEP), "done")
+        assert reader.last_attempt(STEP).state == "done"

@@ -1,0 +1,178 @@
+"""Settings come from five layers; each value knows its source, and what is unknown is refused."""
+
+import json
+
+import jsonschema
+import pytest
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from aind_launcher.errors import SettingsError, UsageError
+from aind_launcher.settings import (
+    find_repository,
+    json_schema,
+    load_layers,
+    merged_overrides,
+    parsed_override,
+    refuse_unknown_sections,
+)
+
+
+class Place(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    the_path: str
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    time_out: float = 3
+    password: SecretStr | None = None
+    places: dict[str, Place] = {}
+    names: list[str] = []
+
+
+@pytest.fixture
+def repository(tmp_path):
+    def write(text: str):
+        (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture
+def rig_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setenv("PROGRAMDATA", str(tmp_path / "ProgramData"))
+    path = tmp_path / "ProgramData" / "aind-launcher" / "aind-launcher.toml"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def test_each_layer_overrides_the_weaker_ones(repository, rig_file, monkeypatch):
+    root = repository(
+        '[tool.aind-launcher]\nexperiment = "a"\ndata-directory = "data"\nrig = "rig.json"\ndisable = ["x"]'
+    )
+    rig_file.write_text('experiment = "b"\ndata-directory = "rig-data"\nrig = "own.json"')
+    monkeypatch.setenv("AIND_LAUNCHER_EXPERIMENT", "c")
+    monkeypatch.setenv("AIND_LAUNCHER_DATA_DIRECTORY", "env-data")
+    resolved = load_layers(root, {"experiment": "d"}).launcher()
+    assert resolved.settings.experiment == "d"
+    assert resolved.settings.data_directory == root / "env-data"
+    assert resolved.settings.rig == rig_file.parent / "own.json"
+    assert resolved.settings.disable == ["x"]
+    assert resolved.origins == {
+        "experiment": "command line",
+        "data-directory": "AIND_LAUNCHER_DATA_DIRECTORY",
+        "rig": str(rig_file),
+        "disable": "pyproject.toml",
+    }
+
+
+def test_a_plugin_section_is_merged_key_by_key(repository, rig_file, monkeypatch):
+    root = repository(
+        '[tool.aind-launcher.plugin.my-store]\ntime-out = 1\nnames = ["a"]\nplaces.one-two = {the-path = "x"}'
+    )
+    rig_file.write_text('[plugin.my-store]\ntime-out = 2\nplaces.three = {the_path = "y"}')
+    monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__MY_STORE__NAMES", '["b", "c"]')
+    monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__MY_STORE__PASSWORD", "hidden")
+    resolved = load_layers(root, {"plugin": {"my-store": {"time-out": 5}}}).plugin("my-store", Section)
+    assert resolved.settings == Section(
+        time_out=5,
+        names=["b", "c"],
+        password=SecretStr("hidden"),
+        places={"one-two": Place(the_path="x"), "three": Place(the_path="y")},
+    )
+    assert resolved.origins["time-out"] == "command line"
+    assert resolved.origins["places.one-two.the-path"] == "pyproject.toml"
+    assert resolved.origins["places.three.the-path"] == str(rig_file)
+
+
+def test_a_misspelt_key_is_refused_with_the_nearest(repository):
+    root = repository('[tool.aind-launcher]\ndata-directry = "x"')
+    with pytest.raises(
+        SettingsError, match=r"Unknown setting 'data-directry' in pyproject.toml\. Did you mean 'data-directory'"
+    ):
+        load_layers(root).launcher()
+
+
+def test_a_misspelt_key_of_a_plugin_is_refused_with_the_nearest(repository):
+    root = repository("[tool.aind-launcher.plugin.my-store]\ntimeout = 4")
+    with pytest.raises(SettingsError, match=r"'plugin\.my-store\.timeout' in pyproject.toml\. Did you mean 'time-out'"):
+        load_layers(root).plugin("my-store", Section)
+
+
+def test_a_misspelt_variable_is_refused_with_the_nearest(repository, monkeypatch):
+    monkeypatch.setenv("AIND_LAUNCHER_DATA_DIRECTRY", "x")
+    with pytest.raises(
+        SettingsError, match="AIND_LAUNCHER_DATA_DIRECTRY is not a setting. Did you mean 'AIND_LAUNCHER_DATA_DIR"
+    ):
+        load_layers(repository("[tool.aind-launcher]")).launcher()
+
+
+def test_a_misspelt_variable_of_a_plugin_is_refused_with_the_nearest():
+    with pytest.raises(SettingsError, match="Did you mean 'AIND_LAUNCHER_PLUGIN__MY_STORE__PASSWORD'"):
+        refuse_unknown_sections({"AIND_LAUNCHER_PLUGIN__MY_STORE__PASWORD": "x"}, {"my-store": Section})
+
+
+def test_a_wrong_type_names_key_and_source_and_never_the_value(repository, monkeypatch):
+    root = repository('[tool.aind-launcher]\ndisable = "slims"')
+    with pytest.raises(
+        SettingsError, match=r"Setting 'disable' in pyproject.toml is wrong: Input should be a valid list"
+    ):
+        load_layers(root).launcher()
+    monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__MY_STORE__PLACES", '{"a": "secret-value"}')
+    with pytest.raises(SettingsError) as caught:
+        load_layers(root).plugin("my-store", Section)
+    assert "secret-value" not in str(caught.value)
+    assert "plugin.my-store.places.a" in str(caught.value)
+
+
+def test_a_list_in_the_environment_that_is_not_json_is_refused(repository, monkeypatch):
+    monkeypatch.setenv("AIND_LAUNCHER_DISABLE", "slims")
+    with pytest.raises(SettingsError, match="written as JSON"):
+        load_layers(repository("[tool.aind-launcher]")).launcher()
+
+
+def test_a_pyproject_that_is_not_toml_is_refused(repository):
+    with pytest.raises(SettingsError, match="is not valid TOML"):
+        find_repository(repository("[tool"))
+
+
+def test_a_folder_without_pyproject_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="There is no pyproject.toml"):
+        find_repository(tmp_path)
+
+
+def test_a_pyproject_without_the_section_is_refused(repository):
+    with pytest.raises(UsageError, match=r"has no \[tool.aind-launcher\] section"):
+        find_repository(repository("[project]\nname = 'x'"))
+
+
+def test_the_repository_is_found_from_a_folder_below(repository):
+    root = repository("[tool.aind-launcher]")
+    below = root / "a" / "b"
+    below.mkdir(parents=True)
+    assert find_repository(below) == root
+
+
+def test_overrides_are_toml_or_text():
+    parts = [parsed_override(text) for text in ("plugin.a.n=5", "plugin.a.s=hello", "experiment='x'", "disable=['a']")]
+    assert merged_overrides(parts) == {"plugin": {"a": {"n": 5, "s": "hello"}}, "experiment": "x", "disable": ["a"]}
+    with pytest.raises(UsageError, match="KEY=VALUE"):
+        parsed_override("nothing")
+
+
+def test_the_schema_accepts_what_the_launcher_accepts_and_refuses_the_rest():
+    schema = json_schema({"my-store": Section})
+    jsonschema.Draft202012Validator.check_schema(schema)
+    good = {"data-directory": "x", "plugin": {"my-store": {"time-out": 2, "places": {"a": {"the-path": "x"}}}}}
+    jsonschema.validate(good, schema)
+    for bad in (
+        {"data_dir": 1},
+        {"plugin": {"other": {}}},
+        {"plugin": {"my-store": {"time-out": "soon"}}},
+        {"plugin": {"my-store": {"places": {"a": {"path": "x"}}}}},
+    ):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(bad, schema)
+    assert json.dumps(schema)
