@@ -5,6 +5,7 @@ import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit, urlunsplit
 
 from aind_launcher.errors import Refused, SourceError
@@ -35,13 +36,14 @@ _INHERITED = frozenset(
 _SAFE_DIRECTORY = re.compile(r"git config --global --add safe\.directory .+")
 
 
-def git(*arguments: str, cwd: Path) -> str:
+def git(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> str:
     """What ``git ARGUMENTS`` prints on stdout in the folder `cwd`, unchanged.
 
+    :param environment: added to what git inherits.
     :raises SourceError: git distrusts the folder's owner, as it does on shared rigs.
     :raises Refused: git is not installed, or says no; the sentence is git's own last one.
     """
-    ended = _run(arguments, cwd)
+    ended = _run(arguments, cwd, environment or {})
     if ended.returncode:
         raise _failure(arguments, cwd, _text(ended.stderr))
     return _text(ended.stdout)
@@ -129,12 +131,15 @@ def describe_repository(folder: Path) -> Repository:
     return Repository(path=root, url=remote_url(root), commit=commit_of(root), clean=not changes(root))
 
 
-def _run(arguments: Iterable[str], cwd: Path) -> subprocess.CompletedProcess[bytes]:
+def _run(
+    arguments: Iterable[str], cwd: Path, added: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[bytes]:
     environment = {
         **git_environment(os.environ),
         "LC_ALL": "C",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_OPTIONAL_LOCKS": "0",
+        **added,
     }
     try:
         return subprocess.run(

@@ -1,8 +1,9 @@
 """Every hook, in the order in which a session meets them.
 
 All but `run_session` may be called again for the same session, after a failure or a power cut: make them
-idempotent. A hook may take fewer arguments than are listed. The launcher calls each plugin on its own, as a
-step of its own in the journal, in pluggy's order (``tryfirst``, ``trylast``); wrappers are refused.
+idempotent. `check_rig`, the last one here, belongs to no session. A hook may take fewer arguments than are
+listed. The launcher calls each plugin on its own, as a step of its own in the journal, in pluggy's order
+(``tryfirst``, ``trylast``); wrappers are refused.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from aind_launcher.animal import AnimalState
     from aind_launcher.session import Acquisition, Check, Inputs, SessionContext
@@ -107,4 +109,16 @@ def session_finished(session: "SessionContext", outcome: str) -> None:
     """Called last: the session has ended, for good or until it is resumed.
 
     :param outcome: *completed*, *incomplete* (a step failed), *failed* (the acquisition did) or *refused*.
+    """
+
+
+@hookspec
+def check_rig(repository: "Path", data_directory: "Path | None") -> "Check | Iterable[Check] | None":
+    """Called by `aind-launch doctor`, outside any session: can this plugin do its work on this rig?
+
+    Look at what does not depend on an animal: programs, services, credentials, folders. Change nothing. An
+    exception is shown as a failed check.
+
+    :param repository: the task repository.
+    :param data_directory: where sessions are written; None where the settings do not say so yet.
     """

@@ -107,7 +107,7 @@ class Plugins:
                 raise only.error
             case several:
                 raise PluginError(
-                    f"{len(several)} plugins are broken: " + "; ".join(f"{p.name}: {p.error}" for p in several)
+                    f"{len(several)} plugins are broken:\n" + "\n".join(f"  {plugin.error}" for plugin in several)
                 )
 
     def find(self, kind: type[Any]) -> Any:

@@ -1,6 +1,7 @@
 """Child processes: what they inherit, where their output goes, and the end of the whole tree."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final, Literal
@@ -26,15 +27,18 @@ MARKER: Final = "AIND_LAUNCHER_CHILD"
 _LONGEST_LINE: Final = 8192
 # Ctrl-C cannot wake a wait on Windows, so waits are cut into pieces; the end of the child wakes them at once.
 _PATIENCE: Final = 0.2
+# Seconds for which killing is repeated. What outlives that hangs in a driver, and no program can end it.
+_STUBBORN: Final = 10.0
 
-_FOR_CURRICULA: Final = frozenset(
-    "PATH HOME USER LOGNAME TMPDIR TEMP TMP LANG LANGUAGE TZ "
-    "SYSTEMROOT SYSTEMDRIVE WINDIR COMSPEC PATHEXT OS USERNAME USERPROFILE HOMEDRIVE HOMEPATH APPDATA LOCALAPPDATA "
-    "PROGRAMDATA ALLUSERSPROFILE PUBLIC PROGRAMFILES PROGRAMFILES(X86) PROGRAMW6432 COMMONPROGRAMFILES "
-    "COMMONPROGRAMFILES(X86) COMMONPROGRAMW6432 NUMBER_OF_PROCESSORS PROCESSOR_ARCHITECTURE COMPUTERNAME".split()
+_FOR_CURRICULA: Final = re.compile(
+    r"""PATH | HOME | USER | LOGNAME | TMPDIR | TEMP | TMP | LANG | LANGUAGE | LC_\w+ | TZ
+    | SYSTEMROOT | SYSTEMDRIVE | WINDIR | COMSPEC | PATHEXT | OS | COMPUTERNAME | PUBLIC
+    | USERNAME | USERPROFILE | HOMEDRIVE | HOMEPATH | APPDATA | LOCALAPPDATA | PROGRAMDATA | ALLUSERSPROFILE
+    | (COMMON)?PROGRAMFILES(\(X86\))? | (COMMON)?PROGRAMW6432 | NUMBER_OF_PROCESSORS | PROCESSOR_ARCHITECTURE""",
+    re.VERBOSE,
 )
-_SECRET: Final = (
-    "PASSWORD PASSWD PASSPHRASE SECRET TOKEN CREDENTIAL API_KEY APIKEY ACCESS_KEY ACCESSKEY PRIVATE_KEY".split()
+_CREDENTIAL: Final = re.compile(
+    r"(AIND_LAUNCHER|SLIMS)_|.*(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY)"
 )
 
 
@@ -77,21 +81,22 @@ def run_child(
     :raises LauncherError: the files of its output cannot be made.
     :raises KeyboardInterrupt: after the tree has ended; a second one during `close_grace` kills it at once.
     """
-    with _Child(command, cwd, env, stdout, stderr) as child:
-        tail = _Tail(stdout, stderr, on_line) if on_line else None
-        try:
-            ended_by = child.wait(timeout, output_limit)
-            if ended_by != "itself":
-                child.close(close_grace)
-        except BaseException:
-            # A second Ctrl-C: whoever pressed it has no more patience.
-            with suppress(KeyboardInterrupt):
-                child.close(close_grace)
-            raise
-        finally:
-            child.kill()
-            if tail:
-                tail.finish()
+    child = _Child(command, cwd, env, stdout, stderr)
+    tail = _Tail(stdout, stderr, on_line) if on_line else None
+    try:
+        ended_by = child.wait(timeout, output_limit)
+    except BaseException:
+        # A second Ctrl-C: whoever pressed it has no more patience.
+        with suppress(KeyboardInterrupt):
+            child.close(close_grace)
+        raise
+    else:
+        if ended_by != "itself":
+            child.close(close_grace)
+    finally:
+        child.kill()
+        if tail:
+            tail.finish()
     return Ended(child.exit_code, child.duration, ended_by)
 
 
@@ -129,18 +134,12 @@ class _Child:
         self.duration = 0.0
         self._ended = threading.Event()
         self._since = _created(self._process.pid)
-        self._waiter = threading.Thread(target=self._watch, args=(started,), daemon=True)
-        self._waiter.start()
-
-    def __enter__(self) -> "_Child":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._waiter.join()
+        threading.Thread(target=self._watch, args=(started,), daemon=True).start()
 
     @property
     def exit_code(self) -> int:
-        return self._process.returncode
+        code = self._process.returncode
+        return -9 if code is None else code  # killed, and hanging in a driver
 
     def wait(self, timeout: float | None, output_limit: int | None) -> Literal["itself", "timeout", "output limit"]:
         """Wait until it ends, or has to be ended."""
@@ -152,7 +151,7 @@ class _Child:
                 return "itself"
             if deadline is not None and time.monotonic() >= deadline:
                 return "timeout"
-            if output_limit is not None and sum(output.stat().st_size for output in self._outputs) > output_limit:
+            if output_limit is not None and self._printed() > output_limit:
                 return "output limit"
 
     def close(self, grace: float) -> None:
@@ -167,19 +166,33 @@ class _Child:
                 pass
 
     def kill(self) -> None:
-        """End it and all that it started, also what is no longer its child. Nothing left: nothing done."""
-        # What is being started while the others are killed is found in the next round.
-        for _ in range(20):
-            leftovers = list(self._leftovers())
+        """End it and all that it started, also what is no longer its child."""
+        try:
+            self._kill()
+        except KeyboardInterrupt:
+            # However often Ctrl-C is pressed, nothing may live on.
+            self._kill()
+            raise
+
+    def _kill(self) -> None:
+        deadline = time.monotonic() + _STUBBORN
+        pause = 0.001
+        # Round after round, since what is being started while the others are killed is found in the next.
+        while (leftovers := list(self._leftovers())) or not self._ended.is_set():
             for process in leftovers:
                 with suppress(psutil.Error):
                     process.kill()
-            if not self._ended.is_set():
-                self._process.kill()
-                self._ended.wait(1)
-            elif not leftovers:
+            self._process.kill()
+            if time.monotonic() > deadline:
                 return
-            psutil.wait_procs(leftovers, timeout=1)
+            time.sleep(pause)
+            pause = min(pause * 2, _PATIENCE)
+
+    def _printed(self) -> int:
+        # The child may have removed the files.
+        with suppress(OSError):
+            return sum(output.stat().st_size for output in self._outputs)
+        return 0
 
     def _watch(self, started: float) -> None:
         self._process.wait()
@@ -236,8 +249,9 @@ class _Tail:
         self._thread.join()
 
     def _follow(self) -> None:
-        streams = [(name, path.open("rb"), bytearray()) for name, path in self._files]
-        try:
+        # Isolates the display: a terminal that cannot show a line must not end the child; its output is kept.
+        with suppress(Exception), ExitStack() as opened:
+            streams = [(name, opened.enter_context(path.open("rb")), bytearray()) for name, path in self._files]
             last_round = False
             while not last_round:
                 last_round = self._finished.wait(_PATIENCE / 2)
@@ -247,12 +261,6 @@ class _Tail:
                         self._show(name, pending)
                     if last_round and pending:
                         self._on_line(name, _decoded(pending))
-        except Exception:
-            # Isolates the display: a terminal that cannot show a line must not end the child, whose output is kept.
-            return
-        finally:
-            for _, file, _ in streams:
-                file.close()
 
     def _show(self, name: Literal["stdout", "stderr"], pending: bytearray) -> None:
         *lines, rest = pending.split(b"\n")
@@ -288,32 +296,22 @@ def curriculum_environment(environ: Mapping[str, str], platform: str) -> dict[st
     launcher's own Python variables and its virtual environment, which also leaves PATH.
     """
     # Windows' names have no case; elsewhere "Path" is not PATH.
-    named = {name: name.upper() if platform == "win32" else name for name in environ}
-    kept = {
-        name: value for name, value in environ.items() if named[name] in _FOR_CURRICULA or named[name].startswith("LC_")
-    }
-    own = next((value for name, value in environ.items() if named[name] == "VIRTUAL_ENV"), None)
-    if own:
-        kept = {
-            name: _without(value, own, platform) if named[name] == "PATH" else value for name, value in kept.items()
-        }
-    # Unbuffered, since what a killed program holds back is lost. A hash seed, since the order of sets reaches the answer.
-    python = {"PYTHONSAFEPATH": "1", "PYTHONUTF8": "1", "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
-    return kept | python
+    by_name = {name.upper() if platform == "win32" else name: name for name in environ}
+    kept = {name: environ[name] for plain, name in by_name.items() if _FOR_CURRICULA.fullmatch(plain)}
+    if {"VIRTUAL_ENV", "PATH"} <= by_name.keys():
+        search = by_name["PATH"]
+        kept[search] = _without(kept[search], environ[by_name["VIRTUAL_ENV"]], platform)
+    # Unbuffered, since what a killed program holds back is lost; seeded, since the order of sets reaches the answer.
+    return kept | {"PYTHONSAFEPATH": "1", "PYTHONUTF8": "1", "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
 
 
 def acquisition_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What the acquisition inherits: everything but what may be a credential, and the launcher's PYTHONHOME."""
-
-    def is_passed(name: str) -> bool:
-        name = name.upper()
-        return (
-            not name.startswith(("AIND_LAUNCHER_", "SLIMS_"))
-            and not any(word in name for word in _SECRET)
-            and name != "PYTHONHOME"
-        )
-
-    return {name: value for name, value in environ.items() if is_passed(name)}
+    return {
+        name: value
+        for name, value in environ.items()
+        if not _CREDENTIAL.match(name.upper()) and name.upper() != "PYTHONHOME"
+    }
 
 
 def _without(path: str, environment: str, platform: str) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as EnvironmentValueError
@@ -51,10 +50,6 @@ class LauncherSettings(BaseModel):
     state_directory: Path = Field(
         default_factory=lambda: machine_directory("state", sys.platform, os.environ),
         description="Where this machine keeps the journal, the lock and the live logs.",
-    )
-    cache_directory: Path = Field(
-        default_factory=lambda: Path(platformdirs.user_cache_dir("aind-launcher", appauthor=False)),
-        description="Where the environments of curricula are built.",
     )
     plugin: dict[str, dict[str, Any]] = Field({}, description="Settings of each plugin, by its name.")
 
@@ -216,9 +211,8 @@ def json_schema(sections: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
         "properties": properties,
         "additionalProperties": False,
     }
-    # Their defaults are folders of the machine that prints the schema.
-    for machine_path in ("state-directory", "cache-directory"):
-        schema["properties"][machine_path].pop("default", None)
+    # Its default is a folder of the machine that prints the schema.
+    schema["properties"]["state-directory"].pop("default", None)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

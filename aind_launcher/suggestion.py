@@ -40,7 +40,9 @@ class Provenance(BaseModel):
 class CurriculumSuggestion(BaseModel):
     """A curriculum's suggestion: the next trainer state and the metrics behind it, as it wrote them.
 
-    `text` is the answer, byte for byte; `trainer_state` is the part of it that belongs to the animal.
+    :param text: the answer, byte for byte.
+    :param trainer_state: the part of it that belongs to the animal.
+    :param new_files: files that the curriculum left in the session's folder, relative to it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,6 +50,7 @@ class CurriculumSuggestion(BaseModel):
     text: str
     trainer_state: TrainerStateText
     provenance: Provenance | None = None
+    new_files: tuple[str, ...] = ()
 
     @cached_property
     def digest(self) -> str:

@@ -63,10 +63,12 @@ def command(
         allow_dirty=allow_dirty,
         skip_hardware_validation=skip_hardware_validation,
     )
-    with repository.launcher(unattended=unattended) as (launcher, terminal):
-        with rig_lock(open_state_directory(repository.settings.state_directory)) as lock:
-            _offer_to_finish(launcher, lock)
-            outcome = run_session(launcher, request, lock)
+    with (
+        repository.launcher(unattended=unattended) as (launcher, _),
+        rig_lock(open_state_directory(repository.settings.state_directory)) as lock,
+    ):
+        _offer_to_finish(launcher, lock)
+        outcome = run_session(launcher, request, lock)
     print_outcome(outcome, launcher.journal.impaired, as_json=as_json)
     return outcome.exit_code
 

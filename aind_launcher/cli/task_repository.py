@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -26,6 +26,10 @@ from aind_launcher.settings import (
     parsed_override,
 )
 from aind_launcher.steps import Steps
+
+if TYPE_CHECKING:
+    from aind_launcher.builtin.local_store import LocalStore
+    from aind_launcher.curriculum.plugin import IsolatedCurriculum
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -64,17 +68,48 @@ class TaskRepository:
         plugins.require_sound()
         return plugins
 
+    def curricula(self) -> "IsolatedCurriculum":
+        """The plugin that runs curricula, with its settings.
+
+        :raises LauncherError: it is broken or left out.
+        """
+        from aind_launcher.curriculum.plugin import IsolatedCurriculum
+
+        found: IsolatedCurriculum = self._built_in(IsolatedCurriculum, "isolated-curriculum")
+        return found
+
+    def local_store(self) -> "LocalStore":
+        """The plugin that keeps animals on disk, with its settings.
+
+        :raises LauncherError: it is broken or left out.
+        """
+        from aind_launcher.builtin.local_store import LocalStore
+
+        found: LocalStore = self._built_in(LocalStore, "local-store")
+        return found
+
+    def _built_in(self, kind: type[Any], name: str) -> Any:
+        found = self.sound_plugins().find(kind)
+        if found is None:
+            raise UsageError(
+                f"The plugin {name} is left out.", "Remove it from disable and -p no: to use this command."
+            )
+        return found
+
     @contextmanager
     def journal(self) -> Iterator[Journal]:
         with Journal.open(open_state_directory(self.settings.state_directory) / "journal.sqlite") as journal:
             yield journal
 
     @contextmanager
-    def launcher(self, *, unattended: bool = False) -> Iterator[tuple[Launcher, Terminal]]:
-        """Everything a session needs, with its log shown on the terminal."""
+    def launcher(self, *, unattended: bool = False, calm: bool = False) -> Iterator[tuple[Launcher, Terminal]]:
+        """Everything a session needs, with its log shown on the terminal.
+
+        :param calm: see `Terminal`.
+        """
         plugins = self.sound_plugins()
         redact = Redactor(plugins.secrets())
-        terminal = Terminal(redact=redact, unattended=unattended)
+        terminal = Terminal(redact=redact, unattended=unattended, calm=calm)
         with terminal.showing_log(self.verbose), self.journal() as journal:
             steps = Steps(plugins, journal, terminal, redact, tuple(self.settings.retry_pauses))
             yield Launcher(self.path, self.settings, plugins, journal, terminal, steps), terminal

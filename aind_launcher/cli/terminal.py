@@ -37,21 +37,30 @@ _STYLES = {
 
 
 class Terminal:
-    """The operator at a terminal. Progress and questions go to stderr; results to stdout."""
+    """The operator at a terminal. Progress and questions go to stderr; results to stdout.
 
-    def __init__(self, *, redact: Redactor | None = None, unattended: bool = False) -> None:
+    :param calm: show only what needs attention; for whoever runs many sessions in a row.
+    """
+
+    def __init__(self, *, redact: Redactor | None = None, unattended: bool = False, calm: bool = False) -> None:
         self._console = Console(stderr=True, highlight=False)
         self.redact = redact or Redactor()
+        self._calm = calm
         self.attended = not unattended and sys.stdin is not None and sys.stdin.isatty() and self._console.is_terminal
 
     def checks(self, checks: "Sequence[Check]") -> None:
         for check in checks:
-            line = Text.assemble((f"  {check.outcome:<8}", _STYLES[check.outcome]), f"{check.name}")
-            if check.message:
-                line.append(f": {self.redact(check.message)}")
-            if check.mend and check.outcome != "passed":
-                line.append(f" {check.mend}", style="bold")
-            self._console.print(line, soft_wrap=True)
+            if not self._calm or check.outcome != "passed":
+                self.show_check(check)
+
+    def show_check(self, check: "Check") -> None:
+        """One line: how it stands, what was looked at, and the mend."""
+        line = Text.assemble((f"  {check.outcome:<8}", _STYLES[check.outcome]), check.name)
+        if check.message:
+            line.append(f": {self.redact(check.message)}")
+        if check.mend and check.outcome != "passed":
+            line.append(f" {check.mend}", style="bold")
+        self._console.print(line, soft_wrap=True)
 
     @contextmanager
     def working(self, title: str) -> Iterator[None]:
@@ -62,7 +71,8 @@ class Terminal:
             yield
 
     def ended(self, record: "StepRecord") -> None:
-        if record.id.hook in ("pre_session", "load_animal_state", "prepare_session") and record.state != "failed":
+        quiet = self._calm or record.id.hook in ("pre_session", "load_animal_state", "prepare_session")
+        if quiet and record.state != "failed":
             return
         line = Text.assemble((f"  {record.state:<8}", _STYLES[record.state]), record.id.hook.replace("_", " "))
         line.append(f" ({record.id.plugin})", style="dim")
@@ -88,7 +98,7 @@ class Terminal:
     def showing_log(self, verbose: bool = False) -> Iterator[None]:
         """Show log lines of the launcher, and warnings of everything else, while the context lasts."""
         handler = _TerminalLog(self)
-        handler.setLevel(logging.DEBUG if verbose else logging.INFO)
+        handler.setLevel(logging.DEBUG if verbose else logging.WARNING if self._calm else logging.INFO)
         root = logging.getLogger()
         level = root.level
         root.setLevel(logging.WARNING)
@@ -133,12 +143,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=10_000)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=any(columns))
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in listed:
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    console.print(table)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def show_error(error: Exception) -> int:

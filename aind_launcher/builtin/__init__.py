@@ -1,0 +1,1 @@
+"""The built-in plugins beside the curriculum's: plugins like everybody else's, found through their entry points."""

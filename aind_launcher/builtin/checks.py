@@ -1,0 +1,169 @@
+"""The built-in `checks` plugin: is there room for a session, may it be written, and is the code what it says?"""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, WithJsonSchema
+
+from aind_launcher.hookspecs import hookimpl
+from aind_launcher.session import Check, Repository, SessionContext
+
+
+def _in_gigabytes(value: Any) -> Any:
+    """A plain number counts gigabytes; a text may name its unit."""
+    try:
+        return int(float(value) * 1e9)
+    except (TypeError, ValueError, OverflowError):
+        return value
+
+
+FreeSpace = Annotated[
+    ByteSize, BeforeValidator(_in_gigabytes), WithJsonSchema({"type": ["number", "string"], "minimum": 0})
+]
+
+
+class Checks:
+    """What every session needs of its rig, whatever its task."""
+
+    class Settings(BaseModel):
+        """``[tool.aind-launcher.plugin.checks]``"""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+        minimum_free_space: FreeSpace = Field(
+            ByteSize(10 * 10**9),
+            description="What must be free on the data directory's disk: gigabytes, or with a unit as in '500 MB'. "
+            "0 turns the check off.",
+        )
+        clean_repository: Literal["fail", "warn", "off"] = Field(
+            "fail",
+            description="What uncommitted changes in the task repository do: refuse the session, warn, or nothing.",
+        )
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @hookimpl
+    def pre_session(self, session: SessionContext) -> list[Check]:
+        """Disk, data directory, the session's folder, and the task repository."""
+        data_directory = session.folder.parent
+        checks = [*self._disk(data_directory), _data_directory(data_directory), _session_folder(session.folder)]
+        if self.settings.clean_repository != "off":
+            strict = self.settings.clean_repository == "fail" and not session.session.allow_dirty_repo
+            checks.append(_repository(session.repository, "failed" if strict else "warning"))
+        return checks
+
+    @hookimpl
+    def check_rig(self, data_directory: Path | None) -> list[Check]:
+        """The disk; the launcher itself looks at the folder and the repository."""
+        return [] if data_directory is None else self._disk(data_directory)
+
+    def _disk(self, data_directory: Path) -> list[Check]:
+        needed = self.settings.minimum_free_space
+        place = existing_parent(data_directory)
+        if needed == 0 or place is None:
+            return []  # a disk that is not there fails the data directory's own check
+        try:
+            free = ByteSize(shutil.disk_usage(place).free)
+        except OSError as error:
+            return [
+                Check(
+                    name="disk space",
+                    outcome="failed",
+                    message=f"The disk of {data_directory} cannot be asked for its free space: {error.strerror}.",
+                    mend="Check that it is connected.",
+                )
+            ]
+        left = f"{free.human_readable(decimal=True)} free for {data_directory}"
+        if free >= needed:
+            return [Check(name="disk space", outcome="passed", message=left)]
+        return [
+            Check(
+                name="disk space",
+                outcome="failed",
+                message=f"Only {left}; a session needs {needed.human_readable(decimal=True)}.",
+                mend="Free the disk of sessions that were transferred, or lower the setting "
+                "plugin.checks.minimum-free-space.",
+            )
+        ]
+
+
+def existing_parent(folder: Path) -> Path | None:
+    """`folder`, or the nearest folder above it that exists; None on a drive that is not there."""
+    return next((path for path in (folder, *folder.parents) if path.exists()), None)
+
+
+def write_problem(folder: Path, *, deep: bool = True) -> str | None:
+    """Why nothing can be written into `folder`, as a sentence, or None. A file is really written, and removed.
+
+    :param deep: where `folder` is missing, whether any folder above it will do, or only its parent.
+    """
+    nearest = existing_parent(folder)
+    if nearest is None or not (deep or nearest in (folder, folder.parent)):
+        return f"{folder} is not there."
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".aind-launch-", dir=nearest) as probe:
+            probe.write(b"may this be written?")
+            probe.flush()
+    except NotADirectoryError:
+        return f"{nearest} is not a folder."
+    except OSError as error:
+        return f"{nearest} cannot be written: {error.strerror or error}."
+    return None
+
+
+def _data_directory(folder: Path) -> Check:
+    problem = write_problem(folder)
+    if problem:
+        return Check(
+            name="data directory",
+            outcome="failed",
+            message=problem,
+            mend="Connect the disk and give this login the right to write there, or choose another folder: "
+            "data_directory in the rig file, or the setting data-directory.",
+        )
+    if not folder.exists():
+        return Check(
+            name="data directory",
+            outcome="warning",
+            message=f"{folder} does not exist yet; the session makes it.",
+            mend="If sessions were written before, check that the path is right.",
+        )
+    return Check(name="data directory", outcome="passed", message=str(folder))
+
+
+def _session_folder(folder: Path) -> Check:
+    if folder.exists():
+        return Check(
+            name="session folder",
+            outcome="failed",
+            message=f"{folder} exists already, and a session never writes into another's data.",
+            mend="Start again: a session is named after the second it starts in.",
+        )
+    return Check(name="session folder", outcome="passed", message=folder.name)
+
+
+def _repository(repository: Repository, bad: Literal["failed", "warning"]) -> Check:
+    name = "task repository"
+    if repository.commit is None:
+        return Check(
+            name=name,
+            outcome=bad,
+            message=f"{repository.path} has no commit, so nobody will know which code this session ran.",
+            mend="Commit it with git, or run with --allow-dirty.",
+        )
+    if repository.clean:
+        return Check(name=name, outcome="passed", message=f"{repository.path} at {repository.commit[:10]}")
+    return Check(
+        name=name,
+        outcome=bad,
+        message=f"{repository.path} has changes that are not committed, so nobody will know which code this "
+        "session ran.",
+        mend=f"See them with `git -C {_quoted(repository.path)} status`; commit them, or run with --allow-dirty.",
+    )
+
+
+def _quoted(path: Path) -> str:
+    return f'"{path}"' if " " in str(path) else str(path)

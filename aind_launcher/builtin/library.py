@@ -1,0 +1,351 @@
+"""The library of animals on disk, which may be a network share: where each animal stands, and how it came there.
+
+``<root>/<experiment>/Subjects/<subject>/`` has ``trainer_state.json``, as the curriculum wrote it and open to other
+tools; ``history/``, one file for each decision, never overwritten; and ``task.json`` for an animal without curriculum.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict
+
+from aind_launcher.animal import AnimalState, TrainerStateText, now
+from aind_launcher.builtin import history
+from aind_launcher.builtin.history import HistoryEntry
+from aind_launcher.errors import AnimalError, TransientError
+from aind_launcher.files import checked_name, write_whole
+from aind_launcher.suggestion import CurriculumSuggestion
+
+STATE: Final = "trainer_state.json"
+TASK: Final = "task.json"
+HISTORY: Final = "history"
+LOCK: Final = ".lock"
+
+
+@dataclass(frozen=True)
+class StoredAnimal:
+    """An animal as the library has it.
+
+    :param state: None where it is not enrolled, or where there is a problem.
+    :param changed_outside: its trainer state was not written by the launcher; its date is the file's.
+    :param problem: why its state cannot be read; set in lists only.
+    """
+
+    subject: str
+    experiment: str
+    folder: Path
+    state: AnimalState | None = None
+    changed_outside: bool = False
+    has_task: bool = False
+    problem: str | None = None
+
+
+class Recorded(BaseModel):
+    """What became of a decision.
+
+    :param outcome: *applied*: the animal stands there now; *unchanged*: it did so before; *superseded*: the decision
+        came too late and is only kept.
+    :param entry: its file in the history.
+    :param because: why it was superseded.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: Literal["applied", "superseded", "unchanged"]
+    trainer_state: Path
+    entry: Path
+    because: str | None = None
+
+
+@dataclass(frozen=True)
+class Library:
+    """The animals of one experiment.
+
+    A decision is first written into the history, then into ``trainer_state.json``, which alone commits it.
+
+    :param lock_timeout: seconds to wait while another rig writes the same animal.
+    """
+
+    root: Path
+    experiment: str
+    lock_timeout: float = 30.0
+
+    def animals(self) -> tuple[StoredAnimal, ...]:
+        """Every animal, by subject; one that cannot be read says why."""
+        return tuple(self._listed(subject) for subject in _folders(self._subjects))
+
+    def read(self, subject: str) -> StoredAnimal:
+        """Where an animal stands.
+
+        :raises AnimalError: the library is not there, or the state cannot be read.
+        """
+        folder = self._folder(subject)
+        path = folder / STATE
+        text = _read_text(path)
+        has_task = (folder / TASK).is_file()
+        if text is None:
+            return StoredAnimal(subject, self.experiment, folder, has_task=has_task)
+        try:
+            trainer_state = TrainerStateText.read(text, str(path))
+        except AnimalError as error:
+            raise AnimalError(
+                error.message,
+                f"Restore it from {folder / HISTORY}, or enrol the animal again with "
+                f"`aind-launch curricula enroll {subject} --curriculum NAME --replace`.",
+            ) from None
+        entry = history.latest(folder / HISTORY, trainer_state.digest)
+        if entry is None:
+            date = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            state = AnimalState(trainer_state=trainer_state, date=date)
+        else:
+            state = entry.state.model_copy(update={"trainer_state": trainer_state})
+        return StoredAnimal(subject, self.experiment, folder, state, entry is None, has_task)
+
+    def task(self, subject: str) -> dict[str, Any] | None:
+        """The task of an animal without curriculum, where it has one.
+
+        :raises AnimalError: it cannot be read.
+        """
+        path = self._folder(subject) / TASK
+        text = _read_text(path)
+        if text is None:
+            return None
+        try:
+            task = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise AnimalError(f"The task in {path} is not JSON: {error}.", "Correct the file or remove it.") from None
+        if not isinstance(task, dict):
+            raise AnimalError(f"The task in {path} is not a JSON object.", "Correct the file or remove it.")
+        return task
+
+    def history(self, subject: str) -> tuple[HistoryEntry, ...]:
+        """Every decision on an animal, oldest first; files that are none are passed over."""
+        return history.entries(self._folder(subject) / HISTORY)
+
+    def refuse_known(self, subject: str) -> None:
+        """Pass only an animal that is not enrolled.
+
+        :raises AnimalError: it is, or its state cannot be read.
+        """
+        state = self.read(subject).state
+        if state is not None:
+            trainer_state = state.trainer_state
+            raise AnimalError(
+                f"Animal {subject} is enrolled already: stage {trainer_state.stage} of {trainer_state.curriculum}, "
+                f"since {state.date:%Y-%m-%d}.",
+                "Move it with `aind-launch animals move`, or enrol it anew with --replace.",
+            )
+
+    def enroll(self, subject: str, trainer_state: TrainerStateText, by: str, *, replace: bool = False) -> Recorded:
+        """Let an animal start, without metrics.
+
+        :param replace: also where it has a state, readable or not; that is kept beside the new one.
+        :raises AnimalError: it has a state.
+        """
+        with self._locked(subject) as folder:
+            if not replace:
+                self.refuse_known(subject)
+            try:
+                current = self.read(subject)
+            except AnimalError:
+                aside = folder / f"trainer_state.unreadable-{now():%Y-%m-%dT%H%M%S.%fZ}.json"
+                (folder / STATE).replace(aside)
+                current = self.read(subject)
+            entry = HistoryEntry(
+                kind="enrolled", date=now(), trainer_state=trainer_state.text, digest=trainer_state.digest, by=by
+            )
+            return _apply(current, entry)
+
+    def move(self, subject: str, trainer_state: TrainerStateText, reason: str, by: str) -> Recorded:
+        """Put an animal elsewhere by hand. It keeps its metrics unless the curriculum is another.
+
+        :raises AnimalError: it is not enrolled, or its state cannot be read.
+        """
+        with self._locked(subject) as folder:
+            current = self.read(subject)
+            if current.state is None:
+                raise AnimalError(
+                    f"Animal {subject} has no state in {folder}.",
+                    f"Enrol it with `aind-launch curricula enroll {subject} --curriculum NAME`.",
+                )
+            goes_on = current.state.trainer_state.curriculum == trainer_state.curriculum
+            entry = HistoryEntry(
+                kind="moved",
+                date=now(),
+                trainer_state=trainer_state.text,
+                digest=trainer_state.digest,
+                metrics=current.state.metrics if goes_on else None,
+                reason=reason,
+                by=by,
+            )
+            return _apply(current, entry)
+
+    def record(
+        self,
+        subject: str,
+        suggestion: CurriculumSuggestion,
+        session_name: str,
+        session_date: datetime,
+        ran_with: AnimalState | None,
+    ) -> Recorded:
+        """Make a suggestion the animal's state, unless the animal is further already.
+
+        Doing it again is harmless and completes what a power failure left half-done.
+
+        :raises AnimalError: the animal's state cannot be read.
+        :raises TransientError: the folder is locked or cannot be written.
+        """
+        entry = HistoryEntry(
+            kind="suggestion",
+            date=session_date,
+            session_name=session_name,
+            trainer_state=suggestion.trainer_state.text,
+            digest=suggestion.trainer_state.digest,
+            metrics=suggestion.metrics,
+            suggestion_digest=suggestion.digest,
+            provenance=suggestion.provenance,
+        )
+        with self._locked(subject):
+            current = self.read(subject)
+            if current.state is None or current.state.yields_to(session_name, session_date, ran_with):
+                return _apply(current, entry)
+            because = f"the animal was put where it stands by {_origin(current.state)}, which is later"
+            late = entry.model_copy(update={"superseded": True, "reason": because})
+            kept = history.keep(current.folder / HISTORY, late)
+            return Recorded(outcome="superseded", trainer_state=current.folder / STATE, entry=kept, because=because)
+
+    @property
+    def _subjects(self) -> Path:
+        return self.root / checked_name("experiment", self.experiment) / "Subjects"
+
+    def _folder(self, subject: str) -> Path:
+        # An unmapped drive or a server that is down has no parent either; a new library's folder has one.
+        if not self.root.parent.is_dir():
+            raise AnimalError(
+                f"The library of animals {self.root} is not there.",
+                "Connect its drive or share, or correct the setting plugin.local-store.library.",
+            )
+        return self._subjects / checked_name("subject", subject)
+
+    def _listed(self, subject: str) -> StoredAnimal:
+        try:
+            return self.read(subject)
+        except AnimalError as error:
+            return StoredAnimal(subject, self.experiment, self._folder(subject), problem=str(error))
+
+    @contextmanager
+    def _locked(self, subject: str) -> Iterator[Path]:
+        """The animal's folder, made where it is missing, for one writer at a time on any rig."""
+        folder = self._folder(subject)
+        lock = folder / LOCK
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(lock, timeout=self.lock_timeout, mode=0o666):
+                yield folder
+        except Timeout:
+            raise TransientError(
+                f"Animal {subject} is being written by another rig: {lock} was locked for {self.lock_timeout:g} s.",
+                "Wait for the other rig and try again.",
+            ) from None
+        except OSError as error:
+            raise TransientError(
+                f"The animal's folder {folder} cannot be written: {error.strerror or error}.",
+                f"Check that {self.root} is connected and that this login may write there, then try again.",
+            ) from None
+
+
+def experiments(root: Path) -> tuple[str, ...]:
+    """The experiments that have animals in the library at `root`."""
+    return tuple(name for name in _folders(root) if _is_folder(root / name / "Subjects"))
+
+
+def at_stage(trainer_state: TrainerStateText, stage: str) -> TrainerStateText:
+    """The trainer state of an animal that begins another stage of its curriculum, as a curriculum would move it.
+
+    The stage gets its first task parameters and its start policies.
+
+    :raises AnimalError: the curriculum has no such stage.
+    """
+    stages = _stages(trainer_state)
+    if stage not in stages:
+        raise AnimalError(
+            f"Curriculum {trainer_state.curriculum} {trainer_state.curriculum_version} has no stage {stage!r}.",
+            f"Its stages: {', '.join(stages)}." if stages else None,
+        )
+    moved = {
+        **trainer_state.document,
+        "stage": stages[stage],
+        "is_on_curriculum": True,
+        "active_policies": stages[stage].get("start_policies") or [],
+    }
+    return TrainerStateText(text=json.dumps(moved))
+
+
+def _stages(trainer_state: TrainerStateText) -> dict[str, dict[str, Any]]:
+    """The stages of the whole curriculum, which every trainer state carries, by name."""
+    nodes: Any = trainer_state.document
+    for key in ("curriculum", "graph", "nodes"):
+        nodes = nodes.get(key) if isinstance(nodes, dict) else None
+    found = nodes.values() if isinstance(nodes, dict) else ()
+    return {stage["name"]: stage for stage in found if isinstance(stage, dict) and isinstance(stage.get("name"), str)}
+
+
+def _apply(current: StoredAnimal, entry: HistoryEntry) -> Recorded:
+    """History first, then the state that commits it."""
+    path = current.folder / STATE
+    if current.state is not None and current.changed_outside:
+        found = current.state.trainer_state
+        history.keep(
+            current.folder / HISTORY,
+            HistoryEntry(kind="found", date=current.state.date, trainer_state=found.text, digest=found.digest),
+        )
+    kept = current.folder / HISTORY / entry.file_name
+    stands = current.state is not None and current.state.trainer_state.digest == entry.digest
+    if stands and kept.exists():
+        return Recorded(outcome="unchanged", trainer_state=path, entry=kept)
+    history.keep(current.folder / HISTORY, entry)
+    write_whole(path, entry.trainer_state)
+    return Recorded(outcome="applied", trainer_state=path, entry=kept)
+
+
+def _read_text(path: Path) -> str | None:
+    """The text of `path`, its line ends as they are; None where it does not exist."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise AnimalError(
+            f"{path} cannot be read: {error.strerror or error}.",
+            "Check that the library is connected and that this login may read it.",
+        ) from None
+    except UnicodeDecodeError:
+        raise AnimalError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
+
+
+def _folders(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir() if _is_folder(path) and not path.name.startswith("."))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise AnimalError(f"{folder} cannot be read: {error.strerror or error}.") from None
+
+
+def _is_folder(path: Path) -> bool:
+    # The root of a drive has folders that nobody may look into.
+    with suppress(OSError):
+        return path.is_dir()
+    return False
+
+
+def _origin(state: AnimalState) -> str:
+    if state.session_name:
+        return f"session {state.session_name}"
+    return f"an enrolment, a move or an edit of {state.date:%Y-%m-%d %H:%M} UTC"

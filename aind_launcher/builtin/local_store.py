@@ -1,0 +1,135 @@
+"""The built-in `local-store` plugin: keeps where each animal stands in a library of files."""
+
+import logging
+from pathlib import Path
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
+
+from aind_launcher.animal import AnimalState
+from aind_launcher.builtin.checks import write_problem
+from aind_launcher.builtin.library import HISTORY, Library, Recorded
+from aind_launcher.errors import LauncherError
+from aind_launcher.hookspecs import hookimpl
+from aind_launcher.session import Check, Inputs, SessionContext
+from aind_launcher.suggestion import CurriculumSuggestion
+
+logger = logging.getLogger(__name__)
+
+
+class LocalStore:
+    """Knows an animal before its session and records the curriculum's decision after it."""
+
+    class Settings(BaseModel):
+        """``[tool.aind-launcher.plugin.local-store]``"""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+        library: Path | None = Field(
+            None,
+            description="The folder where animals are kept; it may be a network share. Relative paths start at the "
+            "task repository. Without it: a folder of this login.",
+        )
+        experiment: str | None = Field(
+            None, description="The animals' folder in the library. Without it: the session's experiment, or 'default'."
+        )
+        lock_timeout: NonNegativeFloat = Field(
+            30, description="Seconds to wait while another rig writes the same animal."
+        )
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def root(self, repository: Path) -> Path:
+        """The library's folder, for the task repository at `repository`.
+
+        :raises LauncherError: the folder of this login cannot be made.
+        """
+        if self.settings.library is not None:
+            return repository / self.settings.library
+        root = Path(platformdirs.user_data_dir("aind-launcher", appauthor=False)) / "library"
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LauncherError(
+                f"The library of animals {root} cannot be made: {error.strerror or error}.",
+                "Choose another folder with the setting plugin.local-store.library.",
+            ) from None
+        return root
+
+    def library(self, repository: Path, experiment: str | None) -> Library:
+        """The animals of an experiment.
+
+        :param experiment: the session's; the setting comes before it.
+        """
+        name = self.settings.experiment or experiment or "default"
+        return Library(self.root(repository), name, self.settings.lock_timeout)
+
+    @hookimpl
+    def load_animal_state(self, session: SessionContext) -> AnimalState | None:
+        """The animal's latest state, also where another tool wrote it."""
+        animal = self._library(session).read(session.subject)
+        if animal.changed_outside:
+            logger.warning(
+                "The trainer state of %s was changed outside the launcher (%s): it has no metrics, and the session "
+                "that it came from is not known.",
+                session.subject,
+                animal.folder,
+            )
+        return animal.state
+
+    @hookimpl(tryfirst=True)
+    def prepare_session(self, session: SessionContext, inputs: Inputs) -> Inputs | None:
+        """The animal's own task, where neither a curriculum nor the operator gave one."""
+        if inputs.task is not None:
+            return None
+        task = self._library(session).task(session.subject)
+        return None if task is None else inputs.model_copy(update={"task": task})
+
+    @hookimpl
+    def pre_session(self, session: SessionContext) -> Check | None:
+        """Whether the decision that this session leads to could be recorded."""
+        if not session.is_on_curriculum:
+            return None
+        library = self._library(session)
+        folder = library.read(session.subject).folder
+        # The history's folder is made with the animal's first decision.
+        problem = write_problem(folder) or write_problem(folder / HISTORY)
+        return _writable(problem, f"{session.subject} in {library.root}", "record what the curriculum decides")
+
+    @hookimpl
+    def check_rig(self, repository: Path) -> Check:
+        """Whether the library is there and may be written."""
+        root = self.root(repository)
+        return _writable(write_problem(root, deep=False), str(root), "record where an animal stands")
+
+    @hookimpl
+    def post_session(self, session: SessionContext, suggestion: CurriculumSuggestion | None) -> Recorded | None:
+        """Make the suggestion the animal's state, unless the animal is further already."""
+        if suggestion is None:
+            return None
+        recorded = self._library(session).record(
+            session.subject, suggestion, session.name, session.session.date, session.animal_state
+        )
+        if recorded.outcome == "superseded":
+            logger.warning(
+                "The decision on session %s came too late: %s. It is kept in %s.",
+                session.name,
+                recorded.because,
+                recorded.entry,
+            )
+        return recorded
+
+    def _library(self, session: SessionContext) -> Library:
+        return self.library(session.repository.path, session.session.experiment)
+
+
+def _writable(problem: str | None, message: str, purpose: str) -> Check:
+    if problem is None:
+        return Check(name="library", outcome="passed", message=message)
+    return Check(
+        name="library",
+        outcome="failed",
+        message=f"{problem} The launcher could not {purpose}.",
+        mend="Connect the library's drive or share, or give this login the right to write there.",
+    )

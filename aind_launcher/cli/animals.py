@@ -1,0 +1,206 @@
+"""`aind-launch animals`: where animals stand, how they came there, and moving them by hand."""
+
+import getpass
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aind_launcher.animal import TrainerStateText
+from aind_launcher.builtin.library import Library, StoredAnimal, at_stage
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
+from aind_launcher.cli.terminal import Terminal, print_json, print_table
+from aind_launcher.curriculum.enrolment import first_state
+from aind_launcher.errors import AnimalError, UsageError
+from aind_launcher.files import checked_name
+
+
+@click.group()
+def command() -> None:
+    """List animals, show where they stand, move them."""
+
+
+@command.command("list", epilog="Example: aind-launch animals list --json")
+@in_task_repository
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(repository: TaskRepository, as_json: bool) -> None:
+    """List the animals of this experiment in the local store."""
+    library = _library(repository)
+    animals = library.animals()
+    if as_json:
+        print_json([_data(animal) for animal in animals])
+        return
+    print_table(
+        ("subject", "curriculum", "stage", "since", "session"),
+        [_row(animal) for animal in animals],
+        empty=f"No animal in {library.root}. Enrol one with `aind-launch curricula enroll SUBJECT --curriculum NAME`.",
+    )
+
+
+@command.command("show", epilog="Example: aind-launch animals show 123456")
+@in_task_repository
+@click.argument("subject")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the trainer state itself.")
+def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
+    """Show where an animal stands and every decision that put it there."""
+    library = _library(repository)
+    animal = _known(library, subject)
+    history = library.history(subject)
+    if as_json:
+        entries = [entry.model_dump(mode="json", exclude={"trainer_state"}) for entry in history]
+        document = animal.state.trainer_state.document if animal.state else None
+        print_json(_data(animal) | {"trainer_state": document, "history": entries})
+        return
+    state = animal.state
+    facts: list[tuple[str, Any]] = [("  folder", animal.folder)]
+    if state:
+        trainer_state = state.trainer_state
+        facts = [
+            ("  curriculum", f"{trainer_state.curriculum} {trainer_state.curriculum_version or ''}"),
+            ("  stage", trainer_state.stage or "off curriculum"),
+            ("  since", f"{state.date.astimezone():%Y-%m-%d %H:%M}"),
+            ("  from", "changed outside the launcher" if animal.changed_outside else state.session_name),
+            ("  metrics", json.dumps(state.metrics)[:200] if state.metrics is not None else None),
+            *facts,
+        ]
+    elif animal.has_task:
+        facts.insert(0, ("  task", "its own task.json; no curriculum"))
+    click.echo(f"Animal {subject}")
+    print_table(("", ""), [fact for fact in facts if fact[1]], empty="")
+    click.echo("")
+    print_table(
+        ("date", "what", "stage", "session", "by", "reason"),
+        [
+            (
+                f"{entry.date.astimezone():%Y-%m-%d %H:%M}",
+                f"{entry.kind} (superseded)" if entry.superseded else entry.kind,
+                TrainerStateText(text=entry.trainer_state).stage,
+                entry.session_name,
+                entry.by,
+                entry.reason,
+            )
+            for entry in history
+        ],
+        empty="No decision is recorded.",
+    )
+
+
+@command.command(
+    "move",
+    epilog="""\b
+Examples:
+  aind-launch animals move 123456 --stage detection --reason "moved on too early"
+  aind-launch animals move 123456 --curriculum depletion --reason "new project"
+  aind-launch animals move 123456 --off-curriculum --reason "surgery"
+""",
+)
+@in_task_repository
+@click.argument("subject")
+@click.option("--stage", help="Another stage of the animal's curriculum, or of --curriculum.")
+@click.option("--curriculum", "-c", help="Another curriculum, as `curricula list` names it.")
+@click.option("--source", help="The curriculum source, where several have a curriculum of that name.")
+@click.option("--to", "file", type=click.Path(path_type=Path, dir_okay=False), help="A trainer state in a file.")
+@click.option("--off-curriculum", is_flag=True, help="No curriculum decides over it until it is moved again.")
+@click.option("--reason", required=True, help="Why; kept in the animal's history.")
+@click.option("--by", default=None, help="Who moves it (default: the login).")
+def move(
+    repository: TaskRepository,
+    subject: str,
+    stage: str | None,
+    curriculum: str | None,
+    source: str | None,
+    file: Path | None,
+    off_curriculum: bool,
+    reason: str,
+    by: str | None,
+) -> None:
+    """Move an animal to another stage or curriculum by hand."""
+    if sum(map(bool, (stage or curriculum, file, off_curriculum))) != 1:
+        raise UsageError("Say where the animal goes.", "Give --stage, --curriculum, --to or --off-curriculum.")
+    library = _library(repository)
+    if file:
+        if not file.is_file():
+            raise UsageError(f"There is no file {file}.")
+        target = TrainerStateText.read(file.read_text(encoding="utf-8-sig"), str(file))
+        if _stored(library, subject).state is None:
+            library.enroll(subject, target, by=by or getpass.getuser())
+            click.echo(f"Animal {subject} starts at {target.stage} of {target.curriculum}.")
+            return
+        before = _known(library, subject).state
+    else:
+        before = _known(library, subject).state
+        if before is None:
+            raise AnimalError(
+                f"Animal {subject} has no trainer state.", "Enrol it with `aind-launch curricula enroll`."
+            )
+        target = _target(repository, before.trainer_state, stage, curriculum, source, off_curriculum)
+    library.move(subject, target, reason=reason, by=by or getpass.getuser())
+    where = f"stage {target.stage} of {target.curriculum}" if target.is_on_curriculum else "off curriculum"
+    click.echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
+
+
+def _target(
+    repository: TaskRepository,
+    before: TrainerStateText,
+    stage: str | None,
+    curriculum: str | None,
+    source: str | None,
+    off_curriculum: bool,
+) -> TrainerStateText:
+    if off_curriculum:
+        return TrainerStateText(text=json.dumps({**before.document, "is_on_curriculum": False}))
+    if curriculum:
+        terminal = Terminal()
+        return first_state(
+            repository.curricula(), repository.path, curriculum, stage, source=source, progress=terminal.say
+        )
+    return at_stage(before, stage or "")
+
+
+def _library(repository: TaskRepository) -> Library:
+    return repository.local_store().library(repository.path, repository.settings.experiment)
+
+
+def _stored(library: Library, subject: str) -> StoredAnimal:
+    return library.read(checked_name("subject", subject))
+
+
+def _known(library: Library, subject: str) -> StoredAnimal:
+    animal = _stored(library, subject)
+    if animal.state is None and not animal.has_task:
+        raise AnimalError(
+            f"Animal {subject} is not in {library.root}.",
+            "See `aind-launch animals list`, or enrol it with `aind-launch curricula enroll`.",
+        )
+    return animal
+
+
+def _row(animal: StoredAnimal) -> tuple[Any, ...]:
+    if animal.problem:
+        return (animal.subject, animal.problem, None, None, None)
+    if animal.state is None:
+        return (animal.subject, "own task.json" if animal.has_task else "none", None, None, None)
+    state = animal.state.trainer_state
+    stage = state.stage if state.is_on_curriculum else f"{state.stage} (off curriculum)"
+    since = f"{animal.state.date.astimezone():%Y-%m-%d %H:%M}"
+    return (animal.subject, state.curriculum, stage, since, animal.state.session_name)
+
+
+def _data(animal: StoredAnimal) -> dict[str, Any]:
+    state = animal.state.trainer_state if animal.state else None
+    return {
+        "subject": animal.subject,
+        "experiment": animal.experiment,
+        "curriculum": state.curriculum if state else None,
+        "curriculum_version": state.curriculum_version if state else None,
+        "stage": state.stage if state else None,
+        "on_curriculum": state.is_on_curriculum if state else False,
+        "since": animal.state.date.isoformat() if animal.state else None,
+        "session": animal.state.session_name if animal.state else None,
+        "metrics": animal.state.metrics if animal.state else None,
+        "has_task": animal.has_task,
+        "changed_outside": animal.changed_outside,
+        "problem": animal.problem,
+        "folder": str(animal.folder),
+    }

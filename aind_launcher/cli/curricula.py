@@ -1,0 +1,196 @@
+"""`aind-launch curricula`: what decides over animals, and enrolling them."""
+
+import getpass
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aind_launcher.cli.enrolment import enroll_animal
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
+from aind_launcher.cli.terminal import Terminal, print_json, print_table, show_error
+from aind_launcher.curriculum.installed import Versions
+from aind_launcher.curriculum.plugin import IsolatedCurriculum
+from aind_launcher.curriculum.sources import Source, pin
+from aind_launcher.errors import ExitCode, LauncherError, UsageError
+from aind_launcher.files import checked_name
+
+
+@click.group()
+def command() -> None:
+    """List, check, sync and run curricula; enrol animals."""
+
+
+@command.command("list", epilog="Example: aind-launch curricula list --json")
+@in_task_repository
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(repository: TaskRepository, as_json: bool) -> None:
+    """List every curriculum source: its pin, whether it is clean and built, and its curricula."""
+    curricula = repository.curricula()
+    sources = curricula.sources(repository.path)
+    terminal = Terminal()
+    with terminal.working("asking the curriculum sources"), ThreadPoolExecutor(max_workers=4) as pool:
+        rows = list(pool.map(lambda source: _described(curricula, source), sources))
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("source", "path", "pinned at", "state", "built", "curricula"),
+        [
+            (
+                *(row["name"], row["path"], (row["commit"] or "")[:10], row["problem"] or "clean"),
+                *("yes" if row["built"] else "no", ", ".join(row["curricula"] or ()) or row["unasked"]),
+            )
+            for row in rows
+        ],
+        empty="This task repository has no curriculum source. Add one with `git submodule add URL`.",
+    )
+
+
+@command.command("sync", epilog="Example: aind-launch curricula sync")
+@in_task_repository
+@click.argument("name", required=False)
+@click.option("--allow-dirty", is_flag=True, help="Build uncommitted changes too.")
+def sync(repository: TaskRepository, name: str | None, allow_dirty: bool) -> int:
+    """Build the environment of every source, or of one, at its pin."""
+    return _for_each(repository, name, allow_dirty, check=False)
+
+
+@command.command("check", epilog="Example: aind-launch curricula check")
+@in_task_repository
+@click.argument("name", required=False)
+@click.option("--allow-dirty", is_flag=True, help="Check uncommitted changes too.")
+def check(repository: TaskRepository, name: str | None, allow_dirty: bool) -> int:
+    """Verify pin, environment and answers of every source, or of one."""
+    return _for_each(repository, name, allow_dirty, check=True)
+
+
+@command.command(
+    "enroll",
+    epilog="""\b
+Examples:
+  aind-launch curricula enroll 123456 --curriculum depletion
+  aind-launch curricula enroll 123456 --curriculum depletion --stage graduated --replace
+""",
+)
+@in_task_repository
+@click.argument("subject")
+@click.option("--curriculum", "-c", required=True, help="A name that `curricula list` shows.")
+@click.option("--stage", help="Start at this stage instead of the first.")
+@click.option("--source", help="The curriculum source, where several have a curriculum of that name.")
+@click.option("--by", default=None, help="Who enrols the animal (default: the login).")
+@click.option("--replace", is_flag=True, help="Also for an animal that has a state already; its history is kept.")
+@click.option("--allow-dirty", is_flag=True, help="Also with uncommitted changes in the source.")
+def enroll(
+    repository: TaskRepository,
+    subject: str,
+    curriculum: str,
+    stage: str | None,
+    source: str | None,
+    by: str | None,
+    replace: bool,
+    allow_dirty: bool,
+) -> None:
+    """Start an animal on a curriculum, in the state that the curriculum's own `init` gives."""
+    checked_name("subject", subject)
+    enrolled = enroll_animal(
+        repository,
+        subject,
+        curriculum,
+        stage,
+        source=source,
+        by=by or getpass.getuser(),
+        replace=replace,
+        allow_dirty=allow_dirty,
+    )
+    click.echo(f"Animal {subject} is enrolled: {enrolled}.")
+
+
+@command.command(
+    "run", epilog="Example: aind-launch curricula run D:/data/123456_2026-01-31T170000Z --trainer-state state.json"
+)
+@in_task_repository
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--trainer-state", type=click.Path(path_type=Path, dir_okay=False), help="Default: the session's own.")
+@click.option("--source", help="The curriculum source to ask.")
+@click.option("--allow-dirty", is_flag=True, help="Also with uncommitted changes in the source.")
+def run(
+    repository: TaskRepository, folder: Path, trainer_state: Path | None, source: str | None, allow_dirty: bool
+) -> None:
+    """Print what the pinned curriculum decides on a session's folder; nothing is recorded or pushed."""
+    import tempfile
+
+    from aind_launcher.animal import TrainerStateText
+    from aind_launcher.curriculum.runner import run_curriculum
+    from aind_launcher.session import SessionPaths
+
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder}.")
+    state_file = (trainer_state or SessionPaths(folder).trainer_state).resolve()
+    if not state_file.is_file():
+        raise UsageError(f"There is no trainer state {state_file}.", "Give one with --trainer-state FILE.")
+    state = TrainerStateText.read(state_file.read_text(encoding="utf-8"), str(state_file))
+    curricula = repository.curricula()
+    terminal = Terminal()
+    chosen = curricula.choose(repository.path, state.package, source)
+    installed = curricula.install(chosen, allow_dirty=allow_dirty, progress=terminal.say)
+    with terminal.working(f"asking {chosen.name}"):
+        kept = Path(tempfile.mkdtemp(prefix="aind-launch-"))
+        answer = run_curriculum(
+            installed.commands.run(folder.resolve(), state_file),
+            cwd=installed.environment.source_folder,
+            kept=kept,
+            timeout=installed.timeout,
+            output_limit=installed.output_limit,
+        )
+    click.echo(answer.text)
+
+
+def _described(curricula: IsolatedCurriculum, source: Source) -> dict[str, Any]:
+    pinned = pin(source)
+    row: dict[str, Any] = {
+        "name": source.name,
+        "kind": source.kind,
+        "path": source.relative,
+        "url": pinned.url,
+        "commit": pinned.commit,
+        "clean": pinned.problem is None,
+        "problem": str(pinned.problem) if pinned.problem else None,
+        "built": curricula.is_built(source, pinned),
+        "curricula": None,
+        "unasked": "",
+    }
+    if pinned.problem is None:
+        try:
+            # Building takes minutes; listing must not.
+            row["curricula"] = curricula.install(source).curricula() if row["built"] else None
+            row["unasked"] = "has no 'list' command" if row["built"] else "build it with `aind-launch curricula sync`"
+        except LauncherError as error:
+            row["unasked"] = str(error)
+    return row
+
+
+def _for_each(repository: TaskRepository, name: str | None, allow_dirty: bool, *, check: bool) -> int:
+    curricula = repository.curricula()
+    terminal = Terminal()
+    sources = curricula.sources(repository.path)
+    if name:
+        sources = (curricula.choose(repository.path, None, name),)
+    if not sources:
+        click.echo("This task repository has no curriculum source.")
+    code = ExitCode.DONE
+    for source in sources:
+        try:
+            with terminal.working(f"building {source.name}"):
+                installed = curricula.install(source, allow_dirty=allow_dirty, progress=terminal.say)
+                versions = installed.check(None) if check else Versions(None, None)
+            said = f", package {versions.package}, DSL {versions.dsl}" if check else ""
+            click.echo(
+                f"{source.name}: ready at {installed.environment.commit[:10]} in {installed.environment.key} "
+                f"(Python {installed.environment.python_version}{said})"
+            )
+        except LauncherError as error:
+            show_error(error)
+            code = ExitCode.REFUSED
+    return code

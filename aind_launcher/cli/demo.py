@@ -1,0 +1,193 @@
+"""`aind-launch demo`: the whole of it on a simulated animal, through the same code as `run`."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aind_launcher.cli.enrolment import enroll_animal
+from aind_launcher.cli.outcome import decision, outcome_data
+from aind_launcher.cli.task_repository import TaskRepository, open_repository
+from aind_launcher.cli.terminal import Terminal, print_json, print_table
+from aind_launcher.curriculum.plugin import IsolatedCurriculum
+from aind_launcher.curriculum.sources import pin
+from aind_launcher.demo.build import build_demo
+from aind_launcher.errors import ExitCode
+from aind_launcher.lifecycle import Outcome, Request, run_session
+from aind_launcher.machine import open_state_directory, rig_lock
+from aind_launcher.plugins import find_plugins
+from aind_launcher.settings import Layer, SettingsLayers, merged_overrides
+
+SUBJECT = "demo-mouse"
+CURRICULUM = "lick_training"
+# The session whose file of licks never reaches the disk; by then the animal has moved on twice.
+LOST = 4
+_LOSES_LICKS = {"plugin": {"acquisition": {"environment": {"SIMULATED_TASK_LOSES_LICKS": "yes"}}}}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One session of the demo.
+
+    :param duration: seconds, from the animal's state to the end of the last step.
+    """
+
+    outcome: Outcome
+    duration: float
+
+    @property
+    def stage(self) -> str | None:
+        """Where the animal stood before it."""
+        state = self.outcome.session.animal_state
+        return state.trainer_state.stage if state else None
+
+    @property
+    def metrics(self) -> str:
+        suggestion = self.outcome.suggestion
+        values = suggestion.metrics if suggestion and isinstance(suggestion.metrics, dict) else {}
+        return ", ".join(f"{name} {value}" for name, value in values.items() if name != "stage")
+
+    @property
+    def decision(self) -> str:
+        return decision(self.outcome.session.animal_state, self.outcome)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  aind-launch demo                     in the folder aind-launcher-demo
+  aind-launch demo D:/try --fresh      once more from the beginning
+"""
+)
+@click.argument("folder", metavar="[DIR]", default="aind-launcher-demo", type=click.Path(path_type=Path))
+@click.option("--sessions", type=click.IntRange(1, 100), default=7, show_default=True, help="How many to run.")
+@click.option("--fresh", is_flag=True, help="Remove a previous demo in DIR first; nothing else is ever removed.")
+@click.option("--json", "as_json", is_flag=True, help="Print what happened as JSON.")
+def command(folder: Path, sessions: int, fresh: bool, as_json: bool) -> int:
+    """Try everything on a simulated animal.
+
+    Makes a task repository with a curriculum as its submodule in DIR, enrols an animal that learns, and runs
+    sessions until it has moved through several stages. In one of them a file is lost on purpose. Needs the
+    package index once, to build the curriculum's environment.
+    """
+    terminal = Terminal(unattended=True)
+    folder = build_demo(folder, fresh=fresh)
+    repository = _open_demo(folder)
+    terminal.say(f"The demo's task repository is {folder}.")
+    enrolled = enroll_animal(repository, SUBJECT, CURRICULUM, by="aind-launch demo")
+    terminal.say(f"Animal {SUBJECT} is enrolled: {enrolled}.")
+    shown = [_run(folder, number, terminal) for number in range(1, sessions + 1)]
+    missing = _missing(shown)
+    places = _places(repository)
+    if as_json:
+        print_json(
+            {
+                "sessions": [
+                    {**outcome_data(s.outcome), "stage_before": s.stage, "duration": round(s.duration, 3)}
+                    for s in shown
+                ],
+                "stages": _stages(shown),
+                "missing": missing,
+                "places": places,
+            }
+        )
+    else:
+        _print(repository, shown, places)
+    if missing:
+        terminal.say(f"The demo did not show all that it promises: {'; '.join(missing)}.", "yellow")
+    return ExitCode.STEP_FAILED if missing else ExitCode.DONE
+
+
+def _run(folder: Path, number: int, terminal: Terminal) -> Shown:
+    """One session, as `aind-launch run` runs it."""
+    lost = number == LOST
+    if lost:
+        terminal.say(f"Session {number}: the file of licks is lost on purpose; the curriculum will miss it.", "bold")
+    repository = _open_demo(folder, _LOSES_LICKS if lost else {})
+    request = Request(subject=SUBJECT, experimenter=("aind-launch demo",))
+    started = time.monotonic()
+    with (
+        repository.launcher(unattended=True, calm=True) as (launcher, _),
+        rig_lock(open_state_directory(repository.settings.state_directory)) as lock,
+    ):
+        shown = Shown(run_session(launcher, request, lock), time.monotonic() - started)
+    said = f"{shown.decision} ({shown.metrics})" if shown.metrics else shown.decision
+    terminal.say(f"Session {number} at {shown.stage}: {said}")
+    return shown
+
+
+def _open_demo(folder: Path, more: Mapping[str, Any] | None = None) -> TaskRepository:
+    """The demo's task repository with its own settings above all others.
+
+    A simulated animal must not reach the stores and services that this rig's settings and plugins lead to.
+    """
+    opened = open_repository(folder)
+    own, of_rig, _ = opened.layers.layers
+    cache = opened.layers.plugin("isolated-curriculum", IsolatedCurriculum.Settings).settings.cache_directory
+    kept = {"plugin": {"isolated-curriculum": {"cache-directory": str(cache)}}}
+    strongest = Layer("command line", merged_overrides([own.values, kept, more or {}]), folder)
+    layers = SettingsLayers(folder, (own, replace(of_rig, values={}), strongest))
+    resolved = layers.launcher()
+    foreign = tuple(found.name for found in find_plugins(resolved.settings) if found.distribution != "aind-launcher")
+    return replace(opened, layers=layers, resolved=resolved, blocked=foreign)
+
+
+def _stages(shown: Sequence[Shown]) -> list[str]:
+    """The stages that the animal stood at, in order."""
+    stages = [session.stage for session in shown]
+    stages += [s.outcome.suggestion.trainer_state.stage for s in shown if s.outcome.suggestion][-1:]
+    return list(dict.fromkeys(stage for stage in stages if stage))
+
+
+def _missing(shown: Sequence[Shown]) -> list[str]:
+    """What the demo promises and did not show."""
+    missing = []
+    if len(stages := _stages(shown)) < 3:
+        missing.append(f"the animal stood at {len(stages)} stages, not at three")
+    failed = [number for number, session in enumerate(shown, 1) if session.outcome.suggestion is None]
+    if failed != [LOST]:
+        numbers = ", ".join(map(str, failed)) or "none"
+        missing.append(f"the curriculum was to fail in session {LOST} alone and failed in: {numbers}")
+    after = shown[LOST : LOST + 1]
+    if not after or after[0].outcome.suggestion is None or after[0].stage != shown[LOST - 1].stage:
+        missing.append(f"no session after number {LOST} recovered")
+    return missing
+
+
+def _places(repository: TaskRepository) -> dict[str, str]:
+    curricula = repository.curricula()
+    source = curricula.choose(repository.path)
+    animal = repository.local_store().library(repository.path, repository.settings.experiment).read(SUBJECT)
+    return {
+        "task repository": str(repository.path),
+        "sessions": str(repository.settings.data_directory),
+        "the animal and its history": str(animal.folder),
+        "journal": str(repository.settings.state_directory / "journal.sqlite"),
+        "curriculum's environment": str(curricula.specify(source, pin(source)).folder),
+    }
+
+
+def _print(repository: TaskRepository, shown: Sequence[Shown], places: Mapping[str, str]) -> None:
+    click.echo()
+    print_table(
+        ("session", "stage", "metrics", "decision", "duration"),
+        [(s.outcome.session.name, s.stage, s.metrics or "none", s.decision, f"{s.duration:.1f} s") for s in shown],
+        empty="",
+    )
+    click.echo("\nWhere everything lies:")
+    print_table(("", ""), [(f"  {name}", place) for name, place in places.items()], empty="")
+    lost = shown[LOST - 1 : LOST] or shown[-1:]
+    click.echo("\nGo on with:")
+    for line in (
+        f'cd "{repository.path}"',
+        f"aind-launch sessions show {lost[0].outcome.session.name}",
+        f"aind-launch animals show {SUBJECT}",
+        "aind-launch curricula list",
+        f"aind-launch run --subject {SUBJECT} --experimenter me",
+    ):
+        click.echo(f"  {line}")
+    if repository.blocked:
+        click.echo(f"The demo left out the plugins {', '.join(repository.blocked)}; `run` will not.")

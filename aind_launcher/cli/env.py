@@ -1,0 +1,71 @@
+"""`aind-launch env`: the environments that curricula were built into."""
+
+from datetime import timedelta
+
+import click
+
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
+from aind_launcher.cli.terminal import print_json, print_table
+from aind_launcher.curriculum.environments import list_environments, prune
+from aind_launcher.curriculum.plugin import IsolatedCurriculum
+from aind_launcher.curriculum.sources import pin
+from aind_launcher.errors import LauncherError
+
+
+@click.group()
+def command() -> None:
+    """List and prune the environments of curricula."""
+
+
+@command.command("list", epilog="Example: aind-launch env list --json")
+@in_task_repository
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(repository: TaskRepository, as_json: bool) -> None:
+    """List every environment on this machine, the last used first."""
+    curricula = repository.curricula()
+    pinned = _pinned(repository, curricula)
+    found = list_environments(repository.path / curricula.settings.cache_directory)
+    if as_json:
+        print_json(
+            [
+                e.model_dump(mode="json") | {"folder": str(e.folder), "used": e.used, "pinned": e.key in pinned}
+                for e in found
+            ]
+        )
+        return
+    print_table(
+        ("environment", "source", "commit", "python", "last used", "pinned here", "folder"),
+        [
+            (
+                *(e.key, e.source, e.commit[:10] + (" modified" if e.dirty else ""), e.python_version),
+                *(f"{e.used.astimezone():%Y-%m-%d %H:%M}", "yes" if e.key in pinned else "no", e.folder),
+            )
+            for e in found
+        ],
+        empty="No environment is built yet; `aind-launch curricula sync` builds what is pinned.",
+    )
+
+
+@command.command("prune", epilog="Example: aind-launch env prune --older-than 90")
+@in_task_repository
+@click.option("--older-than", type=click.IntRange(min=0), default=30, show_default=True, help="Days since last used.")
+def prune_(repository: TaskRepository, older_than: int) -> None:
+    """Remove environments that were not used for a while and that this repository no longer pins."""
+    curricula = repository.curricula()
+    cache = repository.path / curricula.settings.cache_directory
+    removed = prune(cache, timedelta(days=older_than), _pinned(repository, curricula))
+    for environment in removed:
+        click.echo(f"Removed {environment.key} ({environment.source} at {environment.commit[:10]}).")
+    if not removed:
+        click.echo("Nothing to remove.")
+
+
+def _pinned(repository: TaskRepository, curricula: IsolatedCurriculum) -> set[str]:
+    keys = set()
+    for source in curricula.sources(repository.path):
+        try:
+            keys.add(curricula.specify(source, pin(source)).key)
+        except LauncherError:
+            # A source that cannot be built pins nothing.
+            continue
+    return keys

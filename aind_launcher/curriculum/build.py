@@ -1,0 +1,312 @@
+"""Building an environment: a private clone, a virtual environment, and what uv puts into it."""
+
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from aind_launcher.curriculum.project import COMMAND, LOCK, built_from, read_project, workspace_of
+from aind_launcher.curriculum.sources import Pin, Source
+from aind_launcher.errors import EnvironmentBuildError, Refused
+from aind_launcher.git import changes, commit_of, git, git_environment
+
+Progress = Callable[[str], None]
+
+# Each would make uv or virtualenv work on another environment, project or lock than the one it is asked for.
+_MISLEADING = frozenset(
+    {
+        "CONDA_DEFAULT_ENV",
+        "CONDA_PREFIX",
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "UV_BREAK_SYSTEM_PACKAGES",
+        "UV_EDITABLE",
+        "UV_FROZEN",
+        "UV_LOCKED",
+        "UV_NO_EDITABLE",
+        "UV_NO_SYNC",
+        "UV_PREFIX",
+        "UV_PROJECT",
+        "UV_PROJECT_ENVIRONMENT",
+        "UV_PYTHON",
+        "UV_SYSTEM_PYTHON",
+        "UV_TARGET",
+        "UV_WORKING_DIR",
+        "UV_WORKING_DIRECTORY",
+        "VIRTUAL_ENV",
+        "__PYVENV_LAUNCHER__",
+    }
+)
+_SHOWN_OUTPUT = 400
+_FRAME = re.compile(r"[\s│]*(error:|cause:|hint:|[\u00d7╰├]─?▶?)?\s*(.*)", re.DOTALL)
+
+
+def build(
+    source: Source,
+    pinned: Pin,
+    extras: Sequence[str],
+    pythons: Sequence[str],
+    folder: Path,
+    log: Path,
+    progress: Progress,
+) -> str:
+    """Build `source` as it is at ``pinned.head``, with ``pinned.changes`` over it, in the empty folder `folder`.
+
+    :param pythons: the Pythons asked for, the best first; see `find_interpreter`.
+    :param log: gets everything that the tools print.
+    :return: the environment's Python version.
+    :raises EnvironmentBuildError: says what failed in one sentence.
+    """
+    interpreter = find_interpreter(pythons, folder)
+    environment, clone = folder / "venv", folder / "source"
+    python = scripts_folder(environment, sys.platform) / executable("python", sys.platform)
+    with log.open("w", encoding="utf-8") as output:
+        progress(f"Cloning {source.name} at {(pinned.head or '')[:10]}")
+        _clone(source, pinned, clone)
+        # Outside the clone's folder, and without the current directory on its path: no file there can pose as it.
+        tool = _Tool(source.name, output, log, progress)
+        virtualenv = [sys.executable, "-P", "-m", "virtualenv", "--quiet", "--no-seed"]
+        tool.run([*virtualenv, "--python", interpreter, str(environment)], folder)
+        _fill(tool, clone, clone / source.inside, environment, python, extras)
+        command = scripts_folder(environment, sys.platform) / executable(COMMAND, sys.platform)
+        if not source.configured and not command.exists():
+            raise EnvironmentBuildError(
+                f"The environment of {source.name} was built, but has no command `{COMMAND}`.",
+                "Give its pyproject.toml a [build-system], so that its scripts are installed.",
+            )
+        version = "import platform; print('Python', platform.python_version())"
+        return tool.run([str(python), "-I", "-c", version], folder)[-1].split()[-1]
+
+
+def find_interpreter(pythons: Sequence[str], folder: Path) -> str:
+    """The first of `pythons` that this machine has, as a path; nothing is downloaded.
+
+    uv is asked, because it knows its own Pythons as well as installed ones, and every form in which a
+    ``.python-version`` names one.
+
+    :param folder: where to ask; version managers answer differently in a folder with a ``.python-version``.
+    :raises EnvironmentBuildError: there is none of them.
+    """
+    for wanted in pythons:
+        if satisfies(sys.version_info[:3], wanted):
+            return sys.executable
+        asked = [_uv(), "python", "find", "--system", "--no-project", "--no-python-downloads", wanted]
+        found = subprocess.run(asked, cwd=folder, env=_environment(os.environ), capture_output=True, check=False)
+        if found.returncode == 0:
+            return found.stdout.decode("utf-8").strip()
+    wished = " or ".join(pythons)
+    raise EnvironmentBuildError(
+        f"Python {wished} is not on this machine.",
+        f"Run `uv python install \"{pythons[0]}\"`, or choose another with the setting 'python'.",
+    )
+
+
+def satisfies(version: tuple[int, int, int], wanted: str) -> bool:
+    """Whether a Python `version` is what ``3.11``, ``3.11.7`` or ``>=3.11,<3.13`` asks for."""
+    if re.fullmatch(r"\d+(\.\d+){0,2}", wanted):
+        numbers = tuple(int(number) for number in wanted.split("."))
+        return version[: len(numbers)] == numbers
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        return SpecifierSet(wanted).contains(".".join(map(str, version)))
+    except InvalidSpecifier:
+        return False
+
+
+def scripts_folder(environment: Path, platform: str) -> Path:
+    """Where a virtual environment keeps its programs."""
+    return environment / ("Scripts" if platform == "win32" else "bin")
+
+
+def executable(name: str, platform: str) -> str:
+    """The file name of the program `name`."""
+    return f"{name}.exe" if platform == "win32" else name
+
+
+def remove_tree(folder: Path) -> None:
+    """Delete `folder`, read-only files (git's objects on Windows) included; nothing to delete is no error."""
+
+    def make_writable(function: Callable[..., Any], path: str, problem: object) -> None:
+        if not os.path.lexists(path):
+            return
+        Path(path).chmod(stat.S_IRWXU)
+        function(path)
+
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(folder, onexc=make_writable)
+    else:
+        shutil.rmtree(folder, onerror=make_writable)
+
+
+def _clone(source: Source, pinned: Pin, target: Path) -> None:
+    root = source.checkout
+    project = read_project(source.path)
+    needed = set(built_from(project, root)) if project else set()
+    if project and (workspace := workspace_of(project, root)):
+        # uv refuses a lock if a member of its workspace is not there.
+        needed.update(member.folder for member in workspace.members)
+
+    def is_needed(submodule: str) -> bool:
+        folder = root / submodule
+        return source.kind == "submodule" or any(
+            path.is_relative_to(folder) or (path != root and folder.is_relative_to(path)) for path in needed
+        )
+
+    try:
+        _replicate(root, target, pinned.head or "HEAD", is_needed)
+        for changed in pinned.changes:
+            _copy_over(root / changed, target / changed)
+    except (Refused, OSError) as error:
+        raise EnvironmentBuildError(f"The pinned commit of {source.name} cannot be cloned: {error}") from None
+
+
+def _replicate(origin: Path, target: Path, commit: str, is_needed: Callable[[str], bool] = lambda _: True) -> None:
+    """Clone the repository at `origin` with its history, its tags and its submodules, without the network."""
+    # No hook and no template of this account has a part in what is built. From a path, git links or copies the
+    # objects that are there: nothing is fetched, also where the origin is a partial clone.
+    quiet = ("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false", "-c", "core.longpaths=true")
+    git(*quiet, "clone", "--quiet", "--no-checkout", "--template=", "--", str(origin), str(target), cwd=target.parent)
+    git("config", "core.longpaths", "true", cwd=target)
+    git(*quiet, "checkout", "--quiet", "--detach", commit, cwd=target)
+    for entry in git("ls-tree", "-r", "-z", commit, cwd=target).split("\0"):
+        description, _, path = entry.partition("\t")
+        if description.startswith("160000") and (origin / path / ".git").exists() and is_needed(path):
+            _replicate(origin / path, target / path, description.split()[2])
+
+
+def _copy_over(origin: Path, target: Path) -> None:
+    """Bring one changed path of the working tree into the clone: a file, a deletion, or a repository."""
+    if target.is_dir() and not target.is_symlink():
+        remove_tree(target)
+    target.unlink(missing_ok=True)
+    if (origin / ".git").exists():
+        _replicate(origin, target, commit_of(origin) or "HEAD")
+        for changed in changes(origin):
+            _copy_over(origin / changed, target / changed)
+    elif origin.is_symlink() or origin.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(origin, target, follow_symlinks=False)
+
+
+def _fill(tool: "_Tool", clone: Path, folder: Path, environment: Path, python: Path, extras: Sequence[str]) -> None:
+    """Install the project in `folder` with uv: what its lock says, where there is a lock."""
+    project = read_project(folder)
+    workspace = workspace_of(project, clone) if project else None
+    root = workspace.folder if workspace else folder
+    if not (root / LOCK).is_file():
+        # Without --python, and with a differing .python-version, uv would make another environment.
+        wanted = f".[{','.join(extras)}]" if extras else "."
+        tool.run([_uv(), "pip", "install", "--python", str(python), wanted], folder)
+        return
+    command = [_uv(), "sync", "--locked", "--no-default-groups", "--no-editable", "--no-python-downloads"]
+    command += ["--python", str(python)]
+    if project and project.name and root != folder:
+        command += ["--package", project.name]
+    for extra in extras:
+        command += ["--extra", extra]
+    tool.run(command, root, UV_PROJECT_ENVIRONMENT=str(environment))
+
+
+class _Tool:
+    """Runs programs for one build: their output goes to its log, line by line, and to whoever watches."""
+
+    def __init__(self, source: str, output: TextIO, log: Path, progress: Progress) -> None:
+        self._source = source
+        self._output = output
+        self._log = log
+        self._progress = progress
+
+    def run(self, command: Sequence[str], cwd: Path, **environment: str) -> list[str]:
+        """Run `command` and return the lines it prints.
+
+        :raises EnvironmentBuildError: it cannot be started or fails.
+        """
+        print(f"$ {subprocess.list2cmdline(command)}", file=self._output, flush=True)
+        lines: list[str] = []
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env={**_environment(os.environ), **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+            )
+        except OSError as error:
+            raise EnvironmentBuildError(f"{Path(command[0]).name} cannot be started: {error.strerror}.") from None
+        with process:
+            try:
+                for line in process.stdout or ():
+                    print(line, end="", file=self._output, flush=True)
+                    if line.strip():
+                        lines.append(line.rstrip())
+                        self._progress(line.strip())
+            except BaseException:
+                # Ctrl-C: nothing goes on writing into a folder that will be built anew.
+                process.kill()
+                raise
+        if process.returncode:
+            raise self._failure(lines)
+        return lines
+
+    def _failure(self, lines: Sequence[str]) -> EnvironmentBuildError:
+        if any("needs to be updated" in line and "lock" in line for line in lines):
+            return EnvironmentBuildError(
+                f"The lock file of {self._source} does not fit its pyproject.toml.",
+                f"Run `uv lock` in the source and commit {LOCK}. The whole output is in {self._log}.",
+            )
+        return EnvironmentBuildError(
+            f"The environment of {self._source} cannot be built: {complaint(lines)}",
+            f"The whole output is in {self._log}.",
+        )
+
+
+def complaint(lines: Sequence[str]) -> str:
+    """What uv complains of, as one sentence: from its error on, without its frames and hints."""
+    start = next((n for n, line in enumerate(lines) if re.match(r"\s*(error:|\u00d7)", line)), max(len(lines) - 1, 0))
+    told: list[str] = []
+    captured = None
+    for line in lines[start:]:
+        kind, bare = _FRAME.findall(line)[0]
+        if kind == "hint:":
+            break
+        if bare.startswith(("[stderr]", "[stdout]")):
+            captured = ""
+        elif captured is not None:
+            # The output of a build backend: of a traceback, only the last line says what is wrong.
+            captured = bare or captured
+        elif bare:
+            told.append(f": {bare}" if kind and told else f" {bare}")
+    told += [f": {captured}"] if captured else []
+    sentence = "".join(told).strip() or "it gave no reason"
+    return sentence[:_SHOWN_OUTPUT].rstrip(" .") + ("…" if len(sentence) > _SHOWN_OUTPUT else ".")
+
+
+def _uv() -> str:
+    import uv
+
+    try:
+        return os.fspath(uv.find_uv_bin())
+    except FileNotFoundError:
+        if found := shutil.which("uv"):
+            return found
+    raise EnvironmentBuildError("uv is not installed.", "Install the launcher again; uv is one of its dependencies.")
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """What uv and virtualenv run with: proxies, indexes, certificates and caches, but no other environment."""
+    kept = git_environment(environ)
+    for name in [name for name in kept if name.upper() in _MISLEADING or name.upper().startswith("VIRTUALENV_")]:
+        # Where virtualenv keeps its own files may have to be said; no other of its options may.
+        if name.upper() != "VIRTUALENV_OVERRIDE_APP_DATA":
+            del kept[name]
+    return {**kept, "NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONUTF8": "1"}

@@ -1,0 +1,332 @@
+"""One virtual environment per pinned source: its key, where it lies, whether it is well, and when it goes."""
+
+import hashlib
+import json
+import os
+import sys
+import sysconfig
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from aind_launcher import __version__
+from aind_launcher.curriculum.build import Progress, build, executable, remove_tree, satisfies, scripts_folder
+from aind_launcher.curriculum.project import PYTHON_VERSION, read_project, workspace_of
+from aind_launcher.curriculum.sources import Pin, Source, content_identity, pin
+from aind_launcher.errors import EnvironmentBuildError, LauncherError
+from aind_launcher.files import write_whole
+
+# Part of every key: raise it when environments are built in another way, and all are built anew.
+_RECIPE = "1"
+_DISCARDED = "-discarded-"
+
+
+@dataclass(frozen=True)
+class EnvironmentSpec:
+    """Which environment a source needs.
+
+    :param key: names all that decides what is built; the environment's folder.
+    :param identity: names what is built, uncommitted changes included.
+    :param pythons: the Pythons asked for, the best first: versions, ranges, or whatever uv understands.
+    :param extras: extras of the source to install with it.
+    """
+
+    key: str
+    identity: str
+    source: Source
+    pin: Pin
+    cache: Path
+    pythons: tuple[str, ...]
+    extras: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        return _home(self.cache) / self.key
+
+
+class Environment(BaseModel):
+    """A built environment. All but `folder` is what its marker says; the marker is written last.
+
+    :param folder: holds the virtual environment and the private clone; marker, lock and log lie beside it.
+    :param source: the name of the curriculum source.
+    :param commit: the commit that it was built from.
+    :param dirty: whether uncommitted changes are part of it.
+    :param inside: the source's folder in the clone.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    folder: Path = Field(exclude=True)
+    source: str
+    url: str | None
+    commit: str
+    dirty: bool
+    inside: str
+    extras: tuple[str, ...]
+    python_version: str
+    launcher_version: str
+    built: AwareDatetime
+
+    @property
+    def scripts(self) -> Path:
+        """Where its programs are."""
+        return scripts_folder(self.folder / "venv", sys.platform)
+
+    @property
+    def python(self) -> Path:
+        return self.scripts / executable("python", sys.platform)
+
+    @property
+    def source_folder(self) -> Path:
+        """The source's folder in the private clone."""
+        return self.folder / "source" / self.inside
+
+    @property
+    def log(self) -> Path:
+        """What was printed while it was built."""
+        return self.folder.with_suffix(".log")
+
+    @property
+    def used(self) -> datetime:
+        """When it was last asked for; when it was built, where that is not known."""
+        try:
+            return datetime.fromtimestamp(_marker(self.folder).stat().st_mtime, UTC)
+        except OSError:
+            return self.built
+
+
+def specify(
+    source: Source, pinned: Pin, cache: Path, extras: Sequence[str] = (), python: str | None = None
+) -> EnvironmentSpec:
+    """The environment that `source` needs as it is now. The lock file is part of the pin's identity.
+
+    :param cache: the launcher's cache directory.
+    :param python: the setting; see `python_requests`.
+    :raises SourceError: the source cannot be built at all. Whether an unreviewed one may be is decided before.
+    """
+    pinned.require(allow_dirty=True)
+    pythons = python_requests(source, python)
+    chosen = tuple(sorted(set(extras)))
+    identity = content_identity(source, pinned)
+    parts = (_RECIPE, identity, source.inside, chosen, pythons, sysconfig.get_platform())
+    key = hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return EnvironmentSpec(key, identity, source, pinned, cache, pythons, chosen)
+
+
+def python_requests(source: Source, setting: str | None = None) -> tuple[str, ...]:
+    """The Pythons to build `source` with, the best first.
+
+    The setting, else the ``.python-version`` of the source or of its workspace, else ``requires-python``, where the
+    launcher's own version is preferred, else the launcher's.
+    """
+    if setting:
+        return (setting,)
+    project = read_project(source.path)
+    workspace = workspace_of(project, source.checkout) if project else None
+    for folder in (source.path, *([workspace.folder] if workspace else [])):
+        if listed := _listed_versions(folder / PYTHON_VERSION):
+            return listed
+    own = "{}.{}".format(*sys.version_info[:2])
+    required = project.requires_python if project else None
+    return (own,) if not required or satisfies(sys.version_info[:3], required) else (required,)
+
+
+def find_environment(spec: EnvironmentSpec) -> Environment | None:
+    """The environment that was built for `spec`, well or not; None where none was, or where a build was interrupted."""
+    return _read_marker(spec.folder)
+
+
+def health_check(environment: Environment) -> str | None:
+    """What is wrong with `environment`, as a sentence; None where it is well. Starts no process."""
+    if not environment.python.exists():
+        return f"Its Python, {environment.python}, is missing."
+    base = _base_python(environment.folder / "venv" / "pyvenv.cfg")
+    if base is None or not base.exists():
+        return f"The Python that it was made from{f', {base},' if base else ''} is gone."
+    if not (environment.source_folder / "pyproject.toml").is_file():
+        return f"Its clone of the source, {environment.source_folder}, is missing."
+    return None
+
+
+def ensure_environment(spec: EnvironmentSpec, progress: Progress = lambda line: None) -> Environment:
+    """The environment for `spec`, built if it is not there or not well. Several launchers at once build it once.
+
+    :param progress: is told, line by line, what goes on.
+    :raises EnvironmentBuildError: it cannot be built; nothing half-built is ever taken for built.
+    """
+    try:
+        if well := _well(spec, progress):
+            return well
+        _home(spec.cache).mkdir(parents=True, exist_ok=True)
+        with _locked(spec.folder, progress):
+            return _well(spec, progress) or _built(spec, progress)
+    except OSError as error:
+        raise EnvironmentBuildError(
+            f"The environment of {spec.source.name} cannot be built in {spec.folder}: {error.strerror or error}.",
+            "See that the folder is writable and the disk has space, or choose another 'cache-directory'.",
+        ) from None
+
+
+def list_environments(cache: Path) -> tuple[Environment, ...]:
+    """Every environment that was built, the last used first."""
+    markers = _home(cache).glob("*.json")
+    found = (_read_marker(marker.with_suffix("")) for marker in markers)
+    return tuple(sorted((x for x in found if x), key=lambda environment: environment.used, reverse=True))
+
+
+def prune(cache: Path, older_than: timedelta, pinned: Collection[str]) -> tuple[Environment, ...]:
+    """Remove environments that were not used for `older_than` and are no longer pinned, and what builds left behind.
+
+    One that is being built, or whose files are in use, stays.
+
+    :param pinned: the keys of environments to keep.
+    :return: those that were removed.
+    """
+    limit = datetime.now(UTC) - older_than
+    removed = []
+    for environment in list_environments(cache):
+        if environment.key not in pinned and environment.used <= limit and _discard(environment.folder):
+            removed.append(environment)
+    for folder in _folders(_home(cache)):
+        if _DISCARDED in folder.name:
+            with suppress(OSError):
+                remove_tree(folder)
+        elif not _marker(folder).exists() and folder.name not in pinned and _modified(folder) <= limit:
+            _discard(folder)
+    return tuple(removed)
+
+
+def _well(spec: EnvironmentSpec, progress: Progress) -> Environment | None:
+    environment = find_environment(spec)
+    if environment is None:
+        return None
+    if problem := health_check(environment):
+        progress(f"The environment of {spec.source.name} is built anew. {problem}")
+        return None
+    # The marker's time is when the environment was last used. On a shared machine it may be another account's.
+    with suppress(OSError):
+        os.utime(_marker(spec.folder))
+    return environment
+
+
+def _built(spec: EnvironmentSpec, progress: Progress) -> Environment:
+    """Build for `spec`, with its lock held."""
+    source, marker = spec.source, _marker(spec.folder)
+    marker.unlink(missing_ok=True)
+    if spec.folder.exists():
+        remove_tree(spec.folder)
+    spec.folder.mkdir()
+    try:
+        log = spec.folder.with_suffix(".log")
+        python_version = build(source, spec.pin, spec.extras, spec.pythons, spec.folder, log, progress)
+        # A clean source was cloned by its commit; changes were copied while an editor may have been at them.
+        if spec.pin.changes and content_identity(source, pin(source)) != spec.identity:
+            raise EnvironmentBuildError(f"{source.name} was changed while it was being built.", "Try again.")
+    except LauncherError:
+        with suppress(OSError):
+            remove_tree(spec.folder)
+        raise
+    environment = Environment(
+        key=spec.key,
+        folder=spec.folder,
+        source=source.name,
+        url=spec.pin.url,
+        commit=spec.pin.head or "",
+        dirty=bool(spec.pin.changes),
+        inside=source.inside,
+        extras=spec.extras,
+        python_version=python_version,
+        launcher_version=__version__,
+        built=datetime.now(UTC),
+    )
+    write_whole(marker, environment.model_dump_json(indent=2))
+    return environment
+
+
+@contextmanager
+def _locked(folder: Path, progress: Progress) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        progress("Another launcher is building this environment; waiting for it.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _discard(folder: Path) -> bool:
+    """Remove an environment unless it is in use. It leaves its name at once, so that no half of it can be found."""
+    from filelock import FileLock, Timeout
+
+    discarded = folder.with_name(f"{folder.name}{_DISCARDED}{uuid4().hex[:8]}")
+    try:
+        with FileLock(folder.with_suffix(".lock")).acquire(timeout=0):
+            if folder.exists():
+                # Windows refuses this while a program runs from it, or a file in it is open.
+                folder.rename(discarded)
+            _marker(folder).unlink(missing_ok=True)
+            folder.with_suffix(".log").unlink(missing_ok=True)
+        # The lock file stays: without it, two launchers could hold two locks of one name.
+    except (Timeout, OSError):
+        return False
+    # What cannot be removed now is removed by the next call.
+    with suppress(OSError):
+        remove_tree(discarded)
+    return True
+
+
+def _home(cache: Path) -> Path:
+    return cache.absolute() / "environments"
+
+
+def _folders(home: Path) -> list[Path]:
+    return [path for path in home.iterdir() if path.is_dir()] if home.is_dir() else []
+
+
+def _marker(folder: Path) -> Path:
+    return folder.with_suffix(".json")
+
+
+def _read_marker(folder: Path) -> Environment | None:
+    try:
+        written = json.loads(_marker(folder).read_bytes())
+        return Environment.model_validate({**written, "folder": folder})
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _base_python(configuration: Path) -> Path | None:
+    """The interpreter that a virtual environment was made from, or at least its folder."""
+    try:
+        lines = configuration.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return None
+    values = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+    base = values.get("base-executable") or values.get("home")
+    return Path(base) if base else None
+
+
+def _listed_versions(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ()
+    return tuple(bare for line in lines if (bare := line.partition("#")[0].strip()))
+
+
+def _modified(folder: Path) -> datetime:
+    try:
+        return datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+    except OSError:
+        return datetime.now(UTC)

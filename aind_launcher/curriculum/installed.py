@@ -1,0 +1,159 @@
+"""A curriculum source in its environment, ready to be asked."""
+
+import logging
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from aind_launcher import __version__
+from aind_launcher.animal import TrainerStateText
+from aind_launcher.curriculum.contract import Commands, parse_list, read_trainer_state
+from aind_launcher.curriculum.environments import Environment
+from aind_launcher.curriculum.runner import ask, run_curriculum
+from aind_launcher.curriculum.sources import Pin, Source
+from aind_launcher.errors import CurriculumError
+from aind_launcher.files import write_whole
+from aind_launcher.processes import OnLine
+from aind_launcher.session import SessionContext
+from aind_launcher.suggestion import CurriculumSuggestion, Provenance
+
+logger = logging.getLogger(__name__)
+
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+# Imports its argument in the source's environment: versions answer also where a curriculum itself is broken.
+_IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
+
+
+@dataclass(frozen=True)
+class Versions:
+    """What a source says of itself; None where it has no command to say it."""
+
+    package: str | None
+    dsl: str | None
+
+
+@dataclass(frozen=True)
+class Installed:
+    """One source at its pin, its environment, and how it is asked.
+
+    :param timeout: seconds for a run.
+    :param patience: seconds for a short answer.
+    :param output_limit: bytes that a run may print.
+    """
+
+    source: Source
+    pin: Pin
+    environment: Environment
+    commands: Commands
+    timeout: float
+    patience: float
+    output_limit: int
+
+    def curricula(self) -> tuple[str, ...] | None:
+        """The curricula that its own ``list`` names; None where it has no such command."""
+        command = self.commands.list
+        return parse_list(self._ask(command)) if command else None
+
+    def enrolled(self, curriculum: str, stage: str | None = None) -> TrainerStateText:
+        """The state in which an animal starts `curriculum`, from the curriculum's own ``init``.
+
+        :raises CurriculumError: the source has no ``init``, or it does not know the curriculum or the stage.
+        """
+        command = self.commands.init(curriculum, stage)
+        if command is None:
+            raise CurriculumError(
+                f"The curriculum source {self.source.name} has no 'init' command.",
+                "Give the animal its first trainer state with `aind-launch animals move SUBJECT --to FILE`.",
+            )
+        return read_trainer_state(self._ask(command))
+
+    def check(self, package: str | None) -> Versions:
+        """Its versions, after importing `package`, all at once since each takes seconds to start.
+
+        :raises CurriculumError: one of them failed.
+        """
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            versions = [pool.submit(self._version, verb) for verb in (self.commands.version, self.commands.dsl_version)]
+            imported = pool.submit(self.import_package, package) if package else None
+            if imported:
+                imported.result()
+            return Versions(*(answer.result() for answer in versions))
+
+    def import_package(self, package: str) -> None:
+        """Import the module of an animal's curriculum in the environment, as evaluating it will.
+
+        :raises CurriculumError: it does not exist there, or fails.
+        """
+        if not _MODULE.fullmatch(package):
+            raise CurriculumError(f"{package!r}, which the trainer state names, is not the name of a Python module.")
+        try:
+            self._ask([str(self.environment.python), "-c", _IMPORT, package])
+        except CurriculumError as error:
+            reason = error.message.partition("\n")[2].strip() or error.message
+            raise CurriculumError(
+                f"{self.source.name} cannot import the animal's curriculum {package}: {' '.join(reason.split())}.",
+                self._known(),
+            ) from None
+
+    def suggest(self, session: SessionContext, versions: Versions, on_line: OnLine | None) -> CurriculumSuggestion:
+        """Evaluate the curriculum on a session's folder; answer, provenance and output are kept.
+
+        :raises CurriculumError: it gave no usable answer.
+        """
+        before = _files(session.folder)
+        started = time.monotonic()
+        answer = run_curriculum(
+            self.commands.run(session.folder, session.paths.trainer_state),
+            cwd=self.environment.source_folder,
+            kept=session.kept_output,
+            timeout=self.timeout,
+            output_limit=self.output_limit,
+            on_line=on_line,
+        )
+        provenance = Provenance(
+            source=self.source.name,
+            url=self.pin.url,
+            commit=self.environment.commit,
+            dirty=self.pin.dirty,
+            environment=self.environment.key,
+            python=self.environment.python_version,
+            package_version=versions.package or answer.version,
+            dsl_version=answer.dsl_version or versions.dsl,
+            launcher_version=__version__,
+            duration=round(time.monotonic() - started, 3),
+        )
+        write_whole(session.kept_output / "provenance.json", provenance.model_dump_json(indent=2))
+        _say_if_newer(provenance.dsl_version)
+        new = sorted(_files(session.folder) - before)
+        return answer.model_copy(update={"provenance": provenance, "new_files": tuple(new)})
+
+    def _version(self, command: list[str] | None) -> str | None:
+        lines = self._ask(command).split() if command else []
+        return lines[-1] if lines else None
+
+    def _ask(self, command: list[str]) -> str:
+        return ask(command, cwd=self.environment.source_folder, timeout=self.patience)
+
+    def _known(self) -> str | None:
+        try:
+            names = self.curricula()
+        except CurriculumError:
+            return None
+        return f"{self.source.name} has: {', '.join(names)}." if names else None
+
+
+def _files(folder: Path) -> set[str]:
+    """Every file of a session but the launcher's own, relative to its folder."""
+    launcher = Path("behavior", "Logs", "launcher")
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {path.as_posix() for path in found if not path.is_relative_to(launcher)}
+
+
+def _say_if_newer(dsl: str | None) -> None:
+    """The launcher keeps what it cannot read; whoever reads the log should know why."""
+    own = version("aind-behavior-curriculum")
+    if dsl and dsl != own:
+        logger.info("the curriculum's DSL is %s, the launcher's is %s; its answer is kept as it is", dsl, own)

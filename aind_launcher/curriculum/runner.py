@@ -1,0 +1,154 @@
+"""A run of a curriculum: started, watched, ended, and every way in which it can fail told apart."""
+
+import itertools
+import os
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from aind_launcher.curriculum.contract import read_suggestion
+from aind_launcher.errors import CurriculumError, CurriculumFailed, CurriculumTimedOut, UsageError
+from aind_launcher.processes import Ended, OnLine, curriculum_environment, run_child
+from aind_launcher.suggestion import CurriculumSuggestion
+
+_MANY_BYTES: Final = 1 << 30
+_FEW_BYTES: Final = 16 << 20
+_LAST_LINES: Final = 5
+_TAIL: Final = 64 << 10
+_TRACEBACK: Final = re.compile(r"^[ +]*(?:Exception Group )?Traceback \(most recent call last\):$", re.MULTILINE)
+
+
+def run_curriculum(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path,
+    kept: Path,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    output_limit: int = _MANY_BYTES,
+    on_line: OnLine | None = None,
+) -> CurriculumSuggestion:
+    """Run a curriculum and read its answer, without provenance.
+
+    :param kept: a folder; all that it prints is kept there, each attempt under names of its own.
+    :param env: its environment; without one, what `curriculum_environment` lets through of ours.
+    :param timeout: seconds, as `output_limit` is bytes, after which its whole process tree is ended.
+    :raises CurriculumError: one of its kinds: failed, timed out, no answer; itself where it could not be started.
+    """
+    stdout, stderr = _next_attempt(kept)
+    ended = _run(argv, cwd, env, stdout, stderr, timeout, output_limit, on_line)
+    where = f"All that it printed is in {stdout} and {stderr.name}."
+    if ended.ended_by == "timeout":
+        raise CurriculumTimedOut(
+            f"The curriculum did not end within {timeout:g} seconds and was ended{_last_words(stderr)}", where
+        )
+    if ended.ended_by == "output limit":
+        raise CurriculumFailed(
+            f"The curriculum printed more than {_size(output_limit)} and was ended{_last_words(stderr)}", where
+        )
+    if ended.exit_code:
+        raise CurriculumFailed(
+            f"The curriculum {how_it_ended(ended.exit_code, sys.platform)}{_last_words(stderr)}", where
+        )
+    return read_suggestion(stdout)
+
+
+def ask(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> str:
+    """The answer of a short command: ``list``, ``init``, ``version``, ``dsl-version``.
+
+    :raises CurriculumError: it could not be started, ended badly or not in time; it names the command, the exit code
+        and the last lines of stderr.
+    """
+    # The program's own folder would be noise.
+    command = " ".join([Path(argv[0]).name, *map(str, argv[1:])])
+    with tempfile.TemporaryDirectory(prefix="aind-launcher-", ignore_cleanup_errors=True) as folder:
+        stdout, stderr = Path(folder, "stdout.txt"), Path(folder, "stderr.txt")
+        ended = _run(argv, cwd, env, stdout, stderr, timeout, _FEW_BYTES, None)
+        if ended.ended_by == "timeout":
+            raise CurriculumTimedOut(f"'{command}' did not end within {timeout:g} seconds{_last_words(stderr)}")
+        if ended.ended_by == "output limit":
+            raise CurriculumFailed(f"'{command}' printed more than {_size(_FEW_BYTES)}{_last_words(stderr)}")
+        if ended.exit_code:
+            raise CurriculumFailed(f"'{command}' {how_it_ended(ended.exit_code, sys.platform)}{_last_words(stderr)}")
+        return stdout.read_bytes().decode("utf-8", "surrogateescape")
+
+
+def how_it_ended(exit_code: int, platform: str) -> str:
+    """In words: *ended with exit code 1*, *was ended by SIGKILL*, *crashed (0xC0000005)*."""
+    if exit_code < 0:
+        names = {int(known): known.name for known in signal.Signals}
+        return f"was ended by {names.get(-exit_code, f'signal {-exit_code}')}"
+    if platform == "win32" and exit_code >= 0x80000000:
+        return f"crashed (0x{exit_code:08X})"
+    return f"ended with exit code {exit_code}"
+
+
+def last_lines(stderr: str) -> list[str]:
+    """What of stderr says why: the exception at the end of a traceback, else the last lines."""
+    *before, last = _TRACEBACK.split(stderr)
+    lines = [line.rstrip() for line in last.splitlines() if line.strip()]
+    if before:
+        # Frames are indented; the exception's first line is not, and its message may go on for more.
+        exception = list(itertools.dropwhile(lambda line: line.startswith((" ", "\t")), lines))
+        return (exception or lines)[:_LAST_LINES]
+    return lines[-_LAST_LINES:]
+
+
+def _run(
+    argv: Sequence[str | Path],
+    cwd: Path,
+    env: Mapping[str, str] | None,
+    stdout: Path,
+    stderr: Path,
+    timeout: float | None,
+    output_limit: int,
+    on_line: OnLine | None,
+) -> Ended:
+    try:
+        return run_child(
+            argv,
+            cwd=cwd,
+            env=curriculum_environment(os.environ, sys.platform) if env is None else env,
+            stdout=stdout,
+            stderr=stderr,
+            timeout=timeout,
+            output_limit=output_limit,
+            on_line=on_line,
+        )
+    except UsageError as error:
+        raise CurriculumError(
+            f"The curriculum's environment is not whole. {error.message}",
+            "Run `aind-launch curricula sync`, which builds it anew.",
+        ) from None
+
+
+def _next_attempt(kept: Path) -> tuple[Path, Path]:
+    """Files for stdout and stderr that no earlier attempt has written."""
+    names = itertools.chain(["curriculum"], (f"curriculum-{attempt}" for attempt in itertools.count(2)))
+    attempts = ((kept / f"{name}.stdout.txt", kept / f"{name}.stderr.txt") for name in names)
+    return next(files for files in attempts if not any(file.exists() for file in files))
+
+
+def _last_words(stderr: Path) -> str:
+    """The end of a sentence about a curriculum that went wrong."""
+    try:
+        with stderr.open("rb") as file:
+            file.seek(max(0, stderr.stat().st_size - _TAIL))
+            lines = last_lines(file.read().decode("utf-8", "replace"))
+    except OSError as error:
+        return f", and what it wrote to stderr cannot be read: {error.strerror}."
+    return ": " + "\n".join(lines).rstrip(".") + "." if lines else ", and wrote nothing to stderr."
+
+
+def _size(limit: int) -> str:
+    return f"{limit / (1 << 20):g} MiB"

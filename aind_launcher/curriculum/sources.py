@@ -1,0 +1,370 @@
+"""Curriculum sources: where they are in the task repository, what it pins them to, and whether they are as pinned."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from aind_launcher.curriculum.project import COMMAND, Project, built_from, normalised, read_project
+from aind_launcher.errors import Refused, SettingsError, SourceError
+from aind_launcher.git import changes, commit_of, git, remote_url, toplevel, without_credentials
+
+_SHOWN_CHANGES = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder of the task repository that provides a curriculum.
+
+    :param path: the folder with the ``pyproject.toml``.
+    :param repository: the root of the task repository.
+    :param checkout: the root of the working tree that `path` lies in: a submodule's, or the task repository's.
+    :param configured: settings say how it is run; it needs no ``curriculum`` script.
+    """
+
+    name: str
+    kind: Literal["submodule", "directory"]
+    path: Path
+    repository: Path
+    checkout: Path
+    configured: bool = False
+
+    @property
+    def relative(self) -> str:
+        """`path` in the task repository, with forward slashes."""
+        return self.path.relative_to(self.repository).as_posix()
+
+    @property
+    def inside(self) -> str:
+        """`path` in `checkout`, with forward slashes."""
+        return self.path.relative_to(self.checkout).as_posix()
+
+    @property
+    def is_present(self) -> bool:
+        """Whether its files are there to be judged; those of an uninitialised submodule are not."""
+        return (self.checkout / ".git").exists() and self.path.is_dir()
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What the task repository's HEAD says a source is, and how the working tree differs.
+
+    :param commit: the commit that HEAD pins; None where it pins none.
+    :param head: the commit that is checked out.
+    :param identity: names all that is built, at `head`; a commit that changes nothing of it leaves it the same.
+    :param changes: files that differ from `head`, relative to the checkout.
+    :param unreviewed: the source is not as pinned; ``--allow-dirty`` goes on all the same.
+    :param blocked: the source cannot be used, whatever is allowed.
+    """
+
+    commit: str | None
+    head: str | None
+    url: str | None
+    identity: str | None
+    changes: tuple[str, ...] = ()
+    unreviewed: SourceError | None = None
+    blocked: SourceError | None = None
+
+    @property
+    def dirty(self) -> bool:
+        return self.unreviewed is not None
+
+    @property
+    def problem(self) -> SourceError | None:
+        """Why the source is refused, with the git command that mends it."""
+        return self.unreviewed or self.blocked
+
+    def require(self, *, allow_dirty: bool = False) -> None:
+        """Refuse a source that is missing, moved or modified.
+
+        :raises SourceError: see `problem`.
+        """
+        if self.unreviewed and not allow_dirty:
+            raise self.unreviewed
+        if self.blocked:
+            raise self.blocked
+
+
+def find_sources(
+    repository: Path, named: Mapping[str, Path] | None = None, configured: Collection[str] = ()
+) -> tuple[Source, ...]:
+    """Every submodule that provides the ``curriculum`` command or cannot be judged yet, and what settings name.
+
+    :param repository: the task repository.
+    :param named: the settings' own names, and their folders relative to `repository`.
+    :param configured: those of `named` for which settings say how they are run.
+    :raises SettingsError: a named folder lies outside the repository.
+    :raises Refused: it is not in a git repository.
+    """
+    root = toplevel(repository)
+    submodules = tuple(root / path for path in _submodules(root))
+    chosen = {name: _named_folder(name, repository / path, root) for name, path in (named or {}).items()}
+    found = [path for path in submodules if path not in chosen.values() and _may_provide(path)]
+    # A last component that is not unique, or that settings gave to another folder, names nothing.
+    taken = Counter([*(path.name for path in found), *chosen])
+    names = {path.relative_to(root).as_posix() if taken[path.name] > 1 else path.name: path for path in found}
+    sources = []
+    for name, path in {**names, **chosen}.items():
+        checkout = next((x for x in submodules if path.is_relative_to(x)), root)
+        kind: Literal["submodule", "directory"] = "directory" if checkout == root else "submodule"
+        sources.append(Source(name, kind, path, root, checkout, name in configured))
+    return tuple(sorted(sources, key=lambda source: source.name))
+
+
+def pin(source: Source) -> Pin:
+    """What HEAD pins `source` to, and every way in which the working tree differs from it."""
+    try:
+        return _submodule_pin(source) if source.kind == "submodule" else _directory_pin(source)
+    except Refused as error:
+        blocked = error if isinstance(error, SourceError) else SourceError(error.message, error.mend)
+        return Pin(None, None, None, None, blocked=blocked)
+
+
+def content_identity(source: Source, pinned: Pin) -> str:
+    """Names what would be built from the working tree as it is, uncommitted changes included.
+
+    Of a source that is as pinned, it is the pin's own identity.
+    """
+    identity = pinned.identity or ""
+    if not pinned.changes:
+        return identity
+    digest = hashlib.sha256(identity.encode())
+    for part in _contents(source.checkout, pinned.changes):
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()
+
+
+def choose_source(sources: Sequence[Source], wanted: str | None = None, package: str | None = None) -> Source:
+    """The source that serves a session: the settings' choice, else the only one, else the one with the package.
+
+    :param wanted: the name that settings choose.
+    :param package: the module of the animal's curriculum (``curriculum.pkg_location`` of its trainer state).
+    :raises SourceError: none serves, or several would; lists them.
+    """
+    listed = ", ".join(source.name for source in sources)
+    if wanted is not None:
+        if by_name := [source for source in sources if source.name == wanted]:
+            return by_name[0]
+        raise SourceError(
+            f"There is no curriculum source {wanted!r}.", f"There are: {listed}." if sources else _HOW_TO_ADD
+        )
+    if not sources:
+        raise SourceError("This task repository has no curriculum source.", _HOW_TO_ADD)
+    if len(sources) == 1:
+        return sources[0]
+    serving = [source for source in sources if package and provides(source, package)]
+    if len(serving) == 1:
+        return serving[0]
+    missing = [source for source in sources if not source.is_present]
+    if not package and len(sources) - len(missing) == 1:
+        return next(source for source in sources if source.is_present)
+    mend = "Choose one in the settings."
+    if missing and not serving:
+        mend = f"Run `git submodule update --init {quoted(missing[0].relative)}`, or choose one in the settings."
+    if not package:
+        raise SourceError(f"There are several curriculum sources: {listed}.", mend)
+    which = "More than one curriculum source provides" if serving else "No curriculum source provides"
+    raise SourceError(f"{which} {package}; there are: {listed}.", mend)
+
+
+def provides(source: Source, package: str) -> bool:
+    """Whether the module `package` comes from `source`: by its command, its name, or a folder of it."""
+    top = package.partition(".")[0]
+    project = _judged(source.path)
+    if not project:
+        return False
+    module = (project.command or "").partition(":")[0].partition(".")[0].strip()
+    return (
+        top == module
+        or normalised(top) == normalised(project.name or "")
+        or any((x / name).exists() for x in (source.path / "src", source.path) for name in (top, f"{top}.py"))
+    )
+
+
+def quoted(path: str) -> str:
+    """`path` as it is typed in a command, on any platform."""
+    return f'"{path}"' if " " in path else path
+
+
+_HOW_TO_ADD = "Add one with `git submodule add URL`, or name a folder of this repository in the settings."
+
+
+def _submodules(root: Path) -> list[str]:
+    modules = root / ".gitmodules"
+    if not modules.is_file() or not modules.read_bytes().strip():
+        return []
+    listed = git("config", "--file", ".gitmodules", "-z", "--list", cwd=root)
+    entries = (entry.partition("\n") for entry in listed.split("\0"))
+    paths = [value for key, _, value in entries if key.startswith("submodule.") and key.endswith(".path")]
+    # Git refuses such paths itself; this file can be written by hand.
+    return sorted({p for p in paths if p and not PurePosixPath(p).is_absolute() and ".." not in PurePosixPath(p).parts})
+
+
+def _named_folder(name: str, folder: Path, root: Path) -> Path:
+    resolved = folder.resolve()
+    if not resolved.is_relative_to(root):
+        raise SettingsError(
+            f"The curriculum source {name!r} lies outside the task repository, in {resolved}.",
+            "Only code that the task repository pins may decide; add it as a submodule or a folder.",
+        )
+    return resolved
+
+
+def _judged(folder: Path) -> Project | None:
+    try:
+        return read_project(folder)
+    except SourceError:
+        return None
+
+
+def _may_provide(path: Path) -> bool:
+    """Whether the submodule provides the command, or is not there to say so."""
+    if not (path / ".git").exists():
+        return True
+    project = _judged(path)
+    return project is not None and project.command is not None
+
+
+def _submodule_pin(source: Source) -> Pin:
+    relative = source.checkout.relative_to(source.repository).as_posix()
+    shown = quoted(relative)
+    commit = _recorded(source.repository, [relative]).get(relative)
+    unpinned = SourceError(
+        f"The submodule {relative} was never committed to the task repository.",
+        f"Run `git add .gitmodules {shown}` and `git commit`.",
+    )
+    if not (source.checkout / ".git").exists():
+        missing = SourceError(
+            f"The submodule {relative} is not initialised.", f"Run `git submodule update --init {shown}`."
+        )
+        return Pin(
+            commit, None, _recorded_url(source.repository, relative), None, (), None, missing if commit else unpinned
+        )
+    head = commit_of(source.checkout)
+    differing = changes(source.checkout)
+    unreviewed = None
+    if commit is None:
+        unreviewed = unpinned
+    elif head != commit:
+        unreviewed = SourceError(
+            f"The submodule {relative} is at {(head or 'no commit')[:10]}, but the task repository pins {commit[:10]}.",
+            f"Run `git submodule update {shown}`, or commit the new pin when it is reviewed.",
+        )
+    elif differing:
+        unreviewed = SourceError(
+            f"The submodule {relative} has uncommitted changes: {_few(differing)}.",
+            f"See `git -C {shown} status`; put them aside with `git -C {shown} stash -u`.",
+        )
+    identity = f"{head}:{source.inside}"
+    url = remote_url(source.checkout) or _recorded_url(source.repository, relative)
+    return Pin(commit, head, url, identity, differing, unreviewed, _unusable(source))
+
+
+def _directory_pin(source: Source) -> Pin:
+    shown = quoted(source.relative)
+    head = commit_of(source.repository)
+    if head is None:
+        raise SourceError("The task repository has no commit yet.", "Run `git add .` and `git commit`.")
+    blocked = _unusable(source)
+    project = _judged(source.path)
+    paths = _pinned_paths(source, project)
+    recorded = _recorded(source.repository, paths)
+    differing = changes(source.repository, paths)
+    unreviewed = None
+    if differing:
+        unreviewed = SourceError(
+            f"The curriculum in {source.relative} differs from the last commit: {_few(differing)}.",
+            "See `git status`; commit the changes, or put them aside with `git stash -u`.",
+        )
+    elif source.relative not in recorded and source.path.is_dir():
+        unreviewed = SourceError(
+            f"The curriculum in {source.relative} was never committed.", f"Run `git add {shown}` and `git commit`."
+        )
+    digest = hashlib.sha256(repr((source.relative, sorted(recorded.items()))).encode("utf-8", "surrogateescape"))
+    return Pin(head, head, remote_url(source.repository), digest.hexdigest(), differing, unreviewed, blocked)
+
+
+def _pinned_paths(source: Source, project: Project | None) -> list[str]:
+    """What a directory is built from, relative to the repository; git knows a submodule only as a whole."""
+    root = source.repository
+    submodules = [root / path for path in _submodules(root)]
+    paths = built_from(project, root) if project else (source.path,)
+    whole = {next((x for x in submodules if path.is_relative_to(x)), path) for path in paths}
+    return sorted(path.relative_to(root).as_posix() for path in whole if path.is_relative_to(root))
+
+
+def _unusable(source: Source) -> SourceError | None:
+    """What keeps the source from being built, whatever its state in git."""
+    if not source.path.is_dir():
+        return SourceError(
+            f"The curriculum source {source.name!r} has no folder {source.relative}.",
+            "Correct its path in the settings.",
+        )
+    try:
+        project = read_project(source.path)
+        needed = built_from(project, source.checkout) if project else ()
+    except SourceError as error:
+        return error
+    if project is None:
+        return SourceError(
+            f"The curriculum source {source.name!r} has no pyproject.toml in {source.relative}.",
+            "Add one that installs the curriculum, or correct the path in the settings.",
+        )
+    if project.command is None and not source.configured:
+        return SourceError(
+            f"The curriculum source {source.name!r} does not provide the command `{COMMAND}`.",
+            f"Add `{COMMAND}` to [project.scripts] in {source.relative}/pyproject.toml, or configure how it is run.",
+        )
+    for path in needed:
+        if not path.is_relative_to(source.checkout):
+            return SourceError(
+                f"The curriculum source {source.name!r} depends on {path}, which is not pinned with it.",
+                "Depend on a published version, or move it into the same repository.",
+            )
+    return None
+
+
+def _recorded(repository: Path, paths: Iterable[str]) -> dict[str, str]:
+    """The git object that HEAD has at each of `paths`; those that it lacks are left out."""
+    if commit_of(repository) is None:
+        return {}
+    if "." in (listed := list(paths)):
+        root = {".": git("rev-parse", "HEAD^{tree}", cwd=repository).strip()}
+        return root | _recorded(repository, [path for path in listed if path != "."])
+    if not listed:
+        return {}
+    entries = git("ls-tree", "-z", "HEAD", "--", *listed, cwd=repository).split("\0")
+    described = (entry.partition("\t") for entry in entries if entry)
+    return {path: description.split()[2] for description, _, path in described}
+
+
+def _recorded_url(repository: Path, relative: str) -> str | None:
+    listed = git("config", "--file", ".gitmodules", "-z", "--list", cwd=repository)
+    values = dict(entry.partition("\n")[::2] for entry in listed.split("\0") if entry)
+    section = next(
+        (key.removesuffix(".path") for key, x in values.items() if key.endswith(".path") and x == relative), ""
+    )
+    url = values.get(f"{section}.url")
+    return without_credentials(url) if url else None
+
+
+def _contents(checkout: Path, changed: Iterable[str]) -> Iterator[bytes]:
+    """The names and the present contents of changed files, those of nested repositories too."""
+    for relative in changed:
+        path = checkout / relative
+        yield relative.encode("utf-8", "surrogateescape")
+        if path.is_symlink():
+            yield os.fsencode(path.readlink())
+        elif (path / ".git").exists():
+            yield (commit_of(path) or "").encode()
+            yield from _contents(path, changes(path))
+        else:
+            yield path.read_bytes() if path.is_file() else b"deleted"
+
+
+def _few(paths: Sequence[str]) -> str:
+    more = len(paths) - _SHOWN_CHANGES
+    return ", ".join(paths[:_SHOWN_CHANGES]) + (f" and {more} more" if more > 0 else "")

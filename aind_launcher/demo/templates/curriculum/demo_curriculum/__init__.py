@@ -1,0 +1,3 @@
+"""A curriculum for the simulated animal of the demo."""
+
+__version__ = "1.0.0"

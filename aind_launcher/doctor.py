@@ -1,0 +1,103 @@
+"""What an operator should know of this rig before the first animal: one check a line, each with its mend."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from aind_launcher import inputs
+from aind_launcher.errors import LauncherError
+from aind_launcher.git import describe_repository
+from aind_launcher.journal import Journal
+from aind_launcher.machine import open_state_directory, rig_lock
+from aind_launcher.plugins import Plugins
+from aind_launcher.resume import unfinished
+from aind_launcher.session import Check
+from aind_launcher.settings import LauncherSettings
+
+
+def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> Iterator[Check]:
+    """Every check of this rig, each made when it is asked for. Changes nothing."""
+    yield _git()
+    if shutil.which("git"):
+        yield _named("task repository", lambda: _repository(repository))
+    for plugin in plugins.all:
+        if plugin.error:
+            yield _failed(f"plugin {plugin.name}", plugin.error)
+    if not plugins.problems():
+        names = [plugin.name for plugin in plugins.all if not plugin.blocked]
+        yield Check(name="plugins", outcome="passed", message=", ".join(names))
+    yield _named("data directory", lambda: _data_directory(settings))
+    yield _named("state directory", lambda: _state(settings, repository))
+    data_directory = _data_directory_or_none(settings)
+    for call in plugins.calls("check_rig"):
+        try:
+            answer = call(repository=repository, data_directory=data_directory)
+            yield from [] if answer is None else [answer] if isinstance(answer, Check) else list(answer)
+        except LauncherError as error:
+            yield _failed(call.plugin.name, error)
+        except Exception as error:  # isolates one plugin's look at the rig from the others'
+            yield Check(name=call.plugin.name, outcome="failed", message=f"{type(error).__name__}: {error}")
+
+
+def _git() -> Check:
+    program = shutil.which("git")
+    if program:
+        return Check(name="git", outcome="passed", message=program)
+    return Check(
+        name="git", outcome="failed", message="git is not installed.", mend="Install it and open a new terminal."
+    )
+
+
+def _repository(repository: Path) -> Check:
+    described = describe_repository(repository)
+    if described.commit is None:
+        message, mend = f"{repository} has no commit yet.", "Run `git add .` and `git commit`."
+        return Check(name="task repository", outcome="failed", message=message, mend=mend)
+    message = f"{described.path} at {described.commit[:10]}"
+    if described.clean:
+        return Check(name="task repository", outcome="passed", message=message)
+    mend = "Commit or stash the changes; see `git status`."
+    return Check(name="task repository", outcome="warning", message=f"{message} has uncommitted changes.", mend=mend)
+
+
+def _data_directory(settings: LauncherSettings) -> Check:
+    rig = inputs.read_rig(settings.rig)
+    folder = inputs.data_directory(settings, rig)
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        mend = "Give this login the right to write there."
+        return Check(name="data directory", outcome="failed", message=f"{folder} is not writable.", mend=mend)
+    return Check(name="data directory", outcome="passed", message=str(folder))
+
+
+def _data_directory_or_none(settings: LauncherSettings) -> Path | None:
+    try:
+        return inputs.data_directory(settings, inputs.read_rig(settings.rig))
+    except LauncherError:
+        return None
+
+
+def _state(settings: LauncherSettings, repository: Path) -> Check:
+    folder = open_state_directory(settings.state_directory)
+    with rig_lock(folder), Journal.open(folder / "journal.sqlite") as journal:
+        if journal.impaired:
+            mend = "Free the disk, or choose another state-directory."
+            return Check(name="journal", outcome="failed", message=journal.impaired, mend=mend)
+        waiting = unfinished(journal, repository)
+    if waiting:
+        mend = "Run `aind-launch resume --all`."
+        message = f"{len(waiting)} session(s) are unfinished, the newest {waiting[-1].name}."
+        return Check(name="journal", outcome="warning", message=message, mend=mend)
+    return Check(name="journal", outcome="passed", message=str(folder / "journal.sqlite"))
+
+
+def _named(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except LauncherError as error:
+        return _failed(name, error)
+
+
+def _failed(name: str, error: LauncherError) -> Check:
+    return Check(name=name, outcome="failed", message=error.message, mend=error.mend)

@@ -1,0 +1,119 @@
+"""The real VR-foraging curriculum: building, checking and asking its environment, against uv and the bare command."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uv
+from timing import command, compare
+
+from aind_launcher.animal import AnimalState
+from aind_launcher.curriculum.environments import ensure_environment, find_environment, health_check
+from aind_launcher.curriculum.plugin import IsolatedCurriculum
+from aind_launcher.curriculum.sources import pin
+from aind_launcher.processes import curriculum_environment
+from aind_launcher.session import Repository, Session, SessionContext
+
+PYPROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "vr-foraging-pin"
+version = "1.0.0"
+requires-python = ">=3.11"
+dependencies = ["aind-behavior-vr-foraging-curricula==1.3.2"]
+
+[project.scripts]
+curriculum = "aind_behavior_vr_foraging_curricula.cli:main"
+
+[tool.hatch.build.targets.wheel]
+bypass-selection = true
+"""
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=bench", "-c", "user.email=bench@example.org", "-c", "protocol.file.allow=always")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def repository(folder: Path) -> Path:
+    """A task repository with the curriculum as a submodule, locked as real ones are."""
+    origin, task = folder / "origin", folder / "task"
+    for path in (origin, task):
+        path.mkdir()
+        git(path, "init", "--quiet")
+    (origin / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
+    subprocess.run([uv.find_uv_bin(), "lock", "--quiet"], cwd=origin, check=True)
+    git(origin, "add", "--all")
+    git(origin, "commit", "--quiet", "-m", "pin")
+    git(task, "submodule", "--quiet", "add", str(origin), "curriculum")
+    git(task, "commit", "--quiet", "-m", "task")
+    return task
+
+
+with tempfile.TemporaryDirectory() as name:
+    folder = Path(name)
+    task = repository(folder)
+    caches = iter(range(1000))
+
+    def plugin(cache: Path) -> IsolatedCurriculum:
+        return IsolatedCurriculum(IsolatedCurriculum.Settings(cache_directory=cache))
+
+    def cold_build() -> None:
+        """All of it: clone, environment, packages. uv's own cache of packages is warm for both."""
+        curricula = plugin(folder / f"cache{next(caches)}")
+        curricula.install(curricula.choose(task), progress=lambda line: None)
+
+    def uv_sync() -> None:
+        target = folder / f"uv{next(caches)}"
+        shutil.copytree(task / "curriculum", target, ignore=shutil.ignore_patterns(".git"))
+        environ = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
+        sync = [uv.find_uv_bin(), "sync", "--locked", "--no-default-groups", "--no-editable", "--quiet"]
+        subprocess.run(sync, cwd=target, env=environ, check=True)
+
+    compare("a cold build", [("curricula sync", cold_build), ("uv sync", uv_sync)], runs=5, aim="1.1 times")
+
+    curricula = plugin(folder / "cache")
+    source = curricula.choose(task)
+    installed = curricula.install(source, progress=lambda line: None)
+    specified = curricula.specify(source, pin(source))
+
+    def check() -> None:
+        found = find_environment(specified)
+        assert found is not None
+        assert health_check(found) is None
+
+    compare("a check of a built environment", [("find and health check", check)], runs=200, aim="under 20 ms")
+    compare(
+        "the same with its pin verified by git",
+        [("pin, key, find, check", lambda: ensure_environment(curricula.specify(source, pin(source))))],
+        runs=20,
+        aim="none; git is asked six times",
+    )
+
+    session = SessionContext(
+        session=Session(subject="1"), folder=folder / "1_a", staging=folder / "staging", repository=Repository(path=task)
+    )
+    state = installed.enrolled("template")
+    session.paths.behavior.mkdir(parents=True)
+    session.paths.trainer_state.write_text(state.text, encoding="utf-8")
+    session = session.model_copy(update={"animal_state": AnimalState(trainer_state=state, date=datetime.now(UTC))})
+    argv = installed.commands.run(session.folder, session.paths.trainer_state)
+    environ = curriculum_environment(os.environ, sys.platform)
+    uv_run = [uv.find_uv_bin(), "run", "--quiet", "--frozen", *("curriculum", *argv[1:])]
+    compare(
+        "curriculum_suggest",
+        [
+            ("curriculum_suggest", lambda: curricula.curriculum_suggest(session)),
+            ("the bare command", command(*argv, env=environ, cwd=folder)),
+            ("uv run", command(*uv_run, cwd=task / "curriculum", env=environ)),
+        ],
+        runs=10,
+        aim="1.05 times the bare command",
+    )

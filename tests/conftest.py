@@ -1,0 +1,93 @@
+"""The world in which every test runs: a home, a machine and a git identity of its own, nothing of the user's."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import uv
+
+# The same examples in every run, so that a red build is red again on the next machine; and no deadline, since
+# how long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("house", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("house")
+
+_FOREIGN = ("AIND_LAUNCHER_", "GIT_", "SLIMS_", "XDG_", "NOX_")
+_FOREIGN_NAMES = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "PYTHONHOME", "FORCE_COLOR", "COLUMNS"}
+
+_GIT_CONFIGURATION = """\
+[init]
+    defaultBranch = main
+[core]
+    autocrlf = false
+[protocol "file"]
+    allow = always
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _apart_from_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For fixtures of a wider scope than one test, and for what all tests may share: uv's cache."""
+    folder = tmp_path_factory.mktemp("world")
+    git_configuration = folder / "gitconfig"
+    git_configuration.write_text(_GIT_CONFIGURATION, encoding="utf-8")
+    shared = {
+        "UV_CACHE_DIR": _answer_of_uv("cache", "dir"),
+        "UV_PYTHON_INSTALL_DIR": _answer_of_uv("python", "dir"),
+        "VIRTUALENV_OVERRIDE_APP_DATA": str(folder / "virtualenv"),
+        "GIT_CONFIG_GLOBAL": str(git_configuration),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_AUTHOR_NAME": "Test",
+        "GIT_AUTHOR_EMAIL": "test@example.org",
+        "GIT_COMMITTER_NAME": "Test",
+        "GIT_COMMITTER_EMAIL": "test@example.org",
+    }
+    with pytest.MonkeyPatch.context() as environment:
+        _configuration_of_indexes(folder / "user")
+        for name in [name for name in os.environ if name.startswith(_FOREIGN) or name in _FOREIGN_NAMES]:
+            environment.delenv(name)
+        for name, value in (shared | _places(folder)).items():
+            environment.setenv(name, value)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _a_machine_of_its_own(
+    _apart_from_the_user: None, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No journal, settings or state that another test left."""
+    folder = tmp_path_factory.mktemp("machine")
+    _configuration_of_indexes(folder / "user")
+    for name, value in _places(folder).items():
+        monkeypatch.setenv(name, value)
+
+
+def _places(folder: Path) -> dict[str, str]:
+    """The variables that say where a user's and a machine's files lie, on any platform."""
+    for part in ("user", "machine"):
+        (folder / part).mkdir(exist_ok=True)
+    user, machine = str(folder / "user"), str(folder / "machine")
+    # The real machine's folder stays behind it: pip and uv may be told there where the package index is.
+    return {
+        "HOME": user,
+        "USERPROFILE": user,
+        "LOCALAPPDATA": user,
+        "PROGRAMDATA": machine,
+        "XDG_CONFIG_DIRS": f"{machine}{os.pathsep}/etc/xdg",
+    }
+
+
+def _configuration_of_indexes(home: Path) -> None:
+    """Where the package index is remains the user's to say."""
+    for tool in ("uv", "pip"):
+        configuration = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config", tool)
+        if configuration.is_dir():
+            shutil.copytree(configuration, home / ".config" / tool, dirs_exist_ok=True)
+
+
+def _answer_of_uv(*arguments: str) -> str:
+    return subprocess.run([uv.find_uv_bin(), *arguments], check=True, capture_output=True, text=True).stdout.strip()

@@ -1,0 +1,185 @@
+"""The demo: what it builds, what it leaves alone, and that it shows what it promises."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aind_launcher.curriculum.sources import find_sources, pin
+from aind_launcher.demo.build import build_demo
+from aind_launcher.errors import Refused, UsageError
+from aind_launcher.files import write_whole
+from aind_launcher.git import changes, commit_of, describe_repository, git
+from aind_launcher.machine import machine_directory, rig_lock
+from aind_launcher.session import Session
+from aind_launcher.settings import RIG_FILE
+
+TASK = {
+    "stage_name": "detection",
+    "task_parameters": {"trials": 50, "tones": 1, "octaves_apart": 2.0, "response_window": 2.0, "free_water": 0.0},
+}
+# Where nothing answers: whoever asks the package index fails.
+OFFLINE = {"UV_OFFLINE": "1", "UV_INDEX_URL": "http://127.0.0.1:9/", "PIP_INDEX_URL": "http://127.0.0.1:9/"}
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    return build_demo(tmp_path / "a demo")
+
+
+def test_the_demo_is_a_clean_task_repository_with_a_curriculum_as_a_real_submodule(demo: Path) -> None:
+    assert describe_repository(demo).clean
+    (source,) = find_sources(demo)
+    pinned = pin(source)
+    assert (source.kind, source.relative, pinned.problem) == ("submodule", "curriculum", None)
+    assert pinned.commit == git("rev-parse", "HEAD:curriculum", cwd=demo).strip()
+
+
+def test_the_task_runs_with_the_python_of_the_launcher(demo: Path) -> None:
+    settings = tomllib.loads((demo / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["aind-launcher"]
+    assert settings["plugin"]["acquisition"]["command"][0] == sys.executable
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
+def test_a_python_of_any_name_is_written_as_it_is(name: str) -> None:
+    from aind_launcher.demo.build import _toml_string
+
+    assert tomllib.loads(f"python = {_toml_string(name)}")["python"] == name
+
+
+def test_the_curriculum_is_one_commit_whatever_the_user_configured(
+    demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooks = tmp_path / "hooks"
+    write_whole(hooks / "pre-commit", "#!/bin/sh\nexit 1\n")
+    (hooks / "pre-commit").chmod(0o755)
+    write_whole(tmp_path / "ignored", "*.md\n")
+    configuration = tmp_path / "gitconfig"
+    lines = ("core.autocrlf true", "commit.gpgSign true", "init.defaultBranch trunk", "init.defaultObjectFormat sha256")
+    for line in (*lines, f"core.hooksPath {hooks}", f"core.excludesFile {tmp_path / 'ignored'}"):
+        git("config", "--file", str(configuration), *line.split(" ", 1), cwd=tmp_path)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(configuration))
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Somebody Else")
+    other = build_demo(tmp_path / "another")
+    assert commit_of(other / "curriculum") == commit_of(demo / "curriculum")
+
+
+def test_a_clone_of_the_demo_finds_its_curriculum(demo: Path, tmp_path: Path) -> None:
+    clone = tmp_path / "somewhere" / "else"
+    git("clone", "--quiet", "--recurse-submodules", str(demo), str(clone), cwd=tmp_path)
+    assert commit_of(clone / "curriculum") == commit_of(demo / "curriculum")
+
+
+def test_a_folder_that_is_not_the_demos_is_left_alone_whatever_is_asked(tmp_path: Path) -> None:
+    write_whole(tmp_path / "thesis.txt", "years of work")
+    with pytest.raises(UsageError, match="not empty and was not made by the demo"):
+        build_demo(tmp_path, fresh=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    with pytest.raises(UsageError, match="is a file"):
+        build_demo(tmp_path / "thesis.txt", fresh=True)
+
+
+def test_a_previous_demo_is_removed_only_on_demand(demo: Path) -> None:
+    write_whole(demo / "data" / "session" / "trials.jsonl", "{}")
+    with pytest.raises(UsageError, match="--fresh"):
+        build_demo(demo)
+    assert (demo / "data").is_dir()
+    build_demo(demo, fresh=True)
+    assert not (demo / "data").exists()
+    assert not changes(demo)
+
+
+def test_what_a_link_in_the_demo_points_to_is_not_removed(demo: Path, tmp_path: Path) -> None:
+    write_whole(tmp_path / "elsewhere" / "thesis.txt", "years of work")
+    (demo / "data").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    build_demo(demo, fresh=True)
+    assert (tmp_path / "elsewhere" / "thesis.txt").exists()
+
+
+def test_a_demo_in_which_a_session_runs_is_not_removed(demo: Path) -> None:
+    (demo / "state").mkdir()
+    with rig_lock(demo / "state"), pytest.raises(Refused, match="busy"):
+        build_demo(demo, fresh=True)
+    assert (demo / "pyproject.toml").exists()
+
+
+def simulate(demo: Path, folder: Path, environment: Mapping[str, str] | None = None) -> list[str]:
+    """Run the simulated task as the acquisition does; the outcomes of its trials."""
+    subject, _, date = folder.name.partition("_")
+    session = Session.model_validate({"subject": subject, "date": date, "session_name": folder.name})
+    inputs = folder.parent.parent / "inputs"
+    write_whole(inputs / "session.json", session.model_dump_json())
+    write_whole(inputs / "task.json", json.dumps(TASK))
+    command = [sys.executable, "simulated_task.py", "--session", str(inputs / "session.json"), "--rig", "rig.json"]
+    command += ["--task", str(inputs / "task.json"), "--folder", str(folder)]
+    subprocess.run(command, cwd=demo, env={**os.environ, **(environment or {})}, check=True, capture_output=True)
+    lines = (folder / "behavior" / "trials.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["outcome"] for line in lines]
+
+
+def test_the_simulated_animal_learns_and_repeats_itself(demo: Path, tmp_path: Path) -> None:
+    days = [f"mouse_2025-01-{day:02}T100000Z" for day in range(1, 7)]
+    first = [simulate(demo, tmp_path / "once" / "data" / day) for day in days]
+    second = [simulate(demo, tmp_path / "twice" / "data" / day) for day in days]
+    assert first == second
+    assert first[-1].count("hit") > first[0].count("hit")
+
+
+def test_the_task_can_be_told_to_lose_the_licks_and_keeps_the_trials(demo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "mouse_2025-01-01T100000Z"
+    assert simulate(demo, folder, {"SIMULATED_TASK_LOSES_LICKS": "yes"})
+    assert not (folder / "behavior" / "licks.csv").exists()
+
+
+def launch(
+    *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", "from aind_launcher.cli import main; main()"]
+    return subprocess.run(
+        [*program, *arguments],
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@pytest.mark.integration
+def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_second_time(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "the rig's own"
+    rig_file = machine_directory("config", sys.platform, os.environ) / RIG_FILE
+    write_whole(rig_file, f"data-directory = {json.dumps(str(elsewhere))}\nexperiment = 'real'\n")
+
+    first = launch("demo", "a demo", "--json", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    told = json.loads(first.stdout)
+    assert told["stages"] == ["habituation", "detection", "discrimination", "expert"]
+    sessions = told["sessions"]
+    assert [session["exit_code"] for session in sessions] == [0, 0, 0, 1, 0, 0, 0]
+    (failed,) = [step for step in sessions[3]["steps"] if step["state"] == "failed"]
+    assert failed["hook"] == "curriculum_suggest"
+    assert "licks.csv" in failed["error"] and "licks.csv" in first.stderr
+    assert sessions[3]["stage_before"] == sessions[4]["stage_before"] == "discrimination"
+    assert sessions[4]["metrics"]["sessions_at_stage"] == 1
+    assert sessions[0]["provenance"]["dsl_version"] == "0.0.38"
+    assert all(Path(place).exists() for place in told["places"].values())
+    assert not elsewhere.exists()
+    assert not (machine_directory("state", sys.platform, os.environ) / "journal.sqlite").exists()
+
+    again = launch("demo", "a demo", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "--fresh" in again.stderr
+
+    rig_file.unlink()
+    second = launch("demo", "a demo", "--fresh", "--sessions", "2", cwd=tmp_path, environment=OFFLINE)
+    assert second.returncode == 1
+    assert "did not show all that it promises" in second.stderr
+    assert "detection" in second.stdout

@@ -1,0 +1,188 @@
+"""Plugins are found in installed distributions and in the task repository, and a broken one never goes unseen."""
+
+import sys
+import textwrap
+
+import importlib_metadata
+import pytest
+
+from aind_launcher.errors import PluginError, SettingsError
+from aind_launcher.plugins import find_plugins, load_plugins
+from aind_launcher.settings import load_layers
+
+SOUND = """
+    from pydantic import BaseModel, ConfigDict, SecretStr
+    from aind_launcher import hookimpl
+
+    class Store:
+        class Settings(BaseModel):
+            model_config = ConfigDict(extra="forbid")
+            url: str = "http://here"
+            password: SecretStr = SecretStr("hidden-word")
+
+        def __init__(self, settings):
+            self.settings = settings
+
+        @hookimpl
+        def post_session(self, suggestion):
+            return self.settings.url
+"""
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Lay out distributions as an installer does: a module, and a dist-info with entry points."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    built_in = importlib_metadata.entry_points(group="aind_launcher")
+    # The launcher's own plugins have tests of their own.
+    block = tuple({point.name for point in built_in})
+
+    def install(distribution: str, name: str, target: str, source: str) -> None:
+        module = target.partition(":")[0]
+        (site / f"{module}.py").write_text(textwrap.dedent(source), encoding="utf-8")
+        info = site / f"{distribution.replace('-', '_')}-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
+        (info / "entry_points.txt").write_text(f"[aind_launcher]\n{name} = {target}\n")
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+    def load(settings: str = "", also_block: tuple[str, ...] = ()):
+        repository = tmp_path / "repository"
+        repository.mkdir(exist_ok=True)
+        (repository / "pyproject.toml").write_text(f"[tool.aind-launcher]\n{settings}", encoding="utf-8")
+        layers = load_layers(repository)
+        return load_plugins(layers, layers.launcher().settings, (*block, *also_block))
+
+    load.repository = tmp_path / "repository"
+    load.install = install
+    yield load
+    for module in [name for name, loaded in sys.modules.items() if str(tmp_path) in str(getattr(loaded, "__file__", ""))]:
+        del sys.modules[module]
+    sys.path[:] = [entry for entry in sys.path if not entry.startswith(str(tmp_path))]
+
+
+def named(plugins, name):
+    (found,) = [plugin for plugin in plugins.all if plugin.name == name]
+    return found
+
+
+def test_a_class_is_made_with_its_settings_and_called(installed):
+    installed.install("lab-store", "store", "lab_store:Store", SOUND)
+    plugins = installed('[tool.aind-launcher.plugin.store]\nurl = "http://there"')
+    plugins.require_sound()
+    plugin = named(plugins, "store")
+    assert (plugin.candidate.distribution, plugin.candidate.version, plugin.hooks) == ("lab-store", "1.2", ("post_session",))
+    (call,) = plugins.calls("post_session")
+    assert call(session=None, suggestion=None) == "http://there"
+    assert plugins.secrets() == {"hidden-word"}
+
+
+def test_a_module_is_a_plugin_as_it_is(installed):
+    installed.install(
+        "lab-note", "note", "lab_note", "from aind_launcher import hookimpl\n@hookimpl\ndef post_session(session):\n    return 3"
+    )
+    (call,) = installed().calls("post_session")
+    assert call(session=None, suggestion=None) == 3
+
+
+def test_finding_plugins_imports_none(installed):
+    installed.install("lab-bad", "bad", "lab_bad", "raise RuntimeError('imported')")
+    layers = installed().calls and load_layers(installed.repository)
+    assert "bad" in {candidate.name for candidate in find_plugins(layers.launcher().settings)}
+    assert "lab_bad" not in sys.modules
+
+
+def test_a_plugin_of_the_repositorys_own_tree_needs_no_installation(installed):
+    package = installed.repository / "my_task"
+    package.mkdir(parents=True)
+    (package / "launcher.py").write_text(textwrap.dedent(SOUND), encoding="utf-8")
+    plugins = installed('plugins = { water = "my_task.launcher:Store" }')
+    plugins.require_sound()
+    assert named(plugins, "water").candidate.provider == "this repository"
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("import no_such_module", "cannot be imported from lab_bad:Plugin: ModuleNotFoundError: No module named"),
+        ("x = 1", "cannot be imported from lab_bad:Plugin: AttributeError"),
+        ("import sys\nsys.exit(3)", "cannot be imported from lab_bad:Plugin: SystemExit: 3"),
+        ("class Plugin:\n    pass", "implements no hook"),
+        (
+            "from aind_launcher import hookimpl\nclass Plugin:\n    @hookimpl\n    def post_sesion(self): pass",
+            "implements the hook post_sesion, which does not exist. Did you mean post_session?",
+        ),
+        (
+            "from aind_launcher import hookimpl\nclass Plugin:\n    @hookimpl(wrapper=True)\n"
+            "    def post_session(self):\n        yield",
+            "wrappers are refused",
+        ),
+        (
+            "from aind_launcher import hookimpl\nclass Plugin:\n    @hookimpl\n    def post_session(self, sesion): pass",
+            "does not fit its hooks",
+        ),
+        (
+            "from aind_launcher import hookimpl\nclass Plugin:\n    def __init__(self): raise OSError('no rig')\n"
+            "    @hookimpl\n    def post_session(self): pass",
+            "cannot be made from its settings: OSError: no rig",
+        ),
+    ],
+)
+def test_a_broken_plugin_refuses_the_session_and_says_whose_it_is(installed, source, sentence):
+    installed.install("lab-bad", "bad", "lab_bad:Plugin", source)
+    plugins = installed()
+    with pytest.raises(PluginError) as caught:
+        plugins.require_sound()
+    assert sentence in str(caught.value)
+    assert named(plugins, "bad").candidate.provider == "lab-bad 1.2"
+    assert plugins.calls("post_session") == ()
+
+
+def test_settings_that_do_not_validate_refuse_the_session(installed):
+    installed.install("lab-store", "store", "lab_store:Store", SOUND)
+    plugins = installed("[tool.aind-launcher.plugin.store]\nurll = 'x'")
+    assert "Did you mean 'url'?" in str(named(plugins, "store").error)
+
+
+def test_two_plugins_of_one_name_name_both(installed):
+    installed.install("lab-store", "store", "lab_store:Store", SOUND)
+    installed.install("other-store", "store", "other_store:Store", SOUND)
+    with pytest.raises(PluginError, match="two plugins named store: lab_store:Store of lab-store 1.2 and other_store:"):
+        installed().require_sound()
+
+
+def test_a_configured_plugin_that_is_not_installed_is_an_error(installed):
+    with pytest.raises(PluginError, match="pyproject.toml configures the plugin slimz, which is not installed"):
+        installed("[tool.aind-launcher.plugin.slimz]\nurl = 'x'").require_sound()
+
+
+def test_a_blocked_plugin_is_not_imported_and_its_section_is_ignored(installed):
+    installed.install("lab-bad", "bad", "lab_bad", "raise RuntimeError")
+    section = "[tool.aind-launcher.plugin.bad]\nanything = 1"
+    installed(section, also_block=("bad",)).require_sound()
+    plugins = installed(f'disable = ["bad"]\n{section}')
+    plugins.require_sound()
+    assert named(plugins, "bad").blocked
+    assert "lab_bad" not in sys.modules
+
+
+@pytest.mark.parametrize("settings", ['disable = ["nobody"]', 'required-steps = ["nobody"]'])
+def test_a_name_that_no_plugin_has_is_an_error(installed, settings):
+    with pytest.raises(PluginError, match="There is no plugin named nobody"):
+        installed(settings).require_sound()
+
+
+def test_a_variable_of_an_unknown_plugin_is_an_error(installed, monkeypatch):
+    monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__NOBODY__URL", "x")
+    with pytest.raises(SettingsError, match="AIND_LAUNCHER_PLUGIN__NOBODY__URL") as caught:
+        installed().require_sound()
+    assert caught.value.exit_code == 2
+
+
+def test_the_order_is_pluggys(installed):
+    for name, options in (("a", "trylast=True"), ("b", ""), ("c", "tryfirst=True")):
+        source = f"from aind_launcher import hookimpl\n@hookimpl({options})\ndef post_session():\n    return '{name}'"
+        installed.install(f"lab-{name}", name, f"lab_{name}", source)
+    assert [call() for call in installed().calls("post_session")] == ["c", "b", "a"]
