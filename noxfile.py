@@ -76,13 +76,18 @@ nox.options.sessions = ["lint", "types", "tests", "docs"]
 nox.options.error_on_missing_interpreters = True
 
 PLUGINS = sorted(project.parent for project in ROOT.glob("plugins/*/pyproject.toml"))
+BY_NAME = {folder.name: folder for folder in PLUGINS}
 PARALLEL = ("--numprocesses=logical", "--dist=worksteal")
 
 
 def group(name: str, project: Path = ROOT) -> list[str]:
-    """The requirements of a dependency group; none where the project has no such group."""
+    """The requirements of a dependency group, if the project has it; what is in plugins/ is taken from there."""
     content = nox.project.load_toml(project / "pyproject.toml")
-    return list(nox.project.dependency_groups(content, name)) if name in content.get("dependency-groups", {}) else []
+    if name not in content.get("dependency-groups", {}):
+        return []
+    here = {folder.name: folder for folder in PLUGINS}
+    requirements = nox.project.dependency_groups(content, name)
+    return [part for text in requirements for part in (editable(here[text]) if text in here else [text])]
 
 
 def package_of(project: Path) -> Path:
@@ -116,7 +121,8 @@ def plugins(session: nox.Session, plugin: str) -> None:
     """Run the tests of each distribution in plugins/, alone with the core in its own environment."""
     folder = ROOT / "plugins" / plugin
     session.install(*editable(ROOT, folder), *group("tests"), *group("tests", folder))
-    session.run("pytest", "--config-file=pyproject.toml", str(folder / "tests"), *session.posargs)
+    # Its own configuration of pytest holds, else the one here.
+    session.run("pytest", str(folder / "tests"), *session.posargs)
 
 
 @nox.session
@@ -131,11 +137,14 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy --strict: package, tests, plugins and this file."""
-    session.install(*editable(ROOT, *PLUGINS), *group("lint"), *group("tests"))
+    of_plugins = [argument for folder in PLUGINS for name in ("lint", "tests") for argument in group(name, folder)]
+    needs = [need for project in (ROOT, *PLUGINS) for name in ("lint", "tests") for need in group(name, project)]
+    session.install(*editable(ROOT, *PLUGINS), *needs)
     session.run("mypy", "aind_launcher", "tests", "noxfile.py", *session.posargs)
-    # One by one, since each may have a conftest.py.
+    # Each on its own: it may have a configuration, and a conftest.py of the same name.
     for folder in PLUGINS:
-        session.run("mypy", str(folder), *session.posargs)
+        with session.chdir(folder):
+            session.run("mypy", "--strict", ".", *session.posargs)
 
 
 @nox.session

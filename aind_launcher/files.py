@@ -47,11 +47,11 @@ def write_whole(path: Path, content: str | bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; Windows cannot open folders and journals its renames itself."""
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable; Windows cannot open folders and journals its renames itself."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

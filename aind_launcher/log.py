@@ -65,13 +65,18 @@ def session_log(path: Path, session: str, redact: Redactor) -> Iterator[None]:
         return
     handler.setFormatter(JsonLines(session, redact))
     handler.handleError = lambda record: None  # type: ignore[method-assign]
-    handler.setLevel(logging.DEBUG)
+    own = logging.getLogger("aind_launcher")
+    levels = [(logger, logger.level) for logger in (root, own)]
+    root.setLevel(logging.INFO)
+    own.setLevel(logging.DEBUG)
     root.addHandler(handler)
     try:
         yield
     finally:
         root.removeHandler(handler)
         handler.close()
+        for logger, level in levels:
+            logger.setLevel(level)
 
 
 def seal_log(live: Path, sealed: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,6 +93,10 @@ class Laboratory:
         self, action, *, operator: Operator | None = None, overrides: Mapping[str, object] | None = None
     ) -> Outcome:
         """Do `action(launcher, lock)` as one call of the program."""
+        # Each call of the program imports the repository's own plugins anew.
+        for module in ("chain", "more"):
+            sys.modules.pop(module, None)
+        sys.path[:] = [entry for entry in sys.path if Path(entry).name != "task repository"]
         layers = load_layers(self.repository, overrides)
         settings = layers.launcher().settings
         plugins = load_plugins(layers, settings)
@@ -138,7 +143,7 @@ experiment = "climbing"
 data-directory = {json.dumps(str(made.data))}
 state-directory = {json.dumps(str(made.state))}
 retry-pauses = [0, 0]
-disable = ["isolated-curriculum"]
+{"" if "disable" in settings else 'disable = ["isolated-curriculum", "acquisition"]'}
 plugins = {{ {", ".join(f"{name} = {json.dumps(target)}" for name, target in own.items())} }}
 {settings}
 

@@ -92,13 +92,13 @@ def test_a_previous_demo_is_removed_only_on_demand(demo: Path) -> None:
         build_demo(demo)
     assert (demo / "data").is_dir()
     build_demo(demo, fresh=True)
-    assert not (demo / "data").exists()
+    assert not list((demo / "data").iterdir())
     assert not changes(demo)
 
 
 def test_what_a_link_in_the_demo_points_to_is_not_removed(demo: Path, tmp_path: Path) -> None:
     write_whole(tmp_path / "elsewhere" / "thesis.txt", "years of work")
-    (demo / "data").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (demo / "library").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     build_demo(demo, fresh=True)
     assert (tmp_path / "elsewhere" / "thesis.txt").exists()
 
@@ -158,7 +158,13 @@ def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_seco
     rig_file = machine_directory("config", sys.platform, os.environ) / RIG_FILE
     write_whole(rig_file, f"data-directory = {json.dumps(str(elsewhere))}\nexperiment = 'real'\n")
 
-    first = launch("demo", "a demo", "--json", cwd=tmp_path)
+    foreign = tmp_path / "installed"
+    write_whole(foreign / "foreign.py", "raise RuntimeError('a plugin of another package was imported')\n")
+    write_whole(foreign / "foreign-1.0.dist-info" / "METADATA", "Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
+    write_whole(foreign / "foreign-1.0.dist-info" / "entry_points.txt", "[aind_launcher]\nforeign = foreign\n")
+    installed = {"PYTHONPATH": str(foreign)}
+
+    first = launch("demo", "a demo", "--json", cwd=tmp_path, environment=installed)
     assert first.returncode == 0, first.stderr
     told = json.loads(first.stdout)
     assert told["stages"] == ["habituation", "detection", "discrimination", "expert"]
@@ -179,7 +185,9 @@ def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_seco
     assert "--fresh" in again.stderr
 
     rig_file.unlink()
-    second = launch("demo", "a demo", "--fresh", "--sessions", "2", cwd=tmp_path, environment=OFFLINE)
-    assert second.returncode == 1
+    offline = {**OFFLINE, "UV_CACHE_DIR": str(tmp_path / "nothing cached")}
+    second = launch("demo", "a demo", "--fresh", "--sessions", "2", cwd=tmp_path, environment=installed | offline)
+    assert second.returncode == 1, second.stderr
     assert "did not show all that it promises" in second.stderr
-    assert "detection" in second.stdout
+    assert "habituation -> detection" in second.stdout
+    assert "left out the plugins foreign" in second.stdout

@@ -58,7 +58,9 @@ def installed(tmp_path, monkeypatch):
     load.repository = tmp_path / "repository"
     load.install = install
     yield load
-    for module in [name for name, loaded in sys.modules.items() if str(tmp_path) in str(getattr(loaded, "__file__", ""))]:
+    for module in [
+        name for name, loaded in sys.modules.items() if str(tmp_path) in str(getattr(loaded, "__file__", ""))
+    ]:
         del sys.modules[module]
     sys.path[:] = [entry for entry in sys.path if not entry.startswith(str(tmp_path))]
 
@@ -73,7 +75,11 @@ def test_a_class_is_made_with_its_settings_and_called(installed):
     plugins = installed('[tool.aind-launcher.plugin.store]\nurl = "http://there"')
     plugins.require_sound()
     plugin = named(plugins, "store")
-    assert (plugin.candidate.distribution, plugin.candidate.version, plugin.hooks) == ("lab-store", "1.2", ("post_session",))
+    assert (plugin.candidate.distribution, plugin.candidate.version, plugin.hooks) == (
+        "lab-store",
+        "1.2",
+        ("post_session",),
+    )
     (call,) = plugins.calls("post_session")
     assert call(session=None, suggestion=None) == "http://there"
     assert plugins.secrets() == {"hidden-word"}
@@ -81,7 +87,10 @@ def test_a_class_is_made_with_its_settings_and_called(installed):
 
 def test_a_module_is_a_plugin_as_it_is(installed):
     installed.install(
-        "lab-note", "note", "lab_note", "from aind_launcher import hookimpl\n@hookimpl\ndef post_session(session):\n    return 3"
+        "lab-note",
+        "note",
+        "lab_note",
+        "from aind_launcher import hookimpl\n@hookimpl\ndef post_session(session):\n    return 3",
     )
     (call,) = installed().calls("post_session")
     assert call(session=None, suggestion=None) == 3

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.session import Check, Repository, SessionContext
@@ -13,6 +13,8 @@ from aind_launcher.session import Check, Repository, SessionContext
 
 def _in_gigabytes(value: Any) -> Any:
     """A plain number counts gigabytes; a text may name its unit."""
+    if isinstance(value, ByteSize):
+        return value
     try:
         return int(float(value) * 1e9)
     except (TypeError, ValueError, OverflowError):
@@ -20,7 +22,10 @@ def _in_gigabytes(value: Any) -> Any:
 
 
 FreeSpace = Annotated[
-    ByteSize, BeforeValidator(_in_gigabytes), WithJsonSchema({"type": ["number", "string"], "minimum": 0})
+    ByteSize,
+    BeforeValidator(_in_gigabytes),
+    PlainSerializer(lambda size: size.human_readable(decimal=True), return_type=str, when_used="json"),
+    WithJsonSchema({"type": ["number", "string"], "minimum": 0}),
 ]
 
 
@@ -92,16 +97,16 @@ class Checks:
 
 def existing_parent(folder: Path) -> Path | None:
     """`folder`, or the nearest folder above it that exists; None on a drive that is not there."""
-    return next((path for path in (folder, *folder.parents) if path.exists()), None)
+    return next((path for path in (folder, *folder.parents) if _exists(path)), None)
 
 
-def write_problem(folder: Path, *, deep: bool = True) -> str | None:
+def write_problem(folder: Path) -> str | None:
     """Why nothing can be written into `folder`, as a sentence, or None. A file is really written, and removed.
 
-    :param deep: where `folder` is missing, whether any folder above it will do, or only its parent.
+    Where `folder` is missing, the nearest folder above it is tried: it will be made there.
     """
     nearest = existing_parent(folder)
-    if nearest is None or not (deep or nearest in (folder, folder.parent)):
+    if nearest is None:
         return f"{folder} is not there."
     try:
         with tempfile.NamedTemporaryFile(prefix=".aind-launch-", dir=nearest) as probe:
@@ -114,6 +119,13 @@ def write_problem(folder: Path, *, deep: bool = True) -> str | None:
     return None
 
 
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True  # it is there, but this login may not look
+
+
 def _data_directory(folder: Path) -> Check:
     problem = write_problem(folder)
     if problem:
@@ -124,7 +136,7 @@ def _data_directory(folder: Path) -> Check:
             mend="Connect the disk and give this login the right to write there, or choose another folder: "
             "data_directory in the rig file, or the setting data-directory.",
         )
-    if not folder.exists():
+    if not _exists(folder):
         return Check(
             name="data directory",
             outcome="warning",
@@ -135,7 +147,7 @@ def _data_directory(folder: Path) -> Check:
 
 
 def _session_folder(folder: Path) -> Check:
-    if folder.exists():
+    if _exists(folder):
         return Check(
             name="session folder",
             outcome="failed",

@@ -226,7 +226,7 @@ class Library:
 
     def _folder(self, subject: str) -> Path:
         # An unmapped drive or a server that is down has no parent either; a new library's folder has one.
-        if not self.root.parent.is_dir():
+        if not _is_folder(self.root.parent):
             raise AnimalError(
                 f"The library of animals {self.root} is not there.",
                 "Connect its drive or share, or correct the setting plugin.local-store.library.",

@@ -101,7 +101,9 @@ class LocalStore:
     def check_rig(self, repository: Path) -> Check:
         """Whether the library is there and may be written."""
         root = self.root(repository)
-        return _writable(write_problem(root, deep=False), str(root), "record where an animal stands")
+        # A new library's folder is made with its first animal; what would hold it must be there.
+        problem = write_problem(root) if root.parent.is_dir() else f"{root} is not there."
+        return _writable(problem, str(root), "record where an animal stands")
 
     @hookimpl
     def post_session(self, session: SessionContext, suggestion: CurriculumSuggestion | None) -> Recorded | None:

@@ -115,7 +115,7 @@ def _run(folder: Path, number: int, terminal: Terminal) -> Shown:
     ):
         shown = Shown(run_session(launcher, request, lock), time.monotonic() - started)
     said = f"{shown.decision} ({shown.metrics})" if shown.metrics else shown.decision
-    terminal.say(f"Session {number} at {shown.stage}: {said}")
+    terminal.say(f"Session {number}: {said}")
     return shown
 
 

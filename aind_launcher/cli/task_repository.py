@@ -89,7 +89,12 @@ class TaskRepository:
         return found
 
     def _built_in(self, kind: type[Any], name: str) -> Any:
-        found = self.sound_plugins().find(kind)
+        plugins = self.plugins()
+        for plugin in plugins.problems():
+            # Another's problem is no reason not to list what this one knows.
+            if plugin.name == name and plugin.error:
+                raise plugin.error
+        found = plugins.find(kind)
         if found is None:
             raise UsageError(
                 f"The plugin {name} is left out.", "Remove it from disable and -p no: to use this command."

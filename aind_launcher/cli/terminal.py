@@ -97,24 +97,24 @@ class Terminal:
     @contextmanager
     def showing_log(self, verbose: bool = False) -> Iterator[None]:
         """Show log lines of the launcher, and warnings of everything else, while the context lasts."""
-        handler = _TerminalLog(self)
-        handler.setLevel(logging.DEBUG if verbose else logging.WARNING if self._calm else logging.INFO)
+        level = logging.DEBUG if verbose else logging.WARNING if self._calm else logging.INFO
+        handler = _TerminalLog(self, level)
         root = logging.getLogger()
-        level = root.level
-        root.setLevel(logging.WARNING)
-        logging.getLogger("aind_launcher").setLevel(logging.DEBUG)
         root.addHandler(handler)
         try:
             yield
         finally:
             root.removeHandler(handler)
-            root.setLevel(level)
 
 
 class _TerminalLog(logging.Handler):
-    def __init__(self, terminal: Terminal) -> None:
-        super().__init__()
+    def __init__(self, terminal: Terminal, level: int) -> None:
+        super().__init__(level)
         self._terminal = terminal
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """What libraries have to say is for the log's file, unless they warn."""
+        return record.levelno >= logging.WARNING or record.name.startswith("aind_launcher")
 
     def emit(self, record: logging.LogRecord) -> None:
         style = "red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""

@@ -122,6 +122,8 @@ def _make_origin(origin: Path) -> None:
 
 def _make_task_repository(folder: Path, python: Path) -> None:
     _write_template("task", folder, {_PYTHON: _toml_string(str(python))})
+    # A data directory that is missing is worth a warning on a rig.
+    (folder / "data").mkdir()
     _git("init", "--quiet", "--template=", "--initial-branch=main", cwd=folder)
     # Relative, so that the folder may be moved before it is cloned.
     _git("submodule", "--quiet", "add", "--", f"./{_PRIVATE}/{_ORIGIN}", SUBMODULE, cwd=folder)

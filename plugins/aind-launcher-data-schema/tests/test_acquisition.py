@@ -17,7 +17,8 @@ from aind_launcher import CurriculumSuggestion, HandedOff, LauncherError, Sessio
 from aind_launcher.errors import SettingsError
 from aind_launcher.plugins import find_plugins, load_plugins
 from aind_launcher.settings import LauncherSettings, load_layers
-from aind_launcher_data_schema.plugin import DataSchema, Settings
+from aind_launcher_data_schema.plugin import DataSchema
+from aind_launcher_data_schema.settings import DataSchemaSettings as Settings
 
 PLUGIN = DataSchema(Settings())
 CREATING = DataSchema(Settings(create=True))
@@ -234,9 +235,10 @@ def test_a_result_that_the_models_refuse_is_an_error_and_the_old_file_stays(sess
     assert [file.name for file in session.folder.iterdir() if file.is_file()] == ["acquisition.json"]
 
 
+words = st.text(st.characters(codec="utf-8"))
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3),
+    st.none() | st.booleans() | st.integers() | st.floats() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
     max_leaves=8,
 )
 

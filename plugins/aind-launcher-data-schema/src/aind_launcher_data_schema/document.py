@@ -75,7 +75,7 @@ def parsed(text: str, where: str) -> Document:
         raise LauncherError(f"{where} has no schema_version, so it is no acquisition of aind-data-schema.")
     if version.partition(".")[0] != str(SCHEMA):
         raise LauncherError(
-            f"{where} is of schema version {version}; metrics and curriculum have their place in version {SCHEMA} only.",
+            f"{where} is of schema version {version}; only version {SCHEMA} has a place for metrics and curriculum.",
             f"Let the task write it with aind-data-schema {SCHEMA}, then resume.",
         )
     return Document(data, validated(text, where))

@@ -2,7 +2,7 @@
 
 import warnings
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aind_data_schema.components.identifiers import Code
 from aind_data_schema.core.acquisition import Acquisition, DataStream, StimulusEpoch
@@ -13,12 +13,10 @@ from aind_launcher import LauncherError, SessionContext
 from aind_launcher.animal import now
 from aind_launcher_data_schema.document import BEHAVIOR, invalid
 from aind_launcher_data_schema.facts import task_name
-
-if TYPE_CHECKING:
-    from aind_launcher_data_schema.plugin import Settings
+from aind_launcher_data_schema.settings import DataSchemaSettings
 
 
-def acquisition(session: SessionContext, settings: "Settings") -> dict[str, Any]:
+def acquisition(session: SessionContext, settings: DataSchemaSettings) -> dict[str, Any]:
     """The acquisition of this session as JSON data: one data stream, and one epoch of its task.
 
     Before the acquisition the times are those of the moment; so it can be tried whether it will be valid.

@@ -1,62 +1,25 @@
-"""The `data-schema` plugin: the hooks, and the settings behind them."""
+"""The `data-schema` plugin: its hooks. Nothing heavy is imported before one of them runs."""
 
 import json
 import logging
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import JsonValue
 
 import aind_launcher
 from aind_launcher import Check, CurriculumSuggestion, HandedOff, LauncherError, SessionContext, StepSkipped
 from aind_launcher.files import write_whole
+from aind_launcher_data_schema.settings import DataSchemaSettings
 
 logger = logging.getLogger(__name__)
-
-
-class Settings(BaseModel):
-    """What ``[tool.aind-launcher.plugin.data-schema]`` may say."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: Path = Field(
-        Path("acquisition.json"), description="Where the acquisition's metadata lies, relative to the session's folder."
-    )
-    create: bool = Field(
-        False, description="Make a minimal acquisition.json where the task wrote none, instead of skipping the step."
-    )
-    stimulus_names: list[str] = Field(
-        [],
-        description="The stimulus_name of the epochs that belong to the task. "
-        "Default: the task's own name, or the only epoch there is.",
-    )
-    training_protocol_name: str | None = Field(
-        None, description="The training protocol's name in the animal's procedures. Default: the curriculum's name."
-    )
-    instrument_id: str | None = Field(
-        None, description="The instrument's identifier in a file that is made. Default: rig_name of the rig file."
-    )
-    acquisition_type: str | None = Field(
-        None, description="The type of acquisition in a file that is made. Default: the task's name."
-    )
-    stimulus_modalities: list[str] = Field(
-        [], description="What the task presents, in a file that is made: 'Visual', 'Virtual reality', 'Auditory', …"
-    )
-
-    @field_validator("path")
-    @classmethod
-    def _inside_the_folder(cls, path: Path) -> Path:
-        if path.is_absolute() or path.drive or ".." in path.parts or path == Path():
-            raise ValueError(f"'{path}' must be a file inside the session's folder, as in 'acquisition.json'")
-        return path
 
 
 class DataSchema:
     """Completes `acquisition.json` after the suggestion and before any hand-off."""
 
-    Settings = Settings
+    Settings = DataSchemaSettings
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DataSchemaSettings) -> None:
         self._settings = settings
 
     @aind_launcher.hookimpl
@@ -112,7 +75,9 @@ class DataSchema:
             text = _text(after)
             document.validated(text, f"{path} with the metrics and the curriculum added")
             if session.handed_off:
-                raise HandedOff(f"{path} has yet to get the metrics and the curriculum of {session.name}.", session.name)
+                raise HandedOff(
+                    f"{path} has yet to get the metrics and the curriculum of {session.name}.", session.name
+                )
             write_whole(path, text)
         return {
             "path": str(path),

@@ -47,7 +47,10 @@ class SlimsDouble:
     """
 
     def __init__(
-        self, database: Path | None = None, username: str = "launcher", password: str = "only-for-tests"  # noqa: S107
+        self,
+        database: Path | None = None,
+        username: str = "launcher",
+        password: str = "only-for-tests",  # noqa: S107
     ) -> None:
         self.username = username
         self.password = password

@@ -60,9 +60,7 @@ TABLES: Mapping[str, Table] = {
         {"rdrc_name": None, "rdrc_fk_referenceDataType": 1},
         type_name=("rdty_name", "rdrc_fk_referenceDataType", {1: "AIND Instruments"}),
     ),
-    "User": Table(
-        "user_", {f"user_{n}": None for n in ("userName", "firstName", "lastName", "fullName", "email")}
-    ),
+    "User": Table("user_", {f"user_{n}": None for n in ("userName", "firstName", "lastName", "fullName", "email")}),
     "Attachment": Table("attm_", {"attm_name": None}),
 }
 
@@ -137,7 +135,7 @@ class Store:
         select = "SELECT pk, content FROM record WHERE in_table = ? ORDER BY pk"
         with self._lock:
             rows = self._database.execute(select, (table,)).fetchall()
-        return _selected([_complete(known, pk, json.loads(content)) for pk, content in rows], query)
+        return _selected(known, [_complete(known, pk, json.loads(content)) for pk, content in rows], query)
 
     def attach(self, table: str, pk: int, name: str, content: bytes) -> int | None:
         """Add an attachment to a record and tell its key; None where there is no such record."""
@@ -153,7 +151,7 @@ class Store:
             rows = self._database.execute(select, (table, pk)).fetchall()
         known = _table("Attachment")
         records = [_complete(known, pk, {"attm_name": name, "attm_createdOn": on}) for pk, name, on in rows]
-        return _selected(records, query)
+        return _selected(known, records, query)
 
     def attachments(self, table: str, pk: int) -> list[StoredAttachment]:
         """The attachments of a record, with their content, oldest first."""
@@ -217,10 +215,15 @@ def _complete(table: Table, pk: int, content: Values) -> Values:
     return {f"{table.prefix}pk": pk, **content, **joined}
 
 
-def _selected(records: list[Values], query: Mapping[str, Any] | None) -> list[Values]:
+def _selected(table: Table, records: list[Values], query: Mapping[str, Any] | None) -> list[Values]:
     query = query or {}
-    criteria = query.get("criteria")
-    found = [values for values in records if criteria is None or matches(criteria, values)]
+    criteria = query.get("criteria") or {"operator": "and", "criteria": []}
+    times = {f"{table.prefix}{name}": None for name in ("createdOn", "modifiedOn")}
+    blank: dict[str, Any] = {**_complete(table, 0, {**table.defaults, **times})}
+    # Custom fields are known once any record has them.
+    blank.update({name: None for values in records for name in values if name not in blank})
+    matches(criteria, blank)  # refuses an unknown field also where there is nothing to find
+    found = [values for values in ({**blank, **values} for values in records) if matches(criteria, values)]
     return ordered(found, query.get("sortBy") or (), query.get("startRow"), query.get("endRow"))
 
 

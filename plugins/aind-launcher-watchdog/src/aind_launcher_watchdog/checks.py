@@ -1,0 +1,147 @@
+"""What can be known of a hand-off before the animal is on the rig."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from aind_launcher import Check, LauncherError, SessionContext
+from aind_launcher_watchdog.contents import Contents, extra_paths
+from aind_launcher_watchdog.handover import probe
+from aind_launcher_watchdog.settings import WatchdogSettings
+
+# A manifest may be scheduled for the same time tomorrow.
+PATIENCE = 25 * 60 * 60
+
+
+def checks(session: SessionContext, settings: WatchdogSettings, system: str) -> Iterator[Check]:
+    """All checks, the cheap ones first.
+
+    :param system: `sys.platform` of the service's machine, which is this one.
+    """
+    yield _outcome("watchdog destination", lambda: require_absolute(settings.destination, system), settings.destination)
+    flag = settings.flag_directory
+    yield _outcome("watchdog flag directory", lambda: probe(flag, settings.outbox), str(flag))
+    if settings.service_process:
+        yield _service(settings.service_process)
+    yield from _stuck(flag, time.time())
+    yield _outcome("watchdog manifest", lambda: _try_manifest(session, settings), "valid")
+    if settings.project_names_url:
+        yield _project(settings.project_name, settings.project_names_url, settings.timeout)
+
+
+def require_absolute(destination: str, system: str) -> None:
+    """Refuse a destination that would depend on where the service was started.
+
+    :raises LauncherError: it is not absolute on `system`.
+    """
+    path = PureWindowsPath(destination) if system == "win32" else PurePosixPath(destination)
+    if not path.is_absolute():
+        raise LauncherError(
+            f"The destination {destination!r} is not an absolute path.",
+            "Set plugin.watchdog.destination with its drive or share.",
+        )
+
+
+def is_service(name: str | None, arguments: Sequence[str], wanted: str) -> bool:
+    """Whether a process is the service: its executable, or Python with its module or script.
+
+    :param name: the process's; `arguments` is its command line.
+    """
+    plain = wanted.casefold().removesuffix(".exe")
+    process = (name or "").casefold().removesuffix(".exe")
+    if process == plain:
+        return True
+    # Takes both kinds of separators.
+    parts = (part for argument in arguments[1:4] for part in PureWindowsPath(argument).parts)
+    return process.startswith("python") and any(part.casefold().split(".")[0] == plain for part in parts)
+
+
+def _outcome(name: str, attempt: Callable[[], None], passed: str) -> Check:
+    try:
+        attempt()
+    except LauncherError as error:
+        return Check(name=name, outcome="failed", message=error.message, mend=error.mend)
+    return Check(name=name, outcome="passed", message=passed)
+
+
+def _service(wanted: str) -> Check:
+    import psutil
+
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if is_service(process.info["name"], process.info["cmdline"] or (), wanted):
+            return Check(name="watchdog service", outcome="passed", message=f"{wanted} runs as process {process.pid}")
+    return Check(
+        name="watchdog service",
+        outcome="warning",
+        message=f"No process {wanted} runs on this machine; the data will wait here until it does.",
+        mend="Start the watchdog service.",
+    )
+
+
+def _stuck(flag: Path, now: float) -> Iterator[Check]:
+    """The service leaves a manifest where it is when its job failed, and says so only in its log."""
+    try:
+        old = sorted(path.name for path in flag.glob("*manifest*.y*ml") if now - path.stat().st_mtime > PATIENCE)
+    except OSError:
+        # The check of the directory itself says what is wrong.
+        return
+    if old:
+        yield Check(
+            name="watchdog manifests",
+            outcome="warning",
+            message=f"{len(old)} manifest{'s wait' if len(old) > 1 else ' waits'} in {flag} for more than a day, "
+            f"the first is {old[0]}.",
+            mend="See the service's log for what failed, and restart it to try again.",
+        )
+
+
+def _try_manifest(session: SessionContext, settings: WatchdogSettings) -> None:
+    """Make and read a manifest as this session's will be made."""
+    from aind_launcher_watchdog import manifest
+
+    extra_paths(session, settings.extra_modalities)
+    imagined = Contents(modalities={"behavior": (session.folder / "behavior",)})
+    manifest.text(manifest.manifest(session, settings, imagined))
+
+
+def _project(project: str, url: str, timeout: float) -> Check:
+    name = "watchdog project"
+    try:
+        known = project_names(url, timeout)
+    except LauncherError as error:
+        return Check(name=name, outcome="warning", message=error.message, mend=error.mend)
+    if project in known:
+        return Check(name=name, outcome="passed", message=project)
+    close = get_close_matches(project, known, n=1)
+    return Check(
+        name=name,
+        outcome="failed",
+        message=f"{project!r} is not a project that {url} knows.",
+        mend=f"Did you mean {close[0]!r}? Set plugin.watchdog.project-name."
+        if close
+        else "Mend plugin.watchdog.project-name.",
+    )
+
+
+def project_names(url: str, timeout: float) -> list[str]:
+    """The names that the metadata service gives.
+
+    :raises LauncherError: it gives none within `timeout` seconds.
+    """
+    import requests
+
+    try:
+        response = requests.get(url, timeout=timeout)
+        response.raise_for_status()
+        answer = response.json()
+    except (requests.RequestException, ValueError) as error:
+        raise LauncherError(
+            f"{url} could not be asked for project names: {error}.", "Check the name of the project yourself."
+        ) from None
+    names = answer.get("data") if isinstance(answer, dict) else answer
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise LauncherError(
+            f"{url} did not answer with a list of project names.", "Mend plugin.watchdog.project-names-url."
+        )
+    return names

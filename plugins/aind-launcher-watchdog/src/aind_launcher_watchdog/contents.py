@@ -1,0 +1,114 @@
+"""What of a session's folder leaves the rig: the data of each modality, and the metadata files."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from aind_launcher import LauncherError, SessionContext
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What goes into the manifest.
+
+    :param modalities: the paths of each modality.
+    :param empty: modality folders without a file; the service has nothing to copy there.
+    :param left_out: names in the session's folder that are neither a modality nor metadata.
+    """
+
+    modalities: Mapping[str, tuple[Path, ...]]
+    schemas: tuple[Path, ...] = ()
+    empty: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def modality_names() -> tuple[str, ...]:
+    """The abbreviations that aind-data-schema-models knows: behavior, behavior-videos, ecephys, …"""
+    from aind_data_schema_models.modalities import Modality
+
+    return tuple(Modality.abbreviation_map)
+
+
+def find(session: SessionContext, extra: Mapping[str, Sequence[str]], schemas: Iterable[str], system: str) -> Contents:
+    """Look through the session's folder, by the names of its folders.
+
+    :param extra: `WatchdogSettings.extra_modalities`.
+    :param system: `sys.platform` of the service's machine, which is this one.
+    :raises LauncherError: the folder is gone, extra data is missing, or there is no data at all.
+    """
+    if not session.folder.is_dir():
+        raise LauncherError(
+            f"The session's folder {session.folder} is gone.", "Bring it back and run `aind-launch resume` again."
+        )
+    known = {name.casefold(): name for name in modality_names()}
+    metadata = set(schemas)
+    found: dict[str, list[Path]] = {}
+    empty: list[str] = []
+    left_out: list[str] = []
+    places = extra_paths(session, extra)
+    for path in sorted(session.folder.iterdir()):
+        # Tasks also write "Behavior", which is the same folder to Windows.
+        modality = known.get(path.name.casefold()) if path.is_dir() else None
+        if modality and _has_files(path):
+            found.setdefault(modality, []).extend(sources(path, system))
+        elif modality:
+            empty.append(path.name)
+        elif not (path.name in metadata or path.name.startswith(".") or any(path in p for p in places.values())):
+            left_out.append(path.name)
+    for modality, paths in places.items():
+        for path in paths:
+            if not path.exists():
+                raise LauncherError(
+                    f"{path}, which holds extra data of {modality}, does not exist.",
+                    f"Put it there or mend plugin.watchdog.extra-modalities, then `aind-launch resume {session.name}`.",
+                )
+            found.setdefault(modality, []).extend(sources(path, system))
+    if not found:
+        raise LauncherError(
+            f"{session.folder} holds no data of any modality ({', '.join(empty) or 'no folder of that name'}"
+            f"{' is empty' if len(empty) == 1 else ' are empty' if empty else ''}), so there is nothing to hand off.",
+            "Folders are named after their modality, as in 'behavior'.",
+        )
+    return Contents(
+        modalities={modality: tuple(dict.fromkeys(paths)) for modality, paths in found.items()},
+        schemas=tuple(session.folder / name for name in schemas if (session.folder / name).is_file()),
+        empty=tuple(empty),
+        left_out=tuple(left_out),
+    )
+
+
+def extra_paths(session: SessionContext, extra: Mapping[str, Sequence[str]]) -> dict[str, tuple[Path, ...]]:
+    """Where the extra data of this session lies.
+
+    :raises LauncherError: there is no such modality; names the nearest.
+    """
+    known = modality_names()
+    for modality in extra:
+        if modality not in known:
+            close = get_close_matches(modality, known, n=1)
+            raise LauncherError(
+                f"plugin.watchdog.extra-modalities names {modality!r}, which is no modality.",
+                f"Did you mean {close[0]!r}?" if close else f"Modalities: {', '.join(known)}.",
+            )
+    return {
+        modality: tuple(
+            session.folder / path.replace("{session}", session.name).replace("{subject}", session.subject)
+            for path in paths
+        )
+        for modality, paths in extra.items()
+    }
+
+
+def sources(path: Path, system: str) -> tuple[Path, ...]:
+    """What the manifest names so that a folder's files arrive directly under their modality.
+
+    The service copies a folder's contents on Windows (robocopy), but elsewhere the folder itself (rsync).
+    """
+    if system == "win32" or not path.is_dir():
+        return (path,)
+    return tuple(sorted(path.iterdir()))
+
+
+def _has_files(folder: Path) -> bool:
+    return any(path.is_file() for path in folder.rglob("*"))

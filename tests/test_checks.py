@@ -1,0 +1,121 @@
+"""Is there room for a session, may it be written, and is the code what it says?"""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contexts import a_session, folder_for_everybody, read_only
+from pydantic import ValidationError
+
+from aind_launcher.builtin.checks import Checks, write_problem
+from aind_launcher.session import Check, Repository, SessionContext
+
+
+def looked_at(session: SessionContext, **settings: Any) -> dict[str, Check]:
+    made = Checks(Checks.Settings(minimum_free_space=settings.pop("minimum_free_space", 0), **settings))
+    return {check.name: check for check in made.pre_session(session)}
+
+
+def test_a_rig_in_order_passes_every_check(tmp_path: Path) -> None:
+    session = a_session(tmp_path)
+    session.folder.parent.mkdir()
+    checks = looked_at(session, minimum_free_space="1 kB")
+    assert set(checks) == {"disk space", "data directory", "session folder", "task repository"}
+    assert {check.outcome for check in checks.values()} == {"passed"}
+    assert list(session.folder.parent.iterdir()) == []
+
+
+def test_a_disk_with_too_little_room_refuses_the_session_and_says_how_much_there_is(tmp_path: Path) -> None:
+    check = looked_at(a_session(tmp_path), minimum_free_space="900 PB")["disk space"]
+    assert check.outcome == "failed"
+    assert "Only " in check.message
+    assert "a session needs 900.0PB" in check.message
+    assert "minimum-free-space" in (check.mend or "")
+
+
+@pytest.mark.parametrize(
+    ("written", "bytes_meant"),
+    [(50, 50e9), (0.1, 1e8), ("50", 50e9), ("200 GB", 200e9), ("500MB", 5e8), ("1 GiB", 1 << 30), (0, 0)],
+)
+def test_room_is_counted_in_gigabytes_unless_a_unit_is_given(written: Any, bytes_meant: float) -> None:
+    settings = Checks.Settings(minimum_free_space=written)
+    assert settings.minimum_free_space == bytes_meant
+    assert Checks.Settings.model_validate_json(settings.model_dump_json()).minimum_free_space == pytest.approx(
+        bytes_meant, rel=0.1
+    )
+
+
+@pytest.mark.parametrize("written", ["plenty", -1, "nan", None, []])
+def test_room_that_is_no_size_is_refused(written: Any) -> None:
+    with pytest.raises(ValidationError):
+        Checks.Settings(minimum_free_space=written)
+
+
+def test_a_data_directory_that_is_missing_is_pointed_out_and_not_made(tmp_path: Path) -> None:
+    check = looked_at(a_session(tmp_path))["data directory"]
+    assert check.outcome == "warning"
+    assert "does not exist yet" in check.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_directory_that_is_read_only_refuses_the_session() -> None:
+    with folder_for_everybody() as folder:
+        session = a_session(folder)
+        session.folder.parent.mkdir()
+        with read_only(session.folder.parent):
+            check = looked_at(session)["data directory"]
+        assert check.outcome == "failed"
+        assert str(session.folder.parent) in check.message
+        assert "right to write" in (check.mend or "")
+
+
+def test_a_data_directory_below_a_read_only_folder_refuses_the_session() -> None:
+    with folder_for_everybody() as folder, read_only(folder):
+        assert looked_at(a_session(folder))["data directory"].outcome == "failed"
+
+
+def test_a_data_directory_that_is_a_file_refuses_the_session(tmp_path: Path) -> None:
+    (tmp_path / "my data").write_text("not a folder", encoding="utf-8")
+    check = looked_at(a_session(tmp_path))["data directory"]
+    assert check.outcome == "failed"
+    assert "my data" in check.message
+
+
+def test_a_drive_that_is_not_there_is_said_to_be_so() -> None:
+    # A relative path has no parent at its end, just as a drive that is not mapped.
+    assert write_problem(Path("")) is None
+    assert write_problem(Path("Z:/no such drive")) in (None, f"{Path('Z:/no such drive')} is not there.")
+
+
+def test_a_session_never_writes_into_a_folder_that_exists(tmp_path: Path) -> None:
+    session = a_session(tmp_path)
+    session.folder.mkdir(parents=True)
+    assert looked_at(session)["session folder"].outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("setting", "allow_dirty", "outcome"),
+    [("fail", False, "failed"), ("fail", True, "warning"), ("warn", False, "warning"), ("off", False, None)],
+)
+@pytest.mark.parametrize("state", [{"commit": "0123456789ab", "clean": False}, {"commit": None}])
+def test_code_that_is_not_committed_refuses_or_warns_as_the_settings_say(
+    tmp_path: Path, setting: str, allow_dirty: bool, outcome: str | None, state: dict[str, Any]
+) -> None:
+    session = a_session(
+        tmp_path, repository=Repository(path=tmp_path / "my task", **state), allow_dirty_repo=allow_dirty
+    )
+    check = looked_at(session, clean_repository=setting).get("task repository")
+    assert (check.outcome if check else None) == outcome
+    if check and outcome == "failed":
+        assert str(tmp_path / "my task") in check.message
+        assert "--allow-dirty" in (check.mend or "")
+
+
+def test_the_doctor_looks_at_the_disk_where_there_is_a_data_directory(tmp_path: Path) -> None:
+    made = Checks(Checks.Settings(minimum_free_space="900 PB"))
+    assert [check.outcome for check in made.check_rig(tmp_path)] == ["failed"]
+    assert made.check_rig(None) == []
+
+
+def test_every_setting_is_described() -> None:
+    assert all(field.description for field in Checks.Settings.model_fields.values())
