@@ -76,7 +76,6 @@ nox.options.sessions = ["lint", "types", "tests", "docs"]
 nox.options.error_on_missing_interpreters = True
 
 PLUGINS = sorted(project.parent for project in ROOT.glob("plugins/*/pyproject.toml"))
-BY_NAME = {folder.name: folder for folder in PLUGINS}
 PARALLEL = ("--numprocesses=logical", "--dist=worksteal")
 
 
@@ -92,7 +91,7 @@ def group(name: str, project: Path = ROOT) -> list[str]:
 
 def package_of(project: Path) -> Path:
     """The folder of a project's package, which is named after its distribution."""
-    name = nox.project.load_toml(project / "pyproject.toml")["project"]["name"].replace("-", "_")
+    name = str(nox.project.load_toml(project / "pyproject.toml")["project"]["name"]).replace("-", "_")
     return next(folder for folder in (project / name, project / "src" / name) if folder.is_dir())
 
 
@@ -137,7 +136,6 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Check types with mypy --strict: package, tests, plugins and this file."""
-    of_plugins = [argument for folder in PLUGINS for name in ("lint", "tests") for argument in group(name, folder)]
     needs = [need for project in (ROOT, *PLUGINS) for name in ("lint", "tests") for need in group(name, project)]
     session.install(*editable(ROOT, *PLUGINS), *needs)
     session.run("mypy", "aind_launcher", "tests", "noxfile.py", *session.posargs)

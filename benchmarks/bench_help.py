@@ -8,7 +8,10 @@ from timing import command, compare
 scripts = Path(sysconfig.get_path("scripts"))
 compare(
     "--help",
-    [("aind-launch --help", command(scripts / "aind-launch", "--help")), ("clabe --help", command(scripts / "clabe", "--help"))],
+    [
+        ("aind-launch --help", command(scripts / "aind-launch", "--help")),
+        ("clabe --help", command(scripts / "clabe", "--help")),
+    ],
     runs=15,
     aim="a tenth",
 )

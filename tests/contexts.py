@@ -1,4 +1,4 @@
-"""Values for tests of plugins without a whole chain: trainer states, suggestions, sessions, a folder nobody may write."""
+"""For tests of plugins without a whole chain: trainer states, suggestions, sessions, a folder nobody may write."""
 
 import json
 import os

@@ -7,7 +7,7 @@ import pytest
 from contexts import a_session, folder_for_everybody, read_only
 from pydantic import ValidationError
 
-from aind_launcher.builtin.checks import Checks, write_problem
+from aind_launcher.builtin.checks import Checks
 from aind_launcher.session import Check, Repository, SessionContext
 
 
@@ -79,12 +79,6 @@ def test_a_data_directory_that_is_a_file_refuses_the_session(tmp_path: Path) -> 
     check = looked_at(a_session(tmp_path))["data directory"]
     assert check.outcome == "failed"
     assert "my data" in check.message
-
-
-def test_a_drive_that_is_not_there_is_said_to_be_so() -> None:
-    # A relative path has no parent at its end, just as a drive that is not mapped.
-    assert write_problem(Path("")) is None
-    assert write_problem(Path("Z:/no such drive")) in (None, f"{Path('Z:/no such drive')} is not there.")
 
 
 def test_a_session_never_writes_into_a_folder_that_exists(tmp_path: Path) -> None:

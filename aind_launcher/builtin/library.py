@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from aind_launcher.animal import AnimalState, TrainerStateText, now
 from aind_launcher.builtin import history
 from aind_launcher.builtin.history import HistoryEntry
-from aind_launcher.errors import AnimalError, TransientError
+from aind_launcher.errors import AnimalError, LauncherError, TransientError
 from aind_launcher.files import checked_name, write_whole
 from aind_launcher.suggestion import CurriculumSuggestion
 
@@ -236,8 +236,8 @@ class Library:
     def _listed(self, subject: str) -> StoredAnimal:
         try:
             return self.read(subject)
-        except AnimalError as error:
-            return StoredAnimal(subject, self.experiment, self._folder(subject), problem=str(error))
+        except LauncherError as error:
+            return StoredAnimal(subject, self.experiment, self._subjects / subject, problem=str(error))
 
     @contextmanager
     def _locked(self, subject: str) -> Iterator[Path]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from aind_data_transfer_service.models.core import SubmitJobRequestV2
+from aind_data_transfer_service.models.core import Platform, SubmitJobRequestV2
 from aind_watchdog_service.models.manifest_config import (
     IngestedManifest,
     ManifestConfig,
@@ -23,6 +23,12 @@ def manifest(session: SessionContext, settings: WatchdogSettings, contents: Cont
 
     :raises LauncherError: the service's models refuse it, which is a matter of settings.
     """
+    if settings.platform and Platform.from_abbreviation(settings.platform) is None:
+        # The service itself would go on without one.
+        raise LauncherError(
+            f"The watchdog service knows no platform {settings.platform!r}.",
+            f"Set plugin.watchdog.platform to one of {', '.join(sorted(Platform.abbreviation_map))}, or leave it out.",
+        )
     try:
         made = ManifestConfig(
             subject_id=session.subject,
@@ -48,14 +54,11 @@ def manifest(session: SessionContext, settings: WatchdogSettings, contents: Cont
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        reason = f"{place}: {first['msg'].removeprefix('Value error, ').rstrip('.')}"
-    except KeyError as error:
-        # What the service does with a platform that it does not know.
-        reason = f"it does not know {error}"
-    raise LauncherError(
-        f"The watchdog service would refuse the manifest of {session.name} ({reason}).",
-        "Mend the settings of plugin.watchdog.",
-    )
+        raise LauncherError(
+            f"The watchdog service would refuse the manifest of {session.name} "
+            f"({place}: {first['msg'].removeprefix('Value error, ').rstrip('.')}).",
+            "Mend the settings of plugin.watchdog.",
+        ) from None
 
 
 def text(made: ManifestConfig) -> str:

@@ -50,7 +50,7 @@ def ordered(records: Sequence[Values], sort: Sequence[str], start: int | None, e
     rows = list(records)
     for key in reversed(sort):
         name = key.removeprefix("-")
-        rows.sort(key=lambda values: _rank(_field(values, name)), reverse=key.startswith("-"))  # noqa: B023
+        rows.sort(key=lambda values: _rank(_field(values, name)), reverse=key.startswith("-"))
     return rows[start or 0 : end]
 
 

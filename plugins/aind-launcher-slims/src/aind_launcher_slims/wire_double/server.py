@@ -126,6 +126,14 @@ class SlimsDouble:
     def add_user(self, username: str) -> int:
         return self.add("User", user_userName=username)
 
+    def update(self, table: str, pk: int, **columns: Any) -> None:
+        """Change a record, as a person does in SLIMS."""
+        self._store.update(table, pk, columns)
+
+    def remove(self, table: str, pk: int) -> None:
+        """Remove a record or, from the table Attachment, an attachment."""
+        self._store.remove(table, pk)
+
     def records(self, table: str = "ContentEvent") -> list[Values]:
         """All records of a table, by their SLIMS column names, oldest first."""
         return self._store.fetch(table)

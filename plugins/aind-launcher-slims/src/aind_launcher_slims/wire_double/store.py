@@ -30,8 +30,18 @@ class Table:
     type_name: tuple[str, str, Mapping[int, str]] | None = None
 
 
-_SESSION_FIELDS = ("fk_content", "cf_notes", "cf_taskStage", "fk_instrument", "cf_task", "cf_stageIsOnCurriculum")
-_SESSION_FIELDS += ("cf_taskSchemaVersion", "cf_softwareVersion", "cf_scheduledDate", "fk_contentEventType")
+_SESSION_FIELDS = (
+    "fk_content",
+    "fk_instrument",
+    "fk_contentEventType",
+    "cf_notes",
+    "cf_task",
+    "cf_taskStage",
+    "cf_stageIsOnCurriculum",
+    "cf_taskSchemaVersion",
+    "cf_softwareVersion",
+    "cf_scheduledDate",
+)
 
 TABLES: Mapping[str, Table] = {
     "ContentEvent": Table(
@@ -130,7 +140,10 @@ class Store:
         return None if row is None else _complete(_table(table), pk, json.loads(row))
 
     def fetch(self, table: str, query: Mapping[str, Any] | None = None) -> list[Values]:
-        """The records that fulfil a query as the client sends it: ``criteria``, ``sortBy``, ``startRow``, ``endRow``."""
+        """The records that fulfil a query as the client sends it.
+
+        :param query: ``criteria``, ``sortBy``, ``startRow`` and ``endRow``, all optional.
+        """
         known = _table(table)
         select = "SELECT pk, content FROM record WHERE in_table = ? ORDER BY pk"
         with self._lock:

@@ -1,0 +1,69 @@
+"""What can be known of SLIMS before an animal is on the rig."""
+
+from aind_launcher.animal import AnimalState
+from aind_launcher.errors import AnimalError
+from aind_launcher.session import Check, SessionContext
+from aind_launcher_slims.connection import Connection
+from aind_launcher_slims.history import History
+
+
+def session_checks(connection: Connection, session: SessionContext, instrument: str | None) -> list[Check]:
+    """Whether SLIMS answers and has the animal, the instrument and the experimenters, and agrees on its state.
+
+    :raises LauncherError: the session cannot be recorded.
+    """
+    animal = connection.animal(session.subject)
+    checks = [Check(name="SLIMS", outcome="passed", message=f"{connection.url} has {session.subject}")]
+    checks.append(_agreement(session, History.of(connection, animal)))
+    return checks + _known(connection, instrument, session.session.experimenter)
+
+
+def rig_checks(connection: Connection, instrument: str | None) -> list[Check]:
+    """What does not depend on an animal: the address, the credentials, the instrument."""
+    # Asked for any name: an instrument that is not there is an answer too.
+    connection.instrument(instrument or "any")
+    return [Check(name="SLIMS", outcome="passed", message=connection.url), *_known(connection, instrument, [])]
+
+
+def _known(connection: Connection, instrument: str | None, experimenters: list[str]) -> list[Check]:
+    missing = [f"instrument {instrument}"] if instrument and connection.instrument(instrument) is None else []
+    trainers = connection.trainers(experimenters)
+    missing += [f"user {name}" for name in experimenters if name not in trainers]
+    return [
+        Check(
+            name="SLIMS",
+            outcome="warning",
+            message=f"SLIMS has no {what}; sessions are recorded without.",
+            mend="Correct the name, or add it in SLIMS.",
+        )
+        for what in missing
+    ]
+
+
+def _agreement(session: SessionContext, history: History) -> Check:
+    name = "animal in SLIMS"
+    try:
+        latest = history.latest()
+        there = history.state(latest) if latest else None
+    except AnimalError as error:
+        return Check(name=name, outcome="warning", message=error.message, mend=error.mend)
+    here = session.animal_state
+    if there is None:
+        return Check(name=name, outcome="passed", message=f"SLIMS has no trainer state of {session.subject} yet")
+    if here is not None and here.trainer_state.digest == there.trainer_state.digest:
+        return Check(name=name, outcome="passed", message=_standing(there))
+    return Check(
+        name=name,
+        outcome="warning",
+        message=f"The session runs with {_standing(here) if here else 'no trainer state'}, "
+        f"but SLIMS has {_standing(there)}.",
+        mend=f"If SLIMS is right, use `aind-launch animals move {session.subject}`; else go on: this session's "
+        "decision corrects it.",
+    )
+
+
+def _standing(state: AnimalState) -> str:
+    trainer_state = state.trainer_state
+    curriculum = " ".join(part for part in (trainer_state.curriculum, trainer_state.curriculum_version) if part)
+    origin = f"session {state.session_name}" if state.session_name else f"set on {state.date:%Y-%m-%d}"
+    return f"stage {trainer_state.stage} of {curriculum or 'no curriculum'} ({origin})"

@@ -1,0 +1,163 @@
+"""The real SLIMS client with time-outs, and with errors that say what happened.
+
+The client of `aind-slims-api` waits for ever, follows redirects, hands an error page out as an attachment, and leaves
+records out that it cannot read. None of this reaches the rest of the plugin.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+from aind_slims_api import SlimsClient  # type: ignore[import-untyped]
+from pydantic import ValidationError
+from slims.internal import _SlimsApiException  # type: ignore[import-untyped]
+from slims.slims import Slims, slims_instances  # type: ignore[import-untyped]
+
+from aind_launcher.errors import LauncherError, TransientError
+from aind_launcher_slims.settings import Credentials
+
+_INSTANCE = "aind-launcher"
+# A request that came too early, too often, or while SLIMS starts.
+_PASSING = frozenset({408, 425, 429})
+_LATER = "Try again when it is back."
+
+
+class NotThere(LauncherError):
+    """SLIMS has no such record or attachment."""
+
+
+class Client(SlimsClient):  # type: ignore[misc]
+    """The client of `aind-slims-api`; each request has a time-out and each answer is looked at.
+
+    :param timeout: seconds for connecting, and again for each part of an answer.
+    """
+
+    def __init__(self, url: str, credentials: Credentials, timeout: float) -> None:
+        self._timeout = timeout
+        self._source = credentials.source
+        password = credentials.password.get_secret_value()
+        super().__init__(url, _encodable(credentials.username), _encodable(password))
+
+    def connect(self, url: str, username: str | bytes, password: str | bytes) -> None:
+        # What follows the password goes to `requests` with every request.
+        self.db = Slims(
+            _INSTANCE,
+            url,
+            username,
+            password,
+            timeout=self._timeout,
+            allow_redirects=False,
+            hooks={"response": self._judge},
+        )
+        # A registry for servers of flows; it would keep the password for as long as the process lives.
+        slims_instances.pop(_INSTANCE, None)
+
+    @staticmethod
+    def _validate_models(model_type: Any, records: Any) -> list[Any]:
+        """Refuse what the models cannot read: without it the second-newest session would pass for the newest."""
+        return [_validated(model_type, record) for record in records]
+
+    @contextmanager
+    def talking(self) -> Iterator[None]:
+        """Calls of the client within raise the launcher's errors, none of which has a credential in it.
+
+        :raises TransientError: SLIMS is down, slow, or busy.
+        :raises LauncherError: anything that a second try does not mend.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Accessing the 'model_fields'", DeprecationWarning)
+                yield
+        except requests.Timeout:
+            raise TransientError(f"SLIMS at {self.url} did not answer within {self._timeout:g} s.", _LATER) from None
+        except requests.exceptions.SSLError as error:
+            if "CERTIFICATE_VERIFY_FAILED" not in str(error):
+                raise TransientError(f"The secure connection to SLIMS at {self.url} broke.", _LATER) from None
+            raise LauncherError(
+                f"The certificate of SLIMS at {self.url} is not trusted on this computer.",
+                "Set REQUESTS_CA_BUNDLE to a file with your laboratory's certificates, or correct plugin.slims.url.",
+            ) from None
+        except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+            raise TransientError(f"SLIMS at {self.url} cannot be reached: {_reason(error)}.", _LATER) from None
+        except (requests.JSONDecodeError, _SlimsApiException, LookupError, TypeError, ValueError):
+            raise self._stranger("answers, but not as SLIMS does") from None
+        except requests.RequestException as error:
+            raise LauncherError(f"SLIMS at {self.url} cannot be asked: {type(error).__name__}.") from None
+
+    def _judge(self, response: requests.Response, **_: Any) -> None:
+        """Called by `requests` with each answer, before the client sees it."""
+        status = response.status_code
+        path = response.request.path_url.rpartition("/rest/")[2]
+        if 200 <= status < 300:
+            return
+        if status == 401:
+            raise LauncherError(
+                f"SLIMS at {self.url} refuses the user name or password from {self._source} (401).",
+                "Correct them there; nothing was sent but them.",
+            )
+        if status == 403:
+            action = f"{_VERBS[str(response.request.method)]} {path.split('/')[0]}"
+            raise LauncherError(
+                f"The SLIMS account from {self._source} has no right to {action} (403).",
+                "Ask the administrator of SLIMS.",
+            )
+        if 300 <= status < 400:
+            raise self._stranger(f"sends on to another address ({status})")
+        if status == 404:
+            if path.endswith("/advanced"):
+                raise self._stranger("has nothing there (404)")
+            raise NotThere(f"SLIMS at {self.url} has no {path} (404).")
+        if status >= 500 or status in _PASSING:
+            raise TransientError(f"SLIMS at {self.url} cannot answer now ({status}).", _LATER)
+        raise LauncherError(f"SLIMS at {self.url} refused a request to {path} ({status}){_message(response)}.")
+
+    def _stranger(self, what: str) -> LauncherError:
+        return LauncherError(
+            f"The server at {self.url} {what}.", "Correct plugin.slims.url; it ends in /slimsrest/ for most SLIMS."
+        )
+
+
+_VERBS = {"GET": "read", "PUT": "add to", "POST": "change", "DELETE": "remove from"}
+
+
+def _validated(model_type: Any, record: Any) -> Any:
+    try:
+        return model_type.model_validate(record)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise LauncherError(
+            f"Record {record.pk()} of {record.table_name()} in SLIMS cannot be read "
+            f"({'.'.join(str(part) for part in first['loc'])}: {first['msg']}).",
+            "Correct it in SLIMS.",
+        ) from None
+
+
+def _encodable(text: str) -> str | bytes:
+    """`requests` sends text as Latin-1 and fails with the password in its error where it has other letters."""
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8")
+    return text
+
+
+def _reason(error: BaseException) -> str:
+    """What the operating system said, from the bottom of the chain of errors."""
+    found = "the connection broke"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            found = cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return found
+
+
+def _message(response: requests.Response) -> str:
+    """SLIMS's own words on a request that it refused."""
+    try:
+        message = response.json()["errorMessage"]
+    except (ValueError, LookupError, TypeError):
+        return ""
+    return f": {' '.join(str(message).split())[:200].rstrip('.')}"

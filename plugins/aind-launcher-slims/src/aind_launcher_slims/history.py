@@ -1,0 +1,186 @@
+"""An animal's behaviour sessions in SLIMS, and which of them says where the animal stands."""
+
+import json
+import logging
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal
+
+from aind_slims_api.models import SlimsAttachment, SlimsBehaviorSession  # type: ignore[import-untyped]
+from pydantic import JsonValue
+
+from aind_launcher.animal import AnimalState, TrainerStateText
+from aind_launcher.errors import AnimalError
+from aind_launcher_slims.connection import Connection
+
+# As the laboratories' other tools name it, which look for exactly this.
+TRAINER_STATE = "TrainerState"
+METRICS = "Metrics"
+# Other tools' sessions without a trainer state that are passed over; each costs a request.
+_PATIENCE = 30
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_LINE = re.compile(
+    r"^aind-launcher: session=(?P<session>\S+) date=(?P<date>\S+) suggestion=(?P<suggestion>\S+) "
+    r"outcome=(?P<outcome>recorded|pending|applied|superseded)\s*$",
+    re.MULTILINE,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The line in a record's notes that makes it this launcher's: SLIMS has no field for a foreign key.
+
+    :param session: the launcher's name of the session; there is one record for each.
+    :param date: since when the animal stands there; SLIMS's own date may be rounded.
+    :param suggestion: the digest of the suggestion that the attachments hold.
+    :param outcome: *recorded*: without a suggestion; *pending*: attachments may be missing; *applied* and
+        *superseded* are written last, when nothing is missing.
+    """
+
+    session: str
+    date: datetime
+    suggestion: str | None
+    outcome: Literal["recorded", "pending", "applied", "superseded"]
+
+    @classmethod
+    def in_notes(cls, notes: str | None) -> "Mark | None":
+        found = _LINE.search(notes or "")
+        if found is None:
+            return None
+        try:
+            date = datetime.fromisoformat(found["date"]).astimezone(UTC)
+        except ValueError:
+            return None
+        digest = None if found["suggestion"] == "none" else found["suggestion"]
+        return cls(found["session"], date, digest, found["outcome"])  # type: ignore[arg-type]
+
+    def put_into(self, notes: str | None) -> str:
+        """`notes` with this mark in the place of the one before, or at their end; the rest is people's."""
+        line = (
+            f"aind-launcher: session={self.session} date={self.date.astimezone(UTC).isoformat()} "
+            f"suggestion={self.suggestion or 'none'} outcome={self.outcome}"
+        )
+        if notes and _LINE.search(notes):
+            return _LINE.sub(lambda _: line, notes, count=1)
+        return f"{notes.rstrip()}\n\n{line}" if notes and notes.strip() else line
+
+
+@dataclass(frozen=True)
+class Record:
+    """One behaviour session in SLIMS; `mark` is None where another tool or a person made it."""
+
+    session: SlimsBehaviorSession
+    mark: Mark | None
+
+    @classmethod
+    def of(cls, session: SlimsBehaviorSession) -> "Record":
+        return cls(session, Mark.in_notes(session.notes))
+
+    @property
+    def pk(self) -> int:
+        return int(self.session.pk)
+
+    @property
+    def date(self) -> datetime:
+        """What decides which record is the latest; UTC."""
+        if self.mark:
+            return self.mark.date
+        date: datetime = self.session.date or self.session.created_on or _LONG_AGO
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+
+    def remarked(self, mark: Mark) -> "Record":
+        """This record as it will be with another mark."""
+        return replace(
+            self, mark=mark, session=self.session.model_copy(update={"notes": mark.put_into(self.session.notes)})
+        )
+
+
+@dataclass(frozen=True)
+class History:
+    """All records of one animal."""
+
+    connection: Connection
+    records: tuple[Record, ...]
+
+    @classmethod
+    def of(cls, connection: Connection, animal: int) -> "History":
+        return cls(connection, tuple(Record.of(session) for session in connection.sessions(animal)))
+
+    def of_session(self, name: str) -> Record | None:
+        """The record of one session of the launcher."""
+        found = sorted((r for r in self.records if r.mark and r.mark.session == name), key=lambda record: record.pk)
+        if len(found) > 1:
+            spare = ", ".join(str(record.pk) for record in found[1:])
+            logger.warning("SLIMS has session %s more than once; records %s can be removed there.", name, spare)
+        return found[0] if found else None
+
+    def latest(self) -> Record | None:
+        """The record that says where the animal stands: the newest with a decision that was not superseded.
+
+        Of other tools' records it is one with a trainer state.
+        """
+        passed_over = 0
+        for record in sorted(self.records, key=lambda r: (r.date, r.session.created_on or _LONG_AGO, r.pk))[::-1]:
+            if record.mark:
+                if record.mark.outcome == "applied":
+                    return record
+                continue
+            if _found(self.connection.attachments(record.session), TRAINER_STATE, None):
+                return record
+            passed_over += 1
+            if passed_over == _PATIENCE:
+                logger.warning("SLIMS has no trainer state with the last %d sessions of this animal.", _PATIENCE)
+                return None
+        return None
+
+    def state(self, record: Record) -> AnimalState:
+        """Where the animal stands according to a record.
+
+        :raises AnimalError: its trainer state is gone or cannot be read.
+        """
+        where = f"record {record.pk} of SLIMS"
+        digest = record.mark.suggestion if record.mark else None
+        attachments = self.connection.attachments(record.session)
+        trainer_state = _found(attachments, TRAINER_STATE, digest)
+        if trainer_state is None:
+            raise AnimalError(f"The trainer state of {where} is gone.", "Attach it again, or remove the record.")
+        text = self.connection.content(trainer_state)
+        metrics = _found(attachments, METRICS, digest)
+        return AnimalState(
+            trainer_state=TrainerStateText.read(text, where),
+            metrics=_json(self.connection.content(metrics), where) if metrics else None,
+            session_name=record.mark.session if record.mark else None,
+            date=record.date,
+        )
+
+
+def attachment_name(base: str, digest: str, record: Record) -> str:
+    """The name for what belongs to a suggestion: plain for the first of a session, as other tools expect it."""
+    is_first = record.mark is not None and record.mark.suggestion == digest
+    return base if is_first else f"{base}-{digest}"
+
+
+def _found(attachments: list[SlimsAttachment], base: str, digest: str | None) -> SlimsAttachment | None:
+    """The newest attachment of that name; that of the suggestion `digest` before the plain one."""
+    for name in (f"{base}-{digest}", base) if digest else (base,):
+        for attachment in attachments:
+            if _plain(attachment.name) == _plain(name):
+                return attachment
+    return None
+
+
+def _plain(name: str) -> str:
+    """TrainerState, trainer_state.json and Trainer State are the same to people, and so to this plugin."""
+    return re.sub(r"[\s_-]", "", name.lower().removesuffix(".json"))
+
+
+def _json(text: str, where: str) -> JsonValue:
+    try:
+        metrics: JsonValue = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AnimalError(f"The metrics of {where} are not JSON: {error}.") from None
+    return metrics

@@ -1,0 +1,183 @@
+"""Records a session in SLIMS, exactly once, and with it the suggestion, if the animal still waits for it.
+
+The record is written first and marked as pending; then its attachments; then the mark that makes it count. A push that
+breaks off at any point finds by the mark what it wrote, and goes on there.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from aind_slims_api.models import SlimsBehaviorSession  # type: ignore[import-untyped]
+from pydantic import BaseModel, ConfigDict
+
+from aind_launcher.animal import AnimalState, TrainerStateText
+from aind_launcher.errors import AnimalError
+from aind_launcher.session import SessionContext
+from aind_launcher.suggestion import CurriculumSuggestion
+from aind_launcher_slims.connection import Connection
+from aind_launcher_slims.history import METRICS, TRAINER_STATE, History, Mark, Record, attachment_name
+
+logger = logging.getLogger(__name__)
+
+
+class Pushed(BaseModel):
+    """What SLIMS has after a push.
+
+    :param outcome: *applied*: the animal stands where the suggestion puts it; *superseded*: it came too late and is
+        only kept; *recorded*: there was no suggestion; *unchanged*: an earlier push had done it all.
+    :param record: the key of the behaviour session in SLIMS.
+    :param because: why it was superseded.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: Literal["applied", "superseded", "recorded", "unchanged"]
+    record: int
+    because: str | None = None
+
+
+@dataclass(frozen=True)
+class Push:
+    """One session on its way to SLIMS.
+
+    :param instrument: its name in SLIMS.
+    """
+
+    connection: Connection
+    session: SessionContext
+    instrument: str | None
+
+    def without_suggestion(self) -> Pushed:
+        """Record the session; a record that is there already stays as it is."""
+        animal = self.connection.animal(self.session.subject)
+        mine = History.of(self.connection, animal).of_session(self.session.name)
+        if mine:
+            return Pushed(outcome="unchanged", record=mine.pk)
+        mark = Mark(self.session.name, self._date, None, "recorded")
+        state = self.session.animal_state
+        return Pushed(outcome="recorded", record=self._add(animal, mark, state.trainer_state if state else None).pk)
+
+    def with_suggestion(self, suggestion: CurriculumSuggestion) -> Pushed:
+        """Record the session, attach the suggestion, and let it count unless the animal is further already."""
+        animal = self.connection.animal(self.session.subject)
+        history = History.of(self.connection, animal)
+        mine = history.of_session(self.session.name)
+        if mine and mine.mark and mine.mark.suggestion == suggestion.digest:
+            if mine.mark.outcome == "applied":
+                return Pushed(outcome="unchanged", record=mine.pk)
+            if mine.mark.outcome == "superseded":
+                return Pushed(outcome="superseded", record=mine.pk)
+        current = _current(history)
+        applies = current is None or current.yields_to(self.session.name, self._date, self.session.animal_state)
+        claimed = self._claimed(mine, animal, suggestion)
+        self._attach(claimed, suggestion, is_new=mine is None)
+        decided = Mark(
+            self.session.name,
+            self._since(current) if applies else self._date,
+            suggestion.digest,
+            "applied" if applies else "superseded",
+        )
+        self._commit(claimed.remarked(decided), decided, suggestion.trainer_state)
+        because = None if applies or current is None else _standing(current)
+        return Pushed(outcome="applied" if applies else "superseded", record=claimed.pk, because=because)
+
+    def _claimed(self, mine: Record | None, animal: int, suggestion: CurriculumSuggestion) -> Record:
+        """The session's record, with the suggestion that its plainly named attachments belong to."""
+        mark = Mark(self.session.name, self._date, suggestion.digest, "pending")
+        if mine is None:
+            return self._add(animal, mark, suggestion.trainer_state)
+        if mine.mark and mine.mark.suggestion is None:
+            claimed = mine.remarked(mark)
+            self.connection.update(claimed.session, ["notes"])
+            return claimed
+        return mine
+
+    def _add(self, animal: int, mark: Mark, state: TrainerStateText | None) -> Record:
+        experimenters = self.session.session.experimenter
+        trainers = self.connection.trainers(experimenters)
+        instrument = self.connection.instrument(self.instrument) if self.instrument else None
+        if self.instrument and instrument is None:
+            logger.warning("SLIMS has no instrument %s; the session is recorded without one.", self.instrument)
+        for stranger in set(experimenters) - set(trainers):
+            logger.warning("SLIMS has no user %s; the session is recorded without this trainer.", stranger)
+        added = self.connection.add(
+            SlimsBehaviorSession(
+                mouse_pk=animal,
+                instrument_pk=instrument,
+                trainer_pks=list(trainers.values()),
+                notes=mark.put_into(_notes(self.session)),
+                software_version=_software(self.session),
+                is_curriculum_suggestion=False,
+                date=mark.date,
+                **self._task(state),
+            )
+        )
+        return Record(added, mark)
+
+    def _attach(self, record: Record, suggestion: CurriculumSuggestion, *, is_new: bool) -> None:
+        texts = {METRICS: suggestion.metrics_text, TRAINER_STATE: suggestion.trainer_state.text}
+        there = set() if is_new else {found.name for found in self.connection.attachments(record.session)}
+        for base, text in texts.items():
+            name = attachment_name(base, suggestion.digest, record)
+            if name not in there:
+                self.connection.attach(record.session, name, text)
+
+    def _commit(self, record: Record, mark: Mark, state: TrainerStateText) -> None:
+        fields = {"is_curriculum_suggestion": mark.outcome == "applied", "date": mark.date, **self._task(state)}
+        self.connection.update(record.session.model_copy(update=fields), ["notes", *fields])
+
+    @property
+    def _date(self) -> datetime:
+        return self.session.session.date.astimezone(UTC)
+
+    def _since(self, current: AnimalState | None) -> datetime:
+        """A date that makes this the latest record: the session's own, unless a clock or a schedule ran ahead of it."""
+        if current is None:
+            return self._date
+        is_own = current.session_name == self.session.name
+        return max(self._date, current.date if is_own else current.date + timedelta(seconds=1))
+
+    def _task(self, state: TrainerStateText | None) -> dict[str, Any]:
+        """Task, its schema and the stage: what the animal does next, or did where nobody decided."""
+        task = (state.task if state else None) or self.session.task or {}
+        return {
+            "task": _first_text((task.get("name"), self.session.session.experiment)),
+            "task_schema_version": _first_text((task.get("version"),)),
+            "task_stage": state.stage if state else None,
+        }
+
+
+def _current(history: History) -> AnimalState | None:
+    """Where SLIMS has the animal; a state that cannot be read there does not hold back what comes after it."""
+    latest = history.latest()
+    if latest is None:
+        return None
+    try:
+        return history.state(latest)
+    except AnimalError as error:
+        logger.warning("%s Only its date is compared.", error)
+        name = latest.mark.session if latest.mark else None
+        return AnimalState(trainer_state=TrainerStateText(text="null"), session_name=name, date=latest.date)
+
+
+def _standing(state: AnimalState) -> str:
+    origin = f"session {state.session_name}" if state.session_name else "a record that another tool made"
+    return f"{origin} of {state.date:%Y-%m-%d} put the animal at stage {state.trainer_state.stage}"
+
+
+def _notes(session: SessionContext) -> str | None:
+    acquisition = session.acquisition
+    ended = f"The acquisition {acquisition.outcome}." if acquisition and acquisition.outcome != "completed" else None
+    return "\n\n".join(text for text in (session.session.notes, ended) if text) or None
+
+
+def _software(session: SessionContext) -> str | None:
+    commit = session.repository.commit
+    return f"{commit}{'' if session.repository.clean else ' (modified)'}" if commit else None
+
+
+def _first_text(values: Iterable[object]) -> str | None:
+    return next((value for value in values if isinstance(value, str) and value), None)

@@ -1,0 +1,194 @@
+"""One manifest per session, whatever interrupts the hand-over, and what it says."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import Make, files
+
+from aind_launcher import LauncherError, SessionContext, TransientError
+from aind_launcher.files import sync_folder, write_whole
+from aind_launcher_watchdog.contents import sources
+from aind_launcher_watchdog.plugin import Watchdog
+
+
+def manifest_in(flag: Path) -> dict[str, Any]:
+    [path] = flag.iterdir()
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def test_the_manifest_tells_subject_time_project_and_schedule(session: SessionContext, make: Make, flag: Path) -> None:
+    Watchdog(make(schedule_time="20:30", email="a.person@example.org", checksum="file_size")).transfer_session(session)
+
+    written = manifest_in(flag)
+    assert (written["subject_id"], written["acquisition_datetime"]) == ("123456", "2025-03-14T09:26:53Z")
+    assert (written["project_name"], written["schedule_time"]) == ("Behavior Platform", "20:30:00")
+    assert written["upload_notification_email"] == "a.person@example.org"
+    assert written["delete_modalities_source_after_success"] is False
+    assert written["checksum_mode_override"] == "file_size"
+    assert written["extra_identifying_info"] == {"session_name": session.name, "hand_off": 0}
+    assert written["schemas"] == [(session.folder / "instrument.json").as_posix()]
+
+
+def test_nothing_but_the_manifest_is_left_anywhere_near(session: SessionContext, plugin: Watchdog, flag: Path) -> None:
+    before = files(session.folder)
+
+    plugin.transfer_session(session)
+
+    assert list(files(flag.parent)) == [f"manifest/manifest_{session.name}.yml"]
+    assert files(session.folder) == before
+
+
+def test_a_second_call_recognises_the_waiting_manifest(session: SessionContext, plugin: Watchdog, flag: Path) -> None:
+    plugin.transfer_session(session)
+    [path] = flag.iterdir()
+    inode = path.stat().st_ino
+
+    again = plugin.transfer_session(session)
+
+    assert again == {"manifest": str(path), "state": "waiting"}
+    assert path.stat().st_ino == inode
+
+
+def test_a_manifest_that_went_where_nobody_looks_is_known_as_taken(
+    session: SessionContext, make: Make, flag: Path
+) -> None:
+    plugin = Watchdog(make(archive_directory=None))
+    plugin.transfer_session(session)
+    next(flag.iterdir()).unlink()
+
+    assert plugin.transfer_session(session)["state"] == "taken"
+    assert files(flag) == {}
+
+
+@pytest.mark.parametrize("taken_meanwhile", [False, True])
+@pytest.mark.parametrize("stopped_at", range(6))
+def test_an_interruption_anywhere_leads_to_one_manifest_all_the_same(
+    session: SessionContext,
+    plugin: Watchdog,
+    flag: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stopped_at: int,
+    taken_meanwhile: bool,
+) -> None:
+    steps = iter(range(6))
+
+    def stopping(function: Callable[..., None]) -> Callable[..., None]:
+        def stopped(*arguments: Any) -> None:
+            if next(steps) == stopped_at:
+                raise KeyboardInterrupt
+            function(*arguments)
+            if next(steps) == stopped_at:
+                raise KeyboardInterrupt
+
+        return stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr("aind_launcher_watchdog.handover.write_whole", stopping(write_whole))
+        patched.setattr("aind_launcher_watchdog.handover.sync_folder", stopping(sync_folder))
+        with pytest.raises(KeyboardInterrupt):
+            plugin.transfer_session(session)
+    taken = 0
+    if taken_meanwhile:
+        for path in flag.iterdir():
+            path.unlink()
+            taken += 1
+
+    plugin.transfer_session(session)
+
+    assert taken + len(list(flag.iterdir())) == 1
+
+
+def test_a_new_hand_off_is_a_new_manifest_in_the_place_of_one_that_still_waits(
+    session: SessionContext, plugin: Watchdog, flag: Path
+) -> None:
+    plugin.transfer_session(session)
+
+    kept = plugin.transfer_session(session.model_copy(update={"hand_off": 1}))
+
+    assert kept["state"] == "placed"
+    assert list(files(flag)) == [f"manifest_{session.name}_again1.yml"]
+    assert manifest_in(flag)["extra_identifying_info"]["hand_off"] == 1
+
+
+def test_an_empty_modality_folder_is_named_and_the_rest_goes(
+    session: SessionContext, plugin: Watchdog, flag: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (session.folder / "fib" / "nothing in here").mkdir(parents=True)
+    (session.folder / "notes").mkdir()
+
+    kept = plugin.transfer_session(session)
+
+    assert (kept["modalities"], kept["empty"]) == (["behavior", "behavior-videos"], ["fib"])
+    assert kept["left_out"] == ["notes"]
+    assert list(manifest_in(flag)["modalities"]) == ["behavior", "behavior-videos"]
+    assert f"The modality folder {session.folder / 'fib'} is empty" in caplog.text
+    assert f"{session.folder / 'notes'} stays on this rig" in caplog.text
+
+
+def test_a_session_without_any_data_is_not_handed_off(session: SessionContext, plugin: Watchdog, flag: Path) -> None:
+    empty = session.model_copy(update={"folder": session.folder.with_name("empty")})
+    (empty.folder / "behavior").mkdir(parents=True)
+
+    with pytest.raises(LauncherError, match=r"holds no data of any modality \(behavior is empty\)"):
+        plugin.transfer_session(empty)
+
+    assert files(flag) == {}
+
+
+def test_a_folder_that_is_gone_is_named(session: SessionContext, plugin: Watchdog) -> None:
+    with pytest.raises(LauncherError, match="is gone"):
+        plugin.transfer_session(session.model_copy(update={"folder": session.folder / "gone"}))
+
+
+def test_further_data_that_is_not_there_yet_holds_the_manifest_back(
+    session: SessionContext, make: Make, flag: Path
+) -> None:
+    plugin = Watchdog(make(extra_modalities={"fib": ["fiber"]}))
+
+    with pytest.raises(LauncherError, match="extra data of fib, does not exist"):
+        plugin.transfer_session(session)
+
+    assert files(flag) == {}
+
+
+def test_modalities_are_found_in_any_case(session: SessionContext, plugin: Watchdog) -> None:
+    (session.folder / "behavior").rename(session.folder / "Behavior")
+
+    assert plugin.transfer_session(session)["modalities"] == ["behavior", "behavior-videos"]
+
+
+def test_a_folder_s_files_arrive_directly_under_their_modality_on_every_platform(session: SessionContext) -> None:
+    folder = session.folder / "behavior"
+
+    # robocopy copies what is in a folder, rsync the folder itself.
+    assert sources(folder, "win32") == (folder,)
+    assert sources(folder, "linux") == (folder / "Logs", folder / "SoftwareEvents", folder / "trainer_state.json")
+    assert sources(folder / "trainer_state.json", "linux") == (folder / "trainer_state.json",)
+
+
+def test_a_share_that_cannot_be_reached_is_worth_a_second_try(
+    session: SessionContext, make: Make, tmp_path: Path
+) -> None:
+    (tmp_path / "a file").write_bytes(b"")
+
+    with pytest.raises(TransientError, match="cannot be handed to the watchdog service"):
+        Watchdog(make(flag_directory=tmp_path / "a file" / "manifest")).transfer_session(session)
+
+
+def test_another_volume_is_named_as_such(session: SessionContext, make: Make, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        assert Path(elsewhere).stat().st_dev != tmp_path.stat().st_dev
+        plugin = Watchdog(make(flag_directory=elsewhere, outbox_directory=tmp_path / "outbox"))
+
+        [before] = [check for check in plugin.pre_session(session) if check.name == "watchdog flag directory"]
+        with pytest.raises(LauncherError, match="is on another volume than the outbox"):
+            plugin.transfer_session(session)
+
+    assert before.outcome == "failed"
+    assert "is on another volume than the outbox" in before.message
+    assert before.mend

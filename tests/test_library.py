@@ -1,0 +1,531 @@
+"""The library keeps where animals stand, whole, whoever writes and whatever ends it."""
+
+import itertools
+import json
+import math
+import os
+import random
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import uv
+from contexts import MONDAY, TUESDAY, folder_for_everybody, read_only, suggestion, trainer_state
+from filelock import FileLock
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aind_launcher.animal import AnimalState, TrainerStateText, now
+from aind_launcher.builtin.history import HistoryEntry
+from aind_launcher.builtin.library import HISTORY, LOCK, STATE, TASK, Library, at_stage, experiments
+from aind_launcher.errors import AnimalError, TransientError, UsageError
+
+ANIMAL = "123456"
+REAL = sorted((Path(__file__).parent / "data" / "suggestions").glob("*.json"))
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    return Library(tmp_path / "a library", "odours")
+
+
+def standing(library: Library, subject: str = ANIMAL) -> AnimalState:
+    state = library.read(subject).state
+    assert state is not None
+    return state
+
+
+def stage(library: Library, subject: str = ANIMAL) -> str | None:
+    return standing(library, subject).trainer_state.stage
+
+
+def folder_of(library: Library, subject: str = ANIMAL) -> Path:
+    return library.root / library.experiment / "Subjects" / subject
+
+
+def decide(library: Library, to: str, session: str, date: datetime, ran_with: AnimalState | None = None) -> str:
+    return library.record(ANIMAL, suggestion(to, {"session": session}), session, date, ran_with).outcome
+
+
+# Where an animal stands
+
+
+def test_an_unknown_animal_has_no_state_and_leaves_no_folder(library: Library) -> None:
+    assert library.read(ANIMAL).state is None
+    assert not library.read(ANIMAL).has_task
+    assert library.task(ANIMAL) is None
+    assert library.history(ANIMAL) == ()
+    assert not library.root.exists()
+
+
+def test_an_enrolled_animal_stands_where_it_was_enrolled_without_metrics(library: Library) -> None:
+    before = now()
+    library.enroll(ANIMAL, trainer_state("first"), by="the operator")
+    state = standing(library)
+    assert (state.trainer_state, state.metrics, state.session_name) == (trainer_state("first"), None, None)
+    assert before <= state.date <= now()
+    (entry,) = library.history(ANIMAL)
+    assert (entry.kind, entry.by) == ("enrolled", "the operator")
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_trainer_state_is_kept_as_the_curriculum_wrote_it(library: Library, newline: str) -> None:
+    text = trainer_state("first").text.replace("\n", newline).replace("Climb", "Kletter\u00fcbung")
+    library.enroll(ANIMAL, TrainerStateText(text=text), by="me")
+    assert (folder_of(library) / STATE).read_bytes() == text.encode("utf-8")
+    assert standing(library).trainer_state.text == text
+    assert library.history(ANIMAL)[0].trainer_state == text
+
+
+def test_a_suggestion_becomes_the_animals_state_with_its_metrics(library: Library) -> None:
+    library.enroll(ANIMAL, trainer_state("first"), by="me")
+    answer = suggestion("second", {"hits": 12, "rate": math.inf, "empty": None})
+    date = now() + timedelta(hours=1)
+    recorded = library.record(ANIMAL, answer, "monday", date, standing(library))
+    assert recorded.outcome == "applied"
+    assert standing(library) == AnimalState(
+        trainer_state=TrainerStateText(text=answer.trainer_state.text),
+        metrics={"hits": 12, "rate": math.inf, "empty": None},
+        session_name="monday",
+        date=date,
+    )
+    assert recorded.trainer_state.read_text("utf-8") == answer.trainer_state.text
+    assert HistoryEntry.model_validate_json(recorded.entry.read_bytes()).suggestion_digest == answer.digest
+
+
+def test_metrics_that_json_lacks_survive(library: Library) -> None:
+    library.record(ANIMAL, suggestion("second", [math.nan]), "monday", MONDAY, None)
+    metrics = standing(library).metrics
+    assert isinstance(metrics, list)
+    assert isinstance(metrics[0], float)
+    assert math.isnan(metrics[0])
+
+
+def test_a_state_written_by_another_tool_counts_and_is_marked(library: Library) -> None:
+    decide(library, "second", "monday", MONDAY)
+    path = folder_of(library) / STATE
+    path.write_text(trainer_state("third").text, encoding="utf-8")
+    os.utime(path, (TUESDAY.timestamp(), TUESDAY.timestamp()))
+    animal = library.read(ANIMAL)
+    assert animal.changed_outside
+    assert animal.state == AnimalState(trainer_state=trainer_state("third"), date=TUESDAY)
+
+
+def test_a_state_that_another_tool_only_laid_out_anew_is_still_the_same(library: Library) -> None:
+    decide(library, "second", "monday", MONDAY)
+    compact = json.dumps(trainer_state("second").document)
+    (folder_of(library) / STATE).write_text(compact, encoding="utf-8-sig")
+    animal = library.read(ANIMAL)
+    assert not animal.changed_outside
+    assert animal.state is not None
+    assert (animal.state.session_name, animal.state.trainer_state.text) == ("monday", compact)
+
+
+def test_what_was_changed_outside_is_kept_before_it_is_replaced(library: Library) -> None:
+    path = folder_of(library) / STATE
+    path.parent.mkdir(parents=True)
+    path.write_text(trainer_state("second").text, encoding="utf-8")
+    os.utime(path, (MONDAY.timestamp(), MONDAY.timestamp()))
+    library.move(ANIMAL, trainer_state("third"), reason="ready", by="me")
+    assert [(entry.kind, entry.trainer_state) for entry in library.history(ANIMAL)] == [
+        ("found", trainer_state("second").text),
+        ("moved", trainer_state("third").text),
+    ]
+
+
+def test_the_newest_decision_for_the_same_state_gives_its_metrics(library: Library) -> None:
+    decide(library, "second", "monday", MONDAY)
+    decide(library, "second", "tuesday", TUESDAY)
+    assert standing(library).metrics == {"session": "tuesday"}
+    library.record(ANIMAL, suggestion("second", "scored again"), "tuesday", TUESDAY, None)
+    assert standing(library).metrics == "scored again"
+
+
+# Who may change it
+
+
+def test_an_animal_is_not_enrolled_twice_unless_it_is_replaced(library: Library) -> None:
+    library.enroll(ANIMAL, trainer_state("second"), by="me")
+    with pytest.raises(AnimalError, match=r"enrolled already: stage second of Ladder, since \d{4}-"):
+        library.enroll(ANIMAL, trainer_state("first"), by="me")
+    assert stage(library) == "second"
+    library.enroll(ANIMAL, trainer_state("first"), by="me", replace=True)
+    assert stage(library) == "first"
+    assert len(library.history(ANIMAL)) == 2
+
+
+def test_an_unreadable_state_can_be_replaced_and_is_kept(library: Library) -> None:
+    library.enroll(ANIMAL, trainer_state("second"), by="me")
+    (folder_of(library) / STATE).write_text("{ half", encoding="utf-8")
+    library.enroll(ANIMAL, trainer_state("first"), by="me", replace=True)
+    assert stage(library) == "first"
+    (kept,) = folder_of(library).glob("trainer_state.unreadable-*.json")
+    assert kept.read_text("utf-8") == "{ half"
+
+
+def test_a_move_keeps_reason_name_and_the_metrics_of_the_same_curriculum(library: Library) -> None:
+    decide(library, "second", "monday", MONDAY)
+    library.move(ANIMAL, trainer_state("first"), reason="moved on too early", by="the operator")
+    assert (stage(library), standing(library).metrics) == ("first", {"session": "monday"})
+    entry = library.history(ANIMAL)[-1]
+    assert (entry.kind, entry.reason, entry.by) == ("moved", "moved on too early", "the operator")
+    library.move(ANIMAL, trainer_state("first", "Another"), reason="new project", by="the operator")
+    assert standing(library).metrics is None
+
+
+def test_an_animal_that_is_not_enrolled_cannot_be_moved(library: Library) -> None:
+    with pytest.raises(AnimalError, match="curricula enroll 123456"):
+        library.move(ANIMAL, trainer_state("first"), reason="?", by="me")
+
+
+def test_mondays_decision_that_comes_after_tuesdays_is_kept_and_changes_nothing(library: Library) -> None:
+    assert decide(library, "third", "tuesday", TUESDAY) == "applied"
+    before = (folder_of(library) / STATE).read_bytes()
+    late = library.record(ANIMAL, suggestion("second"), "monday", MONDAY, None)
+    assert late.outcome == "superseded"
+    assert "session tuesday" in (late.because or "")
+    assert (folder_of(library) / STATE).read_bytes() == before
+    entry = HistoryEntry.model_validate_json(late.entry.read_bytes())
+    assert entry.superseded
+    assert entry.trainer_state == suggestion("second").trainer_state.text
+
+
+def test_a_move_during_a_session_outlasts_the_sessions_decision(library: Library) -> None:
+    decide(library, "second", "monday", MONDAY)
+    ran_with = standing(library)
+    library.move(ANIMAL, trainer_state("first"), reason="ill", by="me")
+    assert decide(library, "third", "tuesday", TUESDAY, ran_with) == "superseded"
+    assert stage(library) == "first"
+
+
+def test_a_superseded_decision_for_the_same_state_does_not_give_its_metrics(library: Library) -> None:
+    decide(library, "second", "tuesday", TUESDAY)
+    assert decide(library, "second", "monday", MONDAY) == "superseded"
+    assert standing(library).session_name == "tuesday"
+
+
+@pytest.mark.parametrize("date", [MONDAY, TUESDAY])
+def test_a_decision_that_is_recorded_again_changes_nothing(library: Library, date: datetime) -> None:
+    decide(library, "second", "monday", date)
+    first = {path: path.stat().st_mtime_ns for path in folder_of(library).rglob("*.json")}
+    assert decide(library, "second", "monday", date) == "unchanged"
+    assert {path: path.stat().st_mtime_ns for path in folder_of(library).rglob("*.json")} == first
+
+
+def test_a_superseded_decision_that_is_recorded_again_is_kept_once(library: Library) -> None:
+    decide(library, "third", "tuesday", TUESDAY)
+    for _ in range(2):
+        assert decide(library, "second", "monday", MONDAY) == "superseded"
+    library.move(ANIMAL, trainer_state("first"), reason="ill", by="me")
+    assert decide(library, "second", "monday", MONDAY) == "superseded"
+    assert sum(entry.superseded for entry in library.history(ANIMAL)) == 1
+
+
+@given(order=st.permutations(range(4)), again=st.lists(st.integers(0, 3), max_size=4))
+def test_in_whatever_order_decisions_come_the_latest_sessions_stands(
+    tmp_path_factory: pytest.TempPathFactory, order: list[int], again: list[int]
+) -> None:
+    library = Library(tmp_path_factory.mktemp("library"), "odours")
+    stages = ("first", "second", "third", "second")
+    for number in (*order, *again):
+        decide(library, stages[number], f"session-{number}", MONDAY + timedelta(days=number))
+    assert standing(library).session_name == "session-3"
+    assert {entry.session_name for entry in library.history(ANIMAL)} == {f"session-{n}" for n in range(4)}
+
+
+# What cannot be read or written
+
+
+@pytest.mark.parametrize("subject", ["", "../../x", "a/b", "a\\b", "CON", ".hidden"])
+def test_a_name_that_is_no_name_is_refused(library: Library, subject: str) -> None:
+    for attempt in (library.read, library.task, library.history, library.refuse_known):
+        with pytest.raises(UsageError, match="valid subject"):
+            attempt(subject)
+    with pytest.raises(UsageError, match="valid subject"):
+        library.enroll(subject, trainer_state("first"), by="me")
+    with pytest.raises(UsageError, match="valid experiment"):
+        Library(library.root, subject).read(ANIMAL)
+
+
+@pytest.mark.parametrize("content", [b"{ half", b"", b"[]", b"{}", b"\xff\xfe\x00", b"[" * 100_000])
+def test_a_state_that_cannot_be_read_names_its_file_and_the_mend(library: Library, content: bytes) -> None:
+    path = folder_of(library) / STATE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(AnimalError) as caught:
+        library.read(ANIMAL)
+    assert str(path) in caught.value.message
+    assert caught.value.mend
+    for change in (
+        lambda: library.enroll(ANIMAL, trainer_state("first"), by="me"),
+        lambda: library.move(ANIMAL, trainer_state("first"), reason="?", by="me"),
+        lambda: library.record(ANIMAL, suggestion("first"), "monday", MONDAY, None),
+    ):
+        with pytest.raises(AnimalError):
+            change()
+    assert path.read_bytes() == content
+    (listed,) = library.animals()
+    assert listed.state is None
+    assert str(path) in (listed.problem or "")
+
+
+@pytest.mark.parametrize("content", [b"{ half", b"[]", b"\xff"])
+def test_a_task_that_cannot_be_read_names_its_file(library: Library, content: bytes) -> None:
+    path = folder_of(library) / TASK
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    with pytest.raises(AnimalError, match=r"task\.json"):
+        library.task(ANIMAL)
+
+
+def test_a_file_in_the_history_that_is_no_decision_is_passed_over_and_named(
+    library: Library, caplog: pytest.LogCaptureFixture
+) -> None:
+    decide(library, "second", "monday", MONDAY)
+    good = next((folder_of(library) / HISTORY).iterdir())
+    bad = good.with_name(good.name.replace("2026", "2027"))
+    bad.write_text("{ half", encoding="utf-8")
+    assert standing(library).session_name == "monday"
+    assert [entry.session_name for entry in library.history(ANIMAL)] == ["monday"]
+    assert bad.name in caplog.text
+
+
+def test_a_library_that_may_not_be_written_says_so_and_stays_as_it_is() -> None:
+    with folder_for_everybody() as folder:
+        library = Library(folder / "library", "odours")
+        library.enroll(ANIMAL, trainer_state("first"), by="me")
+        with read_only(folder):
+            assert stage(library) == "first"
+            for subject in (ANIMAL, "654321"):
+                with pytest.raises(TransientError, match=subject) as caught:
+                    library.record(subject, suggestion("second"), "monday", now(), None)
+                assert "may write there" in (caught.value.mend or "")
+        assert stage(library) == "first"
+        assert len(library.history(ANIMAL)) == 1
+
+
+def test_a_library_whose_share_is_not_connected_is_no_unknown_animal(tmp_path: Path) -> None:
+    library = Library(tmp_path / "share" / "library", "odours")
+    with pytest.raises(AnimalError, match="is not there"):
+        library.read(ANIMAL)
+    with pytest.raises(AnimalError, match="is not there"):
+        library.enroll(ANIMAL, trainer_state("first"), by="me")
+    assert not (tmp_path / "share").exists()
+
+
+def test_an_animal_that_another_rig_holds_is_waited_for_and_then_said_to_be_held(library: Library) -> None:
+    library.enroll(ANIMAL, trainer_state("first"), by="me")
+    impatient = Library(library.root, library.experiment, lock_timeout=0)
+    lock = folder_of(library) / LOCK
+    with FileLock(lock), pytest.raises(TransientError) as caught:
+        impatient.record(ANIMAL, suggestion("second"), "monday", now(), None)
+    assert str(lock) in caught.value.message
+    assert stage(library) == "first"
+
+
+def test_animals_and_experiments_are_listed_and_strange_files_are_not(library: Library) -> None:
+    assert library.animals() == ()
+    assert experiments(library.root) == ()
+    library.enroll("b", trainer_state("first"), by="me")
+    Library(library.root, "sounds").enroll("c", trainer_state("first"), by="me")
+    (folder_of(library, "a")).mkdir()
+    (folder_of(library, "a") / TASK).write_text('{"name": "Habituation"}', encoding="utf-8")
+    (folder_of(library, "notes.txt")).write_text("not an animal", encoding="utf-8")
+    (library.root / "no experiment").mkdir()
+    assert [(animal.subject, animal.has_task, animal.state is None) for animal in library.animals()] == [
+        ("a", True, True),
+        ("b", False, False),
+    ]
+    assert library.task("a") == {"name": "Habituation"}
+    assert experiments(library.root) == ("odours", "sounds")
+
+
+def test_a_folder_that_is_no_subjects_name_is_listed_as_a_problem(library: Library) -> None:
+    library.enroll("b", trainer_state("first"), by="me")
+    folder_of(library, "an animal").mkdir()
+    listed = {animal.subject: animal.problem for animal in library.animals()}
+    assert "valid subject" in (listed["an animal"] or "")
+    assert listed["b"] is None
+
+
+# Stages
+
+
+@pytest.mark.parametrize("file", REAL, ids=lambda file: file.stem)
+@pytest.mark.parametrize("name", ["stage_a", "stage_b"])
+def test_a_real_animal_at_another_stage_is_a_trainer_state_for_the_dsl(file: Path, name: str) -> None:
+    document = json.loads(file.read_text("utf-8"))["trainer_state"]
+    moved = at_stage(TrainerStateText(text=json.dumps(document)), name)
+    typed = moved.typed()
+    assert typed.stage is not None
+    assert typed.stage.name == name
+    assert typed.is_on_curriculum
+    assert list(typed.active_policies or []) == list(typed.stage.start_policies)
+    assert moved.document["curriculum"] == document["curriculum"]
+    if name == "stage_b":
+        # The recorded animal was moved there by its curriculum itself.
+        assert moved.document == document
+
+
+def test_a_stage_that_does_not_exist_is_answered_with_those_that_do() -> None:
+    with pytest.raises(AnimalError, match=r"no stage 'fourth'.*first, second, third"):
+        at_stage(trainer_state("first"), "fourth")
+
+
+@pytest.mark.parametrize("curriculum", ["null", "{}", '"text"', '{"graph": {"nodes": [1]}}', '{"graph": null}'])
+def test_a_trainer_state_without_stages_has_no_such_stage(curriculum: str) -> None:
+    with pytest.raises(AnimalError, match="no stage"):
+        at_stage(TrainerStateText(text=f'{{"curriculum": {curriculum}, "stage": null}}'), "first")
+
+
+@pytest.mark.integration
+def test_every_published_curriculum_takes_an_animal_at_any_of_its_stages(tmp_path: Path) -> None:
+    environment = tmp_path / "environment"
+    tool = uv.find_uv_bin()
+    subprocess.run([tool, "venv", "--python", sys.executable, environment], check=True)
+    scripts = environment / ("Scripts" if os.name == "nt" else "bin")
+    package = "aind-behavior-vr-foraging-curricula==1.3.2"
+    subprocess.run([tool, "pip", "install", "--python", scripts / "python", package], check=True)
+    names = [line.split()[-1] for line in told(scripts, "list").splitlines() if line.startswith(" -")]
+    assert len(names) == 9
+    for name in names:
+        begun = TrainerStateText.read(told(scripts, "init", "--curriculum", name), name)
+        stages = [node["name"] for node in begun.document["curriculum"]["graph"]["nodes"].values()]
+        for each in stages:
+            typed = at_stage(begun, each).typed()
+            assert typed.stage is not None
+            assert typed.stage.name == each
+        own = TrainerStateText.read(told(scripts, "init", "--curriculum", name, "--stage", stages[-1]), name)
+        moved = at_stage(begun, stages[-1])
+        assert own.stage == moved.stage
+        assert (own.document["active_policies"] or []) == moved.document["active_policies"]
+
+
+def told(scripts: Path, *arguments: str) -> str:
+    command = [scripts / "curriculum", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
+
+
+# Many writers, and sudden ends
+
+WRITER = textwrap.dedent(
+    """
+    import os, sys
+    from datetime import datetime, timedelta
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[1])
+    from contexts import MONDAY, suggestion
+    from aind_launcher.builtin.library import Library
+
+    library, name, count, fatal = Library(Path(sys.argv[2]), "odours"), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+    events = 0
+
+    def die(event, arguments):
+        # Every touch of a file is one place to die at.
+        global events
+        if event in ("open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "os.listdir", "os.scandir"):
+            events += 1
+            if events == fatal:
+                os._exit(9)
+
+    print("ready", flush=True)
+    sys.stdin.readline()
+    sys.addaudithook(die)
+    for number in range(count):
+        session = f"{name}-{number}"
+        answer = suggestion(("first", "second", "third")[number % 3], {"session": session, "noise": "x" * 5000})
+        library.record("123456", answer, session, MONDAY + timedelta(minutes=number), None)
+    """
+)
+
+
+def writer(library: Library, name: str, count: int, fatal: int = 0) -> subprocess.Popen[str]:
+    arguments = [Path(__file__).parent, library.root, name, count, fatal]
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start(*writers: subprocess.Popen[str]) -> None:
+    for each in writers:
+        assert each.stdout
+        assert each.stdout.readline() == "ready\n"
+    for each in writers:
+        assert each.stdin
+        each.stdin.write("go\n")
+        each.stdin.flush()
+
+
+def parts_left(library: Library) -> Iterator[Path]:
+    return folder_of(library).rglob("*.part")
+
+
+@pytest.mark.integration
+def test_two_rigs_that_write_one_animal_at_once_lose_nothing_and_never_leave_half_a_file(library: Library) -> None:
+    library.enroll(ANIMAL, trainer_state("first"), by="me", replace=True)
+    os.utime(folder_of(library) / STATE, (0, 0))
+    rigs = [writer(library, name, 100) for name in ("west", "east")]
+    start(*rigs)
+    states: set[str | None] = set()
+    while any(rig.poll() is None for rig in rigs):
+        # A third one, which only looks, without a lock.
+        states.add(stage(library))
+    assert [rig.wait() for rig in rigs] == [0, 0]
+    for rig in rigs:
+        rig.communicate()
+    assert states <= {"first", "second", "third"}
+    history = library.history(ANIMAL)
+    sessions = [f"{name}-{number}" for name in ("west", "east") for number in range(100)]
+    assert sorted(entry.session_name for entry in history if entry.session_name) == sorted(sessions)
+    assert not list(parts_left(library))
+
+
+@pytest.mark.integration
+def test_a_writer_that_ends_at_any_touch_of_a_file_leaves_the_old_state_or_the_new_one(tmp_path: Path) -> None:
+    for fatal in itertools.count(1):
+        library = Library(tmp_path / f"library {fatal}", "odours")
+        old = MONDAY - timedelta(days=1)
+        library.record(ANIMAL, suggestion("third", "old"), "before", old, None)
+        rig = writer(library, "monday", 1, fatal)
+        start(rig)
+        rig.communicate()
+        assert rig.returncode in (0, 9)
+        assert standing(library).session_name in ("before", "monday-0")
+        assert standing(library).metrics is not None
+        assert all(entry.metrics for entry in library.history(ANIMAL))
+        # What is recorded again completes it, once.
+        answer = suggestion("first", {"session": "monday-0", "noise": "x" * 5000})
+        library.record(ANIMAL, answer, "monday-0", MONDAY, None)
+        assert (stage(library), standing(library).session_name) == ("first", "monday-0")
+        assert [entry.session_name for entry in library.history(ANIMAL)] == ["before", "monday-0"]
+        if rig.returncode == 0:
+            break
+    assert fatal > 8
+
+
+@pytest.mark.integration
+def test_a_writer_that_is_killed_at_any_moment_leaves_the_old_state_or_the_new_one(library: Library) -> None:
+    library.record(ANIMAL, suggestion("first", "old"), "before", MONDAY - timedelta(days=1), None)
+    chance = random.Random(1)  # noqa: S311 (it picks moments)
+    for round_ in range(20):
+        rig = writer(library, f"round-{round_}", 10_000)
+        start(rig)
+        with pytest.raises(subprocess.TimeoutExpired):
+            rig.wait(timeout=chance.uniform(0, 0.1))
+        rig.kill()
+        rig.communicate()
+        assert stage(library) in ("first", "second", "third")
+        assert standing(library).metrics is not None
+        for path in (folder_of(library) / HISTORY).glob("*.json"):
+            HistoryEntry.model_validate_json(path.read_bytes())
+    # The lock of the dead is free.
+    library.move(ANIMAL, trainer_state("first"), reason="the end", by="me")
+    assert stage(library) == "first"
+    assert standing(library).date > datetime(2026, 1, 1, tzinfo=UTC)
