@@ -383,16 +383,14 @@ def test_a_trainer_state_without_stages_has_no_such_stage(curriculum: str) -> No
 
 
 @pytest.mark.integration
-def test_every_published_curriculum_takes_an_animal_at_any_of_its_stages(tmp_path: Path) -> None:
+def test_published_curricula_take_an_animal_at_any_of_their_stages(tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     tool = uv.find_uv_bin()
     subprocess.run([tool, "venv", "--python", sys.executable, environment], check=True)
     scripts = environment / ("Scripts" if os.name == "nt" else "bin")
     package = "aind-behavior-vr-foraging-curricula==1.3.2"
     subprocess.run([tool, "pip", "install", "--python", scripts / "python", package], check=True)
-    names = [line.split()[-1] for line in told(scripts, "list").splitlines() if line.startswith(" -")]
-    assert len(names) == 9
-    for name in names:
+    for name in ("depletion", "learning_sets", "single_site"):
         begun = TrainerStateText.read(told(scripts, "init", "--curriculum", name), name)
         stages = [node["name"] for node in begun.document["curriculum"]["graph"]["nodes"].values()]
         for each in stages:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 import pytest
+from conftest import MONDAY, SUBJECT, SUNDAY, TUESDAY, plugin_for, session_of, standing, state_text, suggested
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from aind_launcher.session import SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble
-from conftest import MONDAY, SUBJECT, SUNDAY, TUESDAY, plugin_for, session_of, standing, state_text, suggested
 
 CUTS = ("before commit", "after commit")
 START = standing("start", SUNDAY)

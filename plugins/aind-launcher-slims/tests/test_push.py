@@ -4,12 +4,12 @@ import json
 import logging
 
 import pytest
+from conftest import MONDAY, SUBJECT, SUNDAY, TUESDAY, plugin_for, session_of, standing, state_text, suggested
 
 from aind_launcher.errors import AnimalError, StepSkipped
 from aind_launcher.session import Acquisition
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble
-from conftest import MONDAY, SUBJECT, SUNDAY, TUESDAY, plugin_for, session_of, standing, state_text, suggested
 
 
 def test_a_suggestion_becomes_a_session_with_its_two_attachments(slims: SlimsDouble, plugin: Slims) -> None:

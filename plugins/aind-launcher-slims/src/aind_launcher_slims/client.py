@@ -88,30 +88,33 @@ class Client(SlimsClient):  # type: ignore[misc]
 
     def _judge(self, response: requests.Response, **_: Any) -> None:
         """Called by `requests` with each answer, before the client sees it."""
+        if not 200 <= response.status_code < 300:
+            with response:  # its connection is closed by nobody else where a hook raises
+                raise self._trouble(response)
+
+    def _trouble(self, response: requests.Response) -> LauncherError:
         status = response.status_code
         path = response.request.path_url.rpartition("/rest/")[2]
-        if 200 <= status < 300:
-            return
         if status == 401:
-            raise LauncherError(
+            return LauncherError(
                 f"SLIMS at {self.url} refuses the user name or password from {self._source} (401).",
-                "Correct them there; nothing was sent but them.",
+                "Correct them there.",
             )
         if status == 403:
             action = f"{_VERBS[str(response.request.method)]} {path.split('/')[0]}"
-            raise LauncherError(
+            return LauncherError(
                 f"The SLIMS account from {self._source} has no right to {action} (403).",
                 "Ask the administrator of SLIMS.",
             )
         if 300 <= status < 400:
-            raise self._stranger(f"sends on to another address ({status})")
+            return self._stranger(f"sends on to another address ({status})")
+        if status == 404 and path.endswith("/advanced"):
+            return self._stranger("has nothing there (404)")
         if status == 404:
-            if path.endswith("/advanced"):
-                raise self._stranger("has nothing there (404)")
-            raise NotThere(f"SLIMS at {self.url} has no {path} (404).")
+            return NotThere(f"SLIMS at {self.url} has no {path} (404).")
         if status >= 500 or status in _PASSING:
-            raise TransientError(f"SLIMS at {self.url} cannot answer now ({status}).", _LATER)
-        raise LauncherError(f"SLIMS at {self.url} refused a request to {path} ({status}){_message(response)}.")
+            return TransientError(f"SLIMS at {self.url} cannot answer now ({status}).", _LATER)
+        return LauncherError(f"SLIMS at {self.url} refused a request to {path} ({status}){_message(response)}.")
 
     def _stranger(self, what: str) -> LauncherError:
         return LauncherError(

@@ -126,6 +126,10 @@ class SlimsDouble:
     def add_user(self, username: str) -> int:
         return self.add("User", user_userName=username)
 
+    def attach(self, pk: int, name: str, content: bytes, table: str = "ContentEvent") -> None:
+        """Add an attachment to a record."""
+        self._store.attach(table, pk, name, content)
+
     def update(self, table: str, pk: int, **columns: Any) -> None:
         """Change a record, as a person does in SLIMS."""
         self._store.update(table, pk, columns)

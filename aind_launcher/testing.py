@@ -1,0 +1,212 @@
+"""pytest fixtures for plugin authors: whole sessions through the real launcher, in a second, on any machine.
+
+Installed with aind-launcher, they need no import. `task_repository` is a git repository with an animal, a
+library, a journal and a rig of its own, whose acquisition and curriculum cost nothing; all else is the real thing.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aind_launcher.animal import TrainerStateText
+from aind_launcher.hookspecs import hookimpl
+from aind_launcher.journal import Journal, StepRecord
+from aind_launcher.lifecycle import Launcher, Outcome, Request, run_session
+from aind_launcher.log import Redactor
+from aind_launcher.machine import RigLock, open_state_directory, rig_lock
+from aind_launcher.operator import Nobody, Operator
+from aind_launcher.plugins import load_plugins
+from aind_launcher.resume import Wishes, resume_session
+from aind_launcher.session import Acquisition, SessionContext
+from aind_launcher.settings import load_layers
+from aind_launcher.steps import Steps
+from aind_launcher.suggestion import CurriculumSuggestion
+
+SUBJECT = "123456"
+_BROKEN = "curriculum-is-broken"
+
+
+def ladder_state(stage: str) -> TrainerStateText:
+    """The trainer state of an animal on the curriculum of these fixtures: ``rung1``, ``rung2``, and so on."""
+    document = {
+        "curriculum": {"name": "Ladder", "version": "1.0.0", "pkg_location": "ladder"},
+        "stage": {"name": stage, "task": {"name": "Climb", "task_parameters": {}}},
+        "is_on_curriculum": True,
+        "active_policies": [],
+    }
+    return TrainerStateText(text=json.dumps(document))
+
+
+class InstantRig:
+    """An acquisition that is over at once and leaves one file."""
+
+    @hookimpl
+    def run_session(self, session: SessionContext) -> Acquisition:
+        start = datetime.now(UTC)
+        (session.paths.behavior / "trials.txt").write_text("done", encoding="utf-8")
+        return Acquisition(outcome="completed", start=start, end=datetime.now(UTC), exit_code=0)
+
+
+class Ladder:
+    """A curriculum that moves every animal one rung up, unless it was broken on purpose."""
+
+    @hookimpl
+    def curriculum_suggest(self, session: SessionContext) -> CurriculumSuggestion:
+        if (session.repository.path / _BROKEN).exists():
+            raise RuntimeError("the ladder is broken")
+        before = session.animal_state.trainer_state.stage if session.animal_state else None
+        state = ladder_state(f"rung{int((before or 'rung0')[4:]) + 1}")
+        answer = {"metrics": {"climbed": 1}, "version": "1.0.0", "dsl_version": "0.0.1"}
+        text = f'{{"trainer_state": {state.text}, {json.dumps(answer)[1:]}'
+        return CurriculumSuggestion(text=text, trainer_state=state)
+
+
+@dataclass(frozen=True)
+class TaskRepositoryForTests:
+    """A task repository with all that belongs to it below one folder, and ways to use it as an operator would."""
+
+    root: Path
+
+    @property
+    def path(self) -> Path:
+        """The repository; its name has a space, as folders of rigs have."""
+        return self.root / "task repository"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def subjects(self) -> Path:
+        """The animals of the local store."""
+        return self.root / "library" / "climbing" / "Subjects"
+
+    @property
+    def journal(self) -> Path:
+        return self.state / "journal.sqlite"
+
+    def configure(self, settings: str = "", plugins: Mapping[str, str] | None = None) -> None:
+        """Write and commit the repository's settings.
+
+        :param settings: more lines of TOML, beginning inside ``[tool.aind-launcher]``.
+        :param plugins: plugins that are not installed, name to ``module:object``.
+        """
+        own = {"instant-rig": f"{__name__}:InstantRig", "ladder": f"{__name__}:Ladder", **(plugins or {})}
+        listed = ", ".join(f"{name} = {json.dumps(target)}" for name, target in own.items())
+        disabled = "" if "disable" in settings else 'disable = ["isolated-curriculum", "acquisition"]'
+        self.write(
+            "pyproject.toml",
+            f"""[tool.aind-launcher]
+experiment = "climbing"
+data-directory = {json.dumps(str(self.data))}
+state-directory = {json.dumps(str(self.state))}
+retry-pauses = [0, 0]
+plugins = {{ {listed} }}
+{disabled}
+{settings}
+
+[tool.aind-launcher.plugin.local-store]
+library = {json.dumps(str(self.root / "library"))}
+
+[tool.aind-launcher.plugin.checks]
+minimum-free-space = "1 MB"
+""",
+        )
+        self.commit()
+
+    def write(self, name: str, text: str) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def commit(self) -> None:
+        _git(self.path, "add", "--all")
+        _git(self.path, "commit", "--quiet", "--allow-empty", "--message", "as it is")
+
+    def add_animal(self, subject: str = SUBJECT, stage: str = "rung1") -> None:
+        folder = self.subjects / subject
+        folder.mkdir(parents=True)
+        (folder / "trainer_state.json").write_text(ladder_state(stage).text, encoding="utf-8")
+
+    def break_curriculum(self) -> None:
+        """From now on the curriculum fails."""
+        (self.path / _BROKEN).touch()
+
+    def mend_curriculum(self) -> None:
+        (self.path / _BROKEN).unlink()
+
+    def run(self, subject: str = SUBJECT, *, operator: Operator | None = None, **request: Any) -> Outcome:
+        """One session, as `aind-launch run` makes it.
+
+        :param request: fields of `aind_launcher.lifecycle.Request`.
+        """
+        return self.launch(lambda launcher, lock: run_session(launcher, Request(subject, **request), lock), operator)
+
+    def resume(self, session: str, wishes: Wishes | None = None, *, operator: Operator | None = None) -> Outcome:
+        """Finish a session, as `aind-launch resume` does."""
+
+        def action(launcher: Launcher, lock: RigLock) -> Outcome:
+            record = launcher.journal.session(session)
+            assert record is not None, f"the journal has no session {session}"
+            return resume_session(launcher, record, wishes or Wishes(), lock)
+
+        return self.launch(action, operator)
+
+    def launch(self, action: Callable[[Launcher, RigLock], Outcome], operator: Operator | None = None) -> Outcome:
+        """Do `action` as one call of the program, with settings and plugins read anew."""
+        layers = load_layers(self.path)
+        settings = layers.launcher().settings
+        plugins = load_plugins(layers, settings)
+        plugins.require_sound()
+        operator = operator or Nobody()
+        with (
+            Journal.open(open_state_directory(settings.state_directory) / "journal.sqlite") as journal,
+            rig_lock(settings.state_directory) as lock,
+        ):
+            steps = Steps(plugins, journal, operator, Redactor(plugins.secrets()), tuple(settings.retry_pauses))
+            return action(Launcher(self.path, settings, plugins, journal, operator, steps), lock)
+
+    def steps(self, session: str) -> dict[tuple[str, str], StepRecord]:
+        """The last attempt at each step of a session, by hook and plugin."""
+        with Journal.open(self.journal) as journal:
+            return {(step.id.hook, step.id.plugin): step for step in journal.current_steps(session)}
+
+    def stage(self, subject: str = SUBJECT) -> str | None:
+        """Where the animal stands now."""
+        text = (self.subjects / subject / "trainer_state.json").read_text(encoding="utf-8")
+        return TrainerStateText(text=text).stage
+
+
+@pytest.fixture
+def task_repository(tmp_path: Path) -> Iterator[TaskRepositoryForTests]:
+    """A task repository with one animal, `SUBJECT`, on the first rung; installed plugins are part of it."""
+    made = TaskRepositoryForTests(tmp_path / "launcher")
+    made.path.mkdir(parents=True)
+    _git(made.path, "init", "--quiet")
+    made.write(".gitignore", f"__pycache__/\n{_BROKEN}\n")
+    made.configure()
+    made.add_animal()
+    before = list(sys.path)
+    modules = set(sys.modules)
+    yield made
+    sys.path[:] = before
+    for name in set(sys.modules) - modules:
+        # Plugins of this repository's own tree; the next test has others by the same names.
+        if str(made.path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)

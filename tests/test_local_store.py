@@ -1,0 +1,146 @@
+"""The built-in store knows an animal before its session and records the decision after it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contexts import MONDAY, TUESDAY, a_session, folder_for_everybody, read_only, suggestion, trainer_state
+from pydantic import ValidationError
+
+from aind_launcher.animal import AnimalState
+from aind_launcher.builtin.library import TASK
+from aind_launcher.builtin.local_store import LocalStore
+from aind_launcher.errors import AnimalError, TransientError
+from aind_launcher.session import Check, Inputs, Session
+
+
+def a_store(**settings: Any) -> LocalStore:
+    return LocalStore(LocalStore.Settings(**({"library": "my library"} | settings)))
+
+
+def test_an_unknown_animal_is_none_and_leaves_nothing_on_disk(tmp_path: Path) -> None:
+    session = a_session(tmp_path)
+    assert a_store().load_animal_state(session) is None
+    assert a_store().prepare_session(session, Inputs()) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_one_session_decides_is_what_the_next_one_runs_with(tmp_path: Path) -> None:
+    store = a_store()
+    store.library(tmp_path, None).enroll("123456", trainer_state("first"), by="me")
+    monday = a_session(tmp_path)
+    monday = monday.model_copy(update={"animal_state": store.load_animal_state(monday)})
+    recorded = store.post_session(monday, suggestion("second", {"hits": 3}))
+    assert recorded is not None
+    assert recorded.outcome == "applied"
+    assert store.load_animal_state(a_session(tmp_path, date=TUESDAY)) == AnimalState(
+        trainer_state=suggestion("second").trainer_state,
+        metrics={"hits": 3},
+        session_name=monday.name,
+        date=MONDAY,
+    )
+
+
+def test_without_a_suggestion_the_animal_stays_where_it_is(tmp_path: Path) -> None:
+    store = a_store()
+    library = store.library(tmp_path, None)
+    library.enroll("123456", trainer_state("first"), by="me")
+    assert store.post_session(a_session(tmp_path), None) is None
+    assert len(library.history("123456")) == 1
+
+
+def test_a_decision_that_comes_too_late_is_shown_and_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = a_store()
+    store.post_session(a_session(tmp_path, date=TUESDAY), suggestion("third"))
+    recorded = store.post_session(a_session(tmp_path), suggestion("second"))
+    assert recorded is not None
+    assert recorded.outcome == "superseded"
+    assert "came too late" in caplog.text
+    assert str(recorded.entry) in caplog.text
+
+
+def test_a_state_that_somebody_edited_is_used_and_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = a_store()
+    path = store.library(tmp_path, None).enroll("123456", trainer_state("first"), by="me").trainer_state
+    path.write_text(trainer_state("third").text, encoding="utf-8")
+    state = store.load_animal_state(a_session(tmp_path))
+    assert state is not None
+    assert state.trainer_state.stage == "third"
+    assert "changed outside the launcher" in caplog.text
+
+
+def test_an_animal_without_curriculum_brings_its_own_task_unless_it_has_one_already(tmp_path: Path) -> None:
+    store = a_store()
+    folder = store.library(tmp_path, None).read("123456").folder
+    folder.mkdir(parents=True)
+    (folder / TASK).write_text('{"name": "Habituation"}', encoding="utf-8")
+    session = a_session(tmp_path)
+    assert store.load_animal_state(session) is None
+    rig = {"rig_name": "west"}
+    assert store.prepare_session(session, Inputs(rig=rig)) == Inputs(rig=rig, task={"name": "Habituation"})
+    assert store.prepare_session(session, Inputs(task={"name": "Climb"})) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "of_session", "expected"),
+    [(None, None, "default"), (None, "odours", "odours"), ("sounds", "odours", "sounds")],
+)
+def test_animals_are_kept_by_experiment(
+    tmp_path: Path, setting: str | None, of_session: str | None, expected: str
+) -> None:
+    session = a_session(tmp_path)
+    named = Session(subject="123456", date=MONDAY, experiment=of_session)
+    a_store(experiment=setting).post_session(session.model_copy(update={"session": named}), suggestion("first"))
+    assert (tmp_path / "my library" / expected / "Subjects" / "123456" / "trainer_state.json").is_file()
+
+
+def test_without_a_setting_the_first_session_works_all_the_same(tmp_path: Path) -> None:
+    store = a_store(library=None)
+    recorded = store.post_session(a_session(tmp_path), suggestion("first"))
+    assert recorded is not None
+    assert tmp_path not in recorded.trainer_state.parents
+    assert store.load_animal_state(a_session(tmp_path)) is not None
+
+
+def checked(store: LocalStore, folder: Path, subject: str = "123456") -> Check | None:
+    session = a_session(folder, subject=subject)
+    return store.pre_session(session.model_copy(update={"animal_state": store.load_animal_state(session)}))
+
+
+def test_the_checks_find_a_library_that_could_not_record_the_decision() -> None:
+    store = a_store()
+    with folder_for_everybody() as folder:
+        store.library(folder, None).enroll("123456", trainer_state("first"), by="me")
+        good = checked(store, folder)
+        with read_only(folder):
+            bad = checked(store, folder)
+            with pytest.raises(TransientError):
+                store.post_session(a_session(folder), suggestion("second"))
+            rig = store.check_rig(folder)
+    assert good is not None
+    assert good.outcome == "passed"
+    for check in (bad, rig):
+        assert check is not None
+        assert check.outcome == "failed"
+        assert "right to write" in (check.mend or "")
+
+
+def test_an_animal_on_which_no_curriculum_decides_needs_no_library_to_write(tmp_path: Path) -> None:
+    assert checked(a_store(), tmp_path) is None
+
+
+def test_a_share_that_is_not_connected_is_found_by_the_doctor_and_refuses_the_session(tmp_path: Path) -> None:
+    store = a_store(library=tmp_path / "share" / "library")
+    check = store.check_rig(tmp_path)
+    assert check.outcome == "failed"
+    assert "is not there" in check.message
+    with pytest.raises(AnimalError, match="Connect its drive or share"):
+        store.load_animal_state(a_session(tmp_path))
+
+
+def test_every_setting_is_described_and_an_unknown_one_refused() -> None:
+    assert all(field.description for field in LocalStore.Settings.model_fields.values())
+    with pytest.raises(ValidationError):
+        LocalStore.Settings.model_validate({"libary": "x"})
+    with pytest.raises(ValidationError):
+        LocalStore.Settings(lock_timeout=-1)
