@@ -96,8 +96,14 @@ def package_of(project: Path) -> Path:
 
 
 def editable(*projects: Path) -> list[str]:
-    """Arguments that install these projects as they stand in the checkout."""
-    return [argument for project in projects for argument in ("--editable", str(project))]
+    """Arguments that install these projects as they stand in the checkout, with all that is optional."""
+    return [argument for project in projects for argument in ("--editable", f"{project}{extras(project)}")]
+
+
+def extras(project: Path) -> str:
+    """As in ``[demo,testing]``; empty for a project without extras."""
+    names = nox.project.load_toml(project / "pyproject.toml")["project"].get("optional-dependencies", {})
+    return f"[{','.join(names)}]" if names else ""
 
 
 @nox.session
@@ -125,6 +131,13 @@ def plugins(session: nox.Session, plugin: str) -> None:
 
 
 @nox.session
+def together(session: nox.Session) -> None:
+    """Run the tests of all distributions in plugins/ together, in one task repository."""
+    session.install(*editable(ROOT, *PLUGINS), *group("tests"))
+    session.run("pytest", "plugins/together", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and formatting with ruff; `-- --fix` mends what can be mended."""
     session.install(*group("lint"))
@@ -138,11 +151,15 @@ def types(session: nox.Session) -> None:
     """Check types with mypy --strict: package, tests, plugins and this file."""
     needs = [need for project in (ROOT, *PLUGINS) for name in ("lint", "tests") for need in group(name, project)]
     session.install(*editable(ROOT, *PLUGINS), *needs)
-    session.run("mypy", "aind_launcher", "tests", "noxfile.py", *session.posargs)
+    session.run("mypy", "aind_launcher", "benchmarks", "noxfile.py", *session.posargs)
+    # A test says what it is by its name; what it calls is checked all the same.
+    untyped = ("--allow-untyped-defs", "--allow-untyped-calls", "--allow-incomplete-defs")
+    session.run("mypy", *untyped, "tests", *session.posargs)
     # Each on its own: it may have a configuration, and a conftest.py of the same name.
     for folder in PLUGINS:
         with session.chdir(folder):
             session.run("mypy", "--strict", ".", *session.posargs)
+    session.run("mypy", "plugins/together", *session.posargs)
 
 
 @nox.session
@@ -154,10 +171,12 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Run `aind-launch demo` of this checkout; `-- DIR` or `-- --with-services` are passed on."""
+    """Run `aind-launch demo` of this checkout, in a folder of nox's own; `-- DIR` for another."""
     services = PLUGINS if "--with-services" in session.posargs else []
     session.install(*editable(ROOT, *services))
-    session.run("aind-launch", "demo", *session.posargs)
+    elsewhere = any(not argument.startswith("-") for argument in session.posargs)
+    folder = [] if elsewhere else [str(Path(session.create_tmp(), "demo")), "--fresh"]
+    session.run("aind-launch", "demo", *folder, *session.posargs)
 
 
 @nox.session

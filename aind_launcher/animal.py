@@ -4,11 +4,12 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
 
-from aind_launcher.errors import AnimalError
+from aind_launcher.errors import AnimalError, UsageError
 
 if TYPE_CHECKING:
     from aind_behavior_curriculum import TrainerState
@@ -40,6 +41,26 @@ class TrainerStateText(BaseModel):
         if not isinstance(document, dict) or not {"curriculum", "stage"} <= document.keys():
             raise AnimalError(f"{where} is not a trainer state: it needs the fields 'curriculum' and 'stage'.")
         return cls(text=text)
+
+    @classmethod
+    def read_file(cls, path: Path) -> "TrainerStateText":
+        """The trainer state in the file `path`, its line ends as they are.
+
+        :raises UsageError: the file cannot be read.
+        :raises AnimalError: as for `read`.
+        """
+        try:
+            text = path.read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise UsageError(
+                f"The trainer state {path} cannot be read: {error.strerror or error}.", "Give the path of its file."
+            ) from None
+        except UnicodeDecodeError:
+            raise UsageError(f"The trainer state {path} is not UTF-8 text.", "Save it as UTF-8.") from None
+        try:
+            return cls.read(text, str(path))
+        except AnimalError as error:
+            raise AnimalError(error.message, "Give a file that a curriculum wrote.") from None
 
     @cached_property
     def document(self) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """What an operator should know of this rig before the first animal: one check a line, each with its mend."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from aind_launcher import inputs
 from aind_launcher.errors import LauncherError
+from aind_launcher.files import write_problem
 from aind_launcher.git import describe_repository
 from aind_launcher.journal import Journal
 from aind_launcher.machine import open_state_directory, rig_lock
@@ -64,10 +64,9 @@ def _repository(repository: Path) -> Check:
 def _data_directory(settings: LauncherSettings) -> Check:
     rig = inputs.read_rig(settings.rig)
     folder = inputs.data_directory(settings, rig)
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
-    if not os.access(existing, os.W_OK):
-        mend = "Give this login the right to write there."
-        return Check(name="data directory", outcome="failed", message=f"{folder} is not writable.", mend=mend)
+    if problem := write_problem(folder):
+        mend = "Connect the disk and give this login the right to write there, or choose another folder."
+        return Check(name="data directory", outcome="failed", message=problem, mend=mend)
     return Check(name="data directory", outcome="passed", message=str(folder))
 
 

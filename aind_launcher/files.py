@@ -2,7 +2,9 @@
 
 import os
 import re
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 from aind_launcher.errors import UsageError
@@ -43,11 +45,37 @@ def write_whole(path: Path, content: str | bytes) -> None:
             os.fsync(file.fileno())
         # mkstemp makes private files; data folders are shared between accounts.
         Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
+        _replace(Path(temporary), path, patience=_patience(sys.platform))
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _replace(temporary: Path, path: Path, patience: float) -> None:
+    """Put `temporary` in the place of `path`.
+
+    :param patience: seconds in which a refusal is tried again.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            temporary.replace(path)
+            return
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
+
+
+def _patience(platform: str) -> float:
+    """On Windows a file cannot be replaced while a reader, or a virus scanner, has it open: a moment, as a rule."""
+    return 2.0 if platform == "win32" else 0.0
+
+
+def unfinished_files(folder: Path) -> list[Path]:
+    """What `write_whole` left in `folder` where the power failed."""
+    return [path for path in folder.glob(".*.part") if path.is_file()]
 
 
 def sync_folder(folder: Path) -> None:
@@ -62,3 +90,35 @@ def sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def existing_parent(folder: Path) -> Path | None:
+    """`folder`, or the nearest folder above it that exists; None on a drive that is not there."""
+    return next((path for path in (folder, *folder.parents) if exists(path)), None)
+
+
+def write_problem(folder: Path) -> str | None:
+    """Why nothing can be written into `folder`, as a sentence, or None. A file is really written, and removed.
+
+    Where `folder` is missing, the nearest folder above it is tried: it will be made there.
+    """
+    nearest = existing_parent(folder)
+    if nearest is None:
+        return f"{folder} is not there."
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".aind-launch-", dir=nearest) as probe:
+            probe.write(b"may this be written?")
+            probe.flush()
+    except NotADirectoryError:
+        return f"{nearest} is not a folder."
+    except OSError as error:
+        return f"{nearest} cannot be written: {error.strerror or error}."
+    return None
+
+
+def exists(path: Path) -> bool:
+    """Whether `path` is there, also where this login may not look."""
+    try:
+        return path.exists()
+    except OSError:
+        return True

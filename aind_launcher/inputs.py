@@ -27,7 +27,7 @@ def data_directory(settings: LauncherSettings, rig: dict[str, Any] | None) -> Pa
     """
     named = (rig or {}).get("data_directory")
     if named is not None and not isinstance(named, str):
-        raise SettingsError(f"data_directory in the rig file {settings.rig} is not a path.")
+        raise SettingsError(f"data_directory in the rig file {settings.rig} is not a path.", "Correct the rig file.")
     if named is None:
         if settings.data_directory is None:
             raise SettingsError(
@@ -77,7 +77,7 @@ def _read_object(path: Path, what: str, mend: str) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"The {what} file {path} cannot be read: {error.strerror}.", mend) from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"The {what} file {path} is not JSON: {error}.") from None
+        raise UsageError(f"The {what} file {path} is not JSON: {error}.", "Correct the file.") from None
     if not isinstance(document, dict):
-        raise UsageError(f"The {what} file {path} is not a JSON object.")
+        raise UsageError(f"The {what} file {path} is not a JSON object.", "Correct the file.")
     return document

@@ -7,8 +7,8 @@ write is on disk before it returns (WAL, full synchronous).
 import json
 import logging
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,17 @@ from typing import Any, Literal, Self
 
 from aind_launcher.animal import now
 from aind_launcher.errors import LauncherError
+from aind_launcher.journal_file import (
+    INSERT_SESSION,
+    INSERT_STEP,
+    begun_anew,
+    beside,
+    connect,
+    is_damaged,
+    is_locked,
+    merge,
+    opened,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -23,24 +34,6 @@ StepState = Literal["running", "done", "failed", "skipped"]
 SessionState = Literal["running", "completed", "incomplete", "failed", "refused", "cancelled", "discarded"]
 # States that `resume` has something to do for: a crash leaves *running* behind.
 UNFINISHED: tuple[SessionState, ...] = ("running", "incomplete")
-
-# One entry per schema version, applied in order; never edit one that was released.
-_MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE sessions (
-        name TEXT PRIMARY KEY, subject TEXT NOT NULL, repository TEXT NOT NULL, folder TEXT NOT NULL,
-        state TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, exit_code INTEGER, message TEXT,
-        context TEXT NOT NULL
-    ) STRICT;
-    CREATE INDEX sessions_by_subject ON sessions (subject, started);
-    CREATE TABLE steps (
-        number INTEGER PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions (name),
-        hook TEXT NOT NULL, plugin TEXT NOT NULL, suggestion TEXT NOT NULL, attempt INTEGER NOT NULL,
-        state TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, error TEXT, result TEXT,
-        UNIQUE (session, hook, plugin, suggestion, attempt)
-    ) STRICT;
-    """,
-)
 
 
 @dataclass(frozen=True)
@@ -99,8 +92,9 @@ class SessionRecord:
 class Journal:
     """The journal of one machine, in one SQLite file.
 
-    A write that fails (a full disk, a lock that is never released) does not stop a session: the journal then
-    goes on in a substitute, says so in the log, and `impaired` says why.
+    What happens to its file does not stop a session. One that is damaged is set aside and what can still be read
+    of it goes into a new one. Where it cannot be written (a full disk, another program's lock), a substitute takes
+    its place, `impaired` says why, and what the substitute has comes back as soon as the journal can be written.
     """
 
     def __init__(self, connection: sqlite3.Connection, path: Path, impaired: str | None = None) -> None:
@@ -110,31 +104,34 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open or make the journal; one that cannot be used is set aside and a new one is begun."""
+        """Open or make the journal, or a substitute where it cannot be used."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return cls(_connect(path), path)
+            return cls(opened(path), path)
         except sqlite3.DatabaseError as error:
             reason = str(error)
+            if is_locked(error):
+                substitute = beside(path, "substitute")
+                logger.warning("The journal %s is locked by another program; going on in %s.", path, substitute)
+                return cls(connect(substitute, alone=True), substitute, f"{path} is locked")
         except OSError as error:
-            logger.warning("The journal %s cannot be written (%s); it is kept in memory only.", path, error.strerror)
-            return cls(_connect(":memory:"), path, f"{path}: {error.strerror}")
-        substitute = path.with_name(f"{path.stem}-{now():%Y%m%dT%H%M%SZ}{path.suffix}")
-        if "locked" in reason or "busy" in reason:
-            logger.warning("The journal %s is locked by another program; this session is kept in %s.", path, substitute)
-            return cls(_connect(substitute), substitute, f"{path} is locked")
-        try:
-            for suffix in ("", "-wal", "-shm"):
-                damaged = path.with_name(path.name + suffix)
-                if damaged.exists():
-                    damaged.replace(substitute.with_name(f"{substitute.stem}-set-aside{substitute.suffix}{suffix}"))
-            logger.warning("The journal %s was unreadable (%s); it was set aside and a new one begun.", path, reason)
-            return cls(_connect(path), path)
-        except (OSError, sqlite3.Error):
-            logger.warning("The journal %s cannot be used (%s); it is kept in memory only.", path, reason)
-            return cls(_connect(":memory:"), path, f"{path}: {reason}")
+            reason = error.strerror or str(error)
+        logger.warning("The journal %s cannot be used (%s); it is kept in memory only.", path, reason)
+        return cls(connect(":memory:"), path, f"{path}: {reason}")
 
     def close(self) -> None:
+        """Close the file; what is only in memory is first written into it, if it can be by now."""
+        if self.impaired and self._in_memory() and self.sessions():
+            try:
+                with closing(opened(self.path)) as home:
+                    merge(self._connection, home)
+                logger.warning("The journal %s can be written again and is complete.", self.path)
+            except (OSError, sqlite3.Error) as error:
+                logger.error(
+                    "The journal %s lacks the end of this session (%s). It can be rebuilt from the session's folder: "
+                    "`aind-launch sessions import FOLDER`.",
+                    *(self.path, error),
+                )
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -143,17 +140,14 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def begin_session(self, name: str, subject: str, repository: Path, folder: Path, context: str) -> None:
-        """Record a new session as running."""
+    def keep_session(self, name: str, subject: str, repository: Path, folder: Path, context: str) -> None:
+        """Record a session as running, new or again, with what resuming it starts from."""
         self._write(
             "INSERT INTO sessions (name, subject, repository, folder, state, started, context) "
-            "VALUES (?, ?, ?, ?, 'running', ?, ?)",
+            "VALUES (?, ?, ?, ?, 'running', ?, ?) ON CONFLICT DO UPDATE SET "
+            "context = excluded.context, state = 'running', ended = NULL, exit_code = NULL, message = NULL",
             (name, subject, str(repository), str(folder), _time(now()), context),
         )
-
-    def keep_context(self, name: str, context: str) -> None:
-        """Replace what resuming the session starts from."""
-        self._write("UPDATE sessions SET context = ? WHERE name = ?", (context, name))
 
     def end_session(self, name: str, state: SessionState, exit_code: int, message: str | None = None) -> None:
         self._write(
@@ -179,31 +173,26 @@ class Journal:
         self, step: StepId, attempt: int, state: StepState, *, error: str | None = None, result: Any = None
     ) -> None:
         self._write(
-            "UPDATE steps SET state = ?, ended = ?, error = ?, result = ? "
-            "WHERE session = ? AND hook = ? AND plugin = ? AND suggestion = ? AND attempt = ?",
-            (
-                state,
-                _time(now()),
-                error,
-                None if result is None else json.dumps(result, ensure_ascii=True),
-                *(step.session, step.hook, step.plugin, step.suggestion, attempt),
-            ),
+            # The file that had its beginning may have been lost meanwhile.
+            f"{INSERT_STEP.replace('OR REPLACE', '')} "
+            "ON CONFLICT DO UPDATE SET state = :state, ended = :ended, error = :error, result = :result",
+            _step_row(StepRecord(step, attempt, state, (ended := now()), ended, error, result)),
         )
 
-    def import_step(self, record: StepRecord) -> None:
-        """Enter an attempt that a session's folder tells of."""
-        self._write(
-            "INSERT OR IGNORE INTO steps "
-            "(session, hook, plugin, suggestion, attempt, state, started, ended, error, result) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(record.id.session, record.id.hook, record.id.plugin, record.id.suggestion),
-                *(record.attempt, record.state, _time(record.started)),
-                _time(record.ended) if record.ended else None,
-                record.error,
-                None if record.result is None else json.dumps(record.result, ensure_ascii=True),
-            ),
-        )
+    def import_session(self, record: SessionRecord, steps: Sequence[StepRecord]) -> None:
+        """Enter a session and its steps as its folder tells of them.
+
+        :raises LauncherError: they cannot be written; nothing was entered then.
+        """
+        try:
+            with self._connection as connection:
+                connection.execute(INSERT_SESSION, _session_row(record))
+                connection.executemany(INSERT_STEP, map(_step_row, steps))
+        except sqlite3.Error as error:
+            raise LauncherError(
+                f"Session {record.name} cannot be written to the journal {self.path}: {error}.",
+                "Free the disk, or close other programs that use the journal, and try again.",
+            ) from error
 
     def last_attempt(self, step: StepId) -> StepRecord | None:
         rows = self._read(
@@ -241,15 +230,22 @@ class Journal:
             and (since is None or record.started >= since)
         )
 
+    def _in_memory(self) -> bool:
+        ((_, _, file),) = self._connection.execute("PRAGMA database_list")
+        return not file
+
     def _read(self, sql: str, values: Sequence[Any]) -> list[sqlite3.Row]:
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
+            if is_damaged(error) and not self.impaired:
+                self._go_on_elsewhere(error)
+                return self._read(sql, values)
             raise LauncherError(
                 f"The journal {self.path} cannot be read: {error}.", "Close other programs that use it and try again."
             ) from error
 
-    def _write(self, sql: str, values: Sequence[Any]) -> None:
+    def _write(self, sql: str, values: Sequence[Any] | dict[str, Any]) -> None:
         try:
             with self._connection:
                 self._connection.execute(sql, values)
@@ -257,60 +253,24 @@ class Journal:
             if self.impaired:
                 logger.error("The journal cannot record this step: %s.", error)
                 return
-            self._go_on_in_memory(str(error))
+            self._go_on_elsewhere(error)
             self._write(sql, values)
 
-    def _go_on_in_memory(self, reason: str) -> None:
-        """Keep the session going where the file can no longer be written."""
-        self.impaired = f"{self.path}: {reason}"
-        logger.warning("The journal %s cannot be written (%s); the session goes on without it.", self.path, reason)
-        substitute = _connect(":memory:")
-        try:
-            self._connection.backup(substitute)
-        except sqlite3.Error:
-            logger.debug("nothing could be copied from the journal", exc_info=True)
+    def _go_on_elsewhere(self, error: sqlite3.Error) -> None:
+        """Keep the session going where the file can no longer be used."""
+        substitute = connect(":memory:")
+        merge(self._connection, substitute)
         self._connection.close()
         self._connection = substitute
-
-
-def _connect(path: Path | str) -> sqlite3.Connection:
-    # Autocommit off by default in `with connection`; the busy time-out covers a reader such as `sessions list`.
-    connection = sqlite3.connect(path, timeout=5, isolation_level="IMMEDIATE", check_same_thread=False)
-    try:
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = OFF")
-        _migrate(connection)
-        connection.execute("SELECT count(*) FROM steps").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    with _transaction(connection):
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
-            raise LauncherError(
-                f"The journal was written by a newer launcher (schema {version}).", "Update aind-launcher on this rig."
-            )
-        for script in _MIGRATIONS[version:]:
-            for statement in filter(str.strip, script.split(";")):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS):d}")
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.rollback()
-        raise
-    connection.commit()
+        if is_damaged(error):
+            try:
+                self._connection = begun_anew(self.path, str(error))
+                merge(substitute, self._connection)
+                return
+            except (OSError, sqlite3.Error):
+                logger.debug("no new journal could be begun", exc_info=True)
+        self.impaired = f"{self.path}: {error}"
+        logger.warning("The journal %s cannot be written (%s); the session goes on without it.", self.path, error)
 
 
 def _time(moment: datetime) -> str:
@@ -336,3 +296,20 @@ def _step(row: sqlite3.Row) -> StepRecord:
         row["error"],
         json.loads(row["result"]) if row["result"] else None,
     )
+
+
+def _session_row(record: SessionRecord) -> dict[str, Any]:
+    ended = _time(record.ended) if record.ended else None
+    places = {"repository": str(record.repository), "folder": str(record.folder)}
+    return vars(record) | places | {"started": _time(record.started), "ended": ended}
+
+
+def _step_row(record: StepRecord) -> dict[str, Any]:
+    return vars(record.id) | {
+        "attempt": record.attempt,
+        "state": record.state,
+        "started": _time(record.started),
+        "ended": _time(record.ended) if record.ended else None,
+        "error": record.error,
+        "result": None if record.result is None else json.dumps(record.result, ensure_ascii=True),
+    }

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aind_launcher.errors import LauncherError
-from aind_launcher.files import write_whole
+from aind_launcher.errors import HandedOff, LauncherError
+from aind_launcher.files import unfinished_files, write_whole
 from aind_launcher.journal import StepRecord
 from aind_launcher.log import seal_log
 from aind_launcher.session import SessionContext, SessionPaths
@@ -41,6 +41,7 @@ def collect_inputs(session: SessionContext) -> list[str]:
 
     :return: the files added, relative to the folder.
     :raises LauncherError: the folder is gone.
+    :raises HandedOff: some are missing, and the folder may no longer be written into.
     """
     _require_folder(session)
     added = []
@@ -50,6 +51,8 @@ def collect_inputs(session: SessionContext) -> list[str]:
         (session.staged_task, session.paths.task_input),
     ):
         if staged.is_file() and not kept.exists():
+            if session.handed_off:
+                raise HandedOff(f"{kept.name} is missing in {session.folder}, which was handed off.", session.name)
             write_whole(kept, staged.read_bytes())
             added.append(kept.relative_to(session.folder).as_posix())
     return added
@@ -76,14 +79,26 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
     return [str(paths.suggestion), str(paths.metrics)]
 
 
-def seal_folder(session: SessionContext, steps: Sequence[StepRecord]) -> list[str]:
-    """Put into the folder what the journal and the live log have: the last that the launcher writes there."""
+def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[StepRecord]) -> list[str]:
+    """Put into the folder what the journal and the live log have: the last that the launcher writes there.
+
+    The record comes last of all: a folder that has it is sealed.
+
+    :param then: the session as it goes on from here.
+    :raises LauncherError: the folder is gone.
+    :raises HandedOff: an earlier attempt failed, and the folder was handed off as it was.
+    """
+    if session.handed_off:
+        raise HandedOff(f"The log and the session's record are missing in {session.folder}.", session.name)
     _require_folder(session)
-    record = session.paths.launcher / RECORD
-    write_whole(record, json.dumps(folder_record(session, steps), indent=2, ensure_ascii=True))
+    for folder in (session.paths.behavior, session.paths.logs, session.paths.launcher):
+        for part in unfinished_files(folder):
+            part.unlink(missing_ok=True)
     sealed = session.paths.launcher / LOG
     seal_log(session.staging / LOG, sealed)
-    return [str(record), str(sealed)]
+    record = session.paths.launcher / RECORD
+    write_whole(record, json.dumps(folder_record(then, steps), indent=2, ensure_ascii=True))
+    return [str(sealed), str(record)]
 
 
 def folder_record(session: SessionContext, steps: Sequence[StepRecord]) -> dict[str, Any]:
@@ -118,7 +133,7 @@ def read_folder_record(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise LauncherError(
             f"{folder} has no readable record of its session ({error}).",
-            "Only folders that were sealed for a hand-off have one.",
+            "Only folders that were sealed, as before a hand-off, have one.",
         ) from None
     if not isinstance(record, dict):
         raise LauncherError(f"{path} is not a session's record.")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aind_launcher import inputs, keeping
 from aind_launcher.animal import AnimalState
@@ -17,9 +17,10 @@ from aind_launcher.log import session_log
 from aind_launcher.machine import RigLock
 from aind_launcher.operator import Operator
 from aind_launcher.plugins import Plugins
+from aind_launcher.processes import InterruptedAgain
 from aind_launcher.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
 from aind_launcher.settings import LauncherSettings
-from aind_launcher.steps import LAUNCHER, Steps, as_model, with_result
+from aind_launcher.steps import INTERRUPTED, LAUNCHER, Steps, as_model, with_result
 from aind_launcher.suggestion import CurriculumSuggestion
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,8 @@ def run_session(launcher: Launcher, request: Request, lock: RigLock) -> Outcome:
 def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContext:
     rig = inputs.read_rig(launcher.settings.rig)
     data_directory = inputs.data_directory(launcher.settings, rig)
-    repository = describe_repository(launcher.repository)
+    # The task repository may be a folder of a larger one; paths in settings start at its pyproject.toml.
+    repository = describe_repository(launcher.repository).model_copy(update={"path": launcher.repository})
     session = Session(
         subject=request.subject,
         experiment=launcher.settings.experiment,
@@ -107,9 +109,7 @@ def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContex
         repository=repository,
         rig=rig,
     )
-    launcher.journal.begin_session(
-        context.name, context.subject, launcher.repository, context.folder, context.model_dump_json()
-    )
+    keep(launcher, context)
     lock.tell(context.name)
     return context
 
@@ -154,7 +154,7 @@ def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> 
             f"Check the number, enrol it with `aind-launch curricula enroll {session.subject} --curriculum NAME`, "
             "or give its task with --task FILE.",
         )
-    launcher.journal.keep_context(session.name, session.model_dump_json())
+    keep(launcher, session)
     return session
 
 
@@ -175,16 +175,35 @@ def _check(launcher: Launcher, session: SessionContext) -> None:
 
 def _acquired(launcher: Launcher, session: SessionContext) -> SessionContext:
     """Run the acquisition, once; then settle what becomes of its data."""
-    record = launcher.steps.first("run_session", session)
-    if record is None:
+    try:
+        launcher.steps.first("run_session", session)
+    except InterruptedAgain:
+        raise
+    except KeyboardInterrupt:
+        # A plugin that did not handle it. What its acquisition wrote is data all the same.
+        if acquisition_step(launcher.journal, session.name) is None:
+            raise
+    acquisition = acquisition_of(launcher.journal, session.name)
+    if acquisition is None:
         raise Refused("No plugin ran the acquisition.", "Set plugin.acquisition.command in pyproject.toml.")
-    if record.state == "failed":
-        acquisition = Acquisition(
-            outcome="failed", start=record.started, end=record.ended or record.started, message=record.error
-        )
-    else:
-        acquisition = as_model(record, Acquisition)
     return settled(launcher, session, acquisition)
+
+
+def acquisition_step(journal: Journal, session: str) -> StepRecord | None:
+    """The step that ran, or was running, the acquisition; not those of plugins that left it to another."""
+    steps = [step for step in journal.current_steps(session) if step.id.hook == "run_session"]
+    return next((step for step in steps if step.result is not None or step.state != "done"), None)
+
+
+def acquisition_of(journal: Journal, session: str) -> Acquisition | None:
+    """How the acquisition ended; None where there was none, or where nobody saw it end."""
+    step = acquisition_step(journal, session)
+    if step is None or step.state == "running":
+        return None
+    if step.state == "done":
+        return as_model(step, Acquisition)
+    outcome: Literal["interrupted", "failed"] = "interrupted" if step.error == INTERRUPTED else "failed"
+    return Acquisition(outcome=outcome, start=step.started, end=step.ended or step.started, message=step.error)
 
 
 def settled(launcher: Launcher, session: SessionContext, acquisition: Acquisition) -> SessionContext:
@@ -202,7 +221,7 @@ def settled(launcher: Launcher, session: SessionContext, acquisition: Acquisitio
             default="keep",
         )
     session = session.model_copy(update={"acquisition": acquisition, "disposition": disposition})
-    launcher.journal.keep_context(session.name, session.model_dump_json())
+    keep(launcher, session)
     return session
 
 
@@ -224,7 +243,7 @@ def finish_session(launcher: Launcher, session: SessionContext) -> Outcome:
         session = with_result(session, record)
         passed.append(record)
     held = _reason_to_hold(launcher, passed)
-    if held is None and launcher.plugins.calls("transfer_session"):
+    if held is None:
         session = _handed_off(launcher, session, passed, suggestion)
     return _concluded(launcher, session, suggestion, passed, held)
 
@@ -244,20 +263,17 @@ def _handed_off(
     launcher: Launcher, session: SessionContext, passed: list[StepRecord], suggestion: CurriculumSuggestion | None
 ) -> SessionContext:
     """Seal the folder and give it to the transfer plugins; from here on nothing is written into it."""
-    if not session.handed_off:
-        passed.append(
-            _own(
-                launcher,
-                session,
-                "seal_folder",
-                lambda: keeping.seal_folder(session, launcher.journal.current_steps(session.name)),
-                str(session.hand_off),
-            )
-        )
-        session = session.model_copy(update={"handed_off": True})
-        # On disk before a transfer service may have seen the folder.
-        launcher.journal.keep_context(session.name, session.model_dump_json())
-    for record in launcher.steps.each("transfer_session", session, str(session.hand_off), suggestion=suggestion):
+    number = str(session.hand_off)
+    leaves = bool(launcher.plugins.calls("transfer_session"))
+    then = session.model_copy(update={"handed_off": leaves or session.handed_off})
+    steps = launcher.journal.steps(session.name)
+    passed.append(_own(launcher, session, "seal_folder", lambda: keeping.seal_folder(session, then, steps), number))
+    if not session.handed_off and not session.folder.is_dir():
+        return session  # there is nothing to hand off until it is back
+    session = then
+    # On disk before a transfer service may have seen the folder.
+    keep(launcher, session)
+    for record in launcher.steps.each("transfer_session", session, number, suggestion=suggestion):
         session = with_result(session, record)
         passed.append(record)
     return session
@@ -289,9 +305,15 @@ def _concluded(
     message = held or (f"{failed[0].id.hook} ({failed[0].id.plugin}): {failed[0].error}" if failed else None)
     for record in launcher.steps.each("session_finished", session, f"{state}/{len(failed)}", outcome=state):
         passed.append(record)
-    launcher.journal.keep_context(session.name, session.model_dump_json())
+    keep(launcher, session)
     launcher.journal.end_session(session.name, state, code, message)
     return Outcome(session, state, code, suggestion, tuple(passed), held)
+
+
+def keep(launcher: Launcher, session: SessionContext) -> None:
+    """Have `session` on disk: this is where resuming it starts from."""
+    context = session.model_dump_json()
+    launcher.journal.keep_session(session.name, session.subject, launcher.repository, session.folder, context)
 
 
 def _own(launcher: Launcher, session: SessionContext, hook: str, function: Any, identity: str = "") -> StepRecord:
@@ -314,17 +336,22 @@ def closed_whatever_happens(launcher: Launcher, session: SessionContext) -> Iter
             _close_early(launcher, session, "refused", error.exit_code, str(error))
             raise
         except OSError as error:
-            _close_early(launcher, session, "refused", ExitCode.REFUSED, str(error))
-            raise Refused(
+            kind = LauncherError if _has_data(launcher, session) else Refused
+            problem = kind(
                 f"{error.filename or session.folder} cannot be written: {error.strerror or error}.",
                 "Free the disk or choose another folder; no data was lost.",
-            ) from error
+            )
+            _close_early(launcher, session, "refused", problem.exit_code, str(problem))
+            raise problem from error
 
 
 def _close_early(
     launcher: Launcher, session: SessionContext, before: SessionState, code: ExitCode, message: str
 ) -> None:
     """Close the entry of a session that left the road: as `before`, or as incomplete once it has data."""
-    acquired = any(step.id.hook == "run_session" for step in launcher.journal.steps(session.name))
-    state: SessionState = "incomplete" if acquired else before
+    state: SessionState = "incomplete" if _has_data(launcher, session) else before
     launcher.journal.end_session(session.name, state, code, launcher.steps.redact(message))
+
+
+def _has_data(launcher: Launcher, session: SessionContext) -> bool:
+    return bool(session.acquisition or acquisition_step(launcher.journal, session.name))

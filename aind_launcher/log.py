@@ -2,13 +2,14 @@
 
 import json
 import logging
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from aind_launcher.files import write_whole
 
 HIDDEN = "**********"
 
@@ -58,6 +59,7 @@ def session_log(path: Path, session: str, redact: Redactor) -> Iterator[None]:
     root = logging.getLogger()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _end_torn_line(path)
         handler: logging.Handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         logging.getLogger(__name__).warning("The log %s cannot be written: %s.", path, error.strerror)
@@ -80,8 +82,17 @@ def session_log(path: Path, session: str, redact: Redactor) -> Iterator[None]:
 
 
 def seal_log(live: Path, sealed: Path) -> None:
-    """Copy what was logged so far to where it leaves with the data, whole."""
-    sealed.parent.mkdir(parents=True, exist_ok=True)
-    part = sealed.with_name(f".{sealed.name}.part")
-    shutil.copyfile(live, part)
-    part.replace(sealed)
+    """Copy what was logged so far to where it leaves with the data, whole; a line that a power cut tore is left out."""
+    lines = live.read_bytes().splitlines() if live.is_file() else []
+    write_whole(sealed, b"".join(line + b"\n" for line in lines if _is_whole(line)))
+
+
+def _is_whole(line: bytes) -> bool:
+    return line.startswith(b"{") and line.endswith(b"}")
+
+
+def _end_torn_line(path: Path) -> None:
+    """Let the next line stand by itself where a power cut tore the last one."""
+    if path.is_file() and (written := path.read_bytes()) and not written.endswith(b"\n"):
+        with path.open("ab") as file:
+            file.write(b"\n")

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -69,8 +69,8 @@ class RigLock:
 
     note: Path
 
-    def tell(self, session: str) -> None:
-        """Leave word of which session holds the rig, for whoever is refused."""
+    def tell(self, session: str | None) -> None:
+        """Leave word of who holds the rig, and for which session if for one yet, for whoever is refused."""
         holder = {"session": session, "since": now().isoformat(), "process": os.getpid(), "login": _login()}
         try:
             write_whole(self.note, json.dumps(holder))
@@ -99,10 +99,14 @@ def rig_lock(state_directory: Path) -> Iterator[RigLock]:
             f"The rig's lock {state_directory / 'rig.lock'} cannot be taken: {error.strerror}.",
             "Choose another place with the setting state-directory.",
         ) from None
+    held = RigLock(note)
+    held.tell(None)
     try:
-        yield RigLock(note)
+        yield held
     finally:
-        note.unlink(missing_ok=True)
+        # On Windows it stays while somebody reads it; the next holder replaces it.
+        with suppress(OSError):
+            note.unlink(missing_ok=True)
         lock.release()
 
 
@@ -110,8 +114,8 @@ def _holder(note: Path) -> str:
     try:
         holder = json.loads(note.read_text(encoding="utf-8"))
         since = datetime.fromisoformat(holder["since"]).astimezone()
-        process = f"process {holder['process']}, {holder['login']}"
-        return f"session {holder['session']} since {since:%Y-%m-%d %H:%M} ({process})"
+        who = f"session {holder['session']}" if holder["session"] else "another launcher"
+        return f"{who} since {since:%Y-%m-%d %H:%M} (process {holder['process']}, {holder['login']})"
     except (OSError, ValueError, KeyError, TypeError):
         return "another launcher is starting"
 

@@ -133,18 +133,20 @@ def find_plugins(settings: LauncherSettings) -> tuple[Candidate, ...]:
 
 def load_plugins(layers: SettingsLayers, settings: LauncherSettings, block: Iterable[str] = ()) -> Plugins:
     """Import and register every plugin that is not blocked. Never raises for a plugin: see `Plugins.problems`."""
+    block = tuple(block)
     blocked = {*settings.disable, *block}
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     candidates = find_plugins(settings)
     with_root_on_path(layers.repository)
     loaded: list[Plugin] = []
-    for candidate in candidates:
+    # What is registered last is called first: the repository's own plugins, then all others by name.
+    for candidate in sorted(candidates, key=lambda c: (c.distribution is None, _reversed(c.name))):
         twins = [c for c in candidates if c.name == candidate.name]
         if candidate.name in blocked:
             loaded.append(Plugin(candidate, blocked=True))
         elif len(twins) > 1:
-            if candidate is twins[0]:
+            if candidate == twins[0]:
                 loaded.append(Plugin(candidate, error=_doubled(twins)))
         else:
             loaded.append(_load(candidate, layers, manager))
@@ -155,8 +157,9 @@ def load_plugins(layers: SettingsLayers, settings: LauncherSettings, block: Iter
         if name not in known | blocked
     ]
     loaded += [
-        Plugin(Candidate(name, "", None, None), error=_unknown_name(name, known))
-        for name in sorted({*settings.required_steps, *blocked} - known)
+        Plugin(Candidate(name, "", None, None), error=_unknown_name(name, where, known))
+        for name, where in sorted(_named(settings, block).items())
+        if name not in known
     ]
     _check_variables(loaded)
     return Plugins(manager, tuple(sorted(loaded, key=lambda plugin: plugin.name)))
@@ -274,16 +277,23 @@ def _doubled(twins: list[Candidate]) -> PluginError:
 
 def _not_installed(name: str, origin: str, known: set[str]) -> PluginError:
     close = difflib.get_close_matches(name, sorted(known), n=1)
+    who = "The command line" if origin == "command line" else origin
     return PluginError(
-        f"{origin} configures the plugin {name}, which is not installed.",
+        f"{who} configures the plugin {name}, which is not installed.",
         f"Did you mean {close[0]}?" if close else f"Install what provides it, or add '{name}' to disable.",
     )
 
 
-def _unknown_name(name: str, known: set[str]) -> PluginError:
+def _named(settings: LauncherSettings, block: Iterable[str]) -> dict[str, str]:
+    """The plugins that are only named, and where."""
+    required = dict.fromkeys(settings.required_steps, "required-steps")
+    return required | dict.fromkeys(settings.disable, "disable") | {name: f"-p no:{name}" for name in block}
+
+
+def _unknown_name(name: str, where: str, known: set[str]) -> PluginError:
     close = difflib.get_close_matches(name, sorted(known), n=1)
     return PluginError(
-        f"There is no plugin named {name}, which -p no:, disable or required-steps names.",
+        f"There is no plugin named {name}, which {where} asks for.",
         f"Did you mean {close[0]}?" if close else "See `aind-launch plugins list`.",
     )
 
@@ -320,6 +330,11 @@ def _secrets_in(value: object) -> Iterable[str]:
     elif isinstance(value, list | tuple | set | frozenset):
         for item in value:
             yield from _secrets_in(item)
+
+
+def _reversed(name: str) -> tuple[int, ...]:
+    """A key that sorts names from Z to A."""
+    return tuple(-ord(letter) for letter in name)
 
 
 def _version(point: importlib_metadata.EntryPoint) -> str | None:

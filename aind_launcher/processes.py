@@ -42,6 +42,10 @@ _CREDENTIAL: Final = re.compile(
 )
 
 
+class InterruptedAgain(KeyboardInterrupt):
+    """Ctrl-C was pressed again while a child was closing: whoever pressed it has no more patience."""
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a child ended.
@@ -79,16 +83,18 @@ def run_child(
     :param on_line: called with each line as it comes, from a thread of its own; very long lines in pieces.
     :raises UsageError: the program or `cwd` does not exist, or cannot be started.
     :raises LauncherError: the files of its output cannot be made.
-    :raises KeyboardInterrupt: after the tree has ended; a second one during `close_grace` kills it at once.
+    :raises KeyboardInterrupt: after the tree has ended.
+    :raises InterruptedAgain: at a second Ctrl-C during `close_grace`, which kills the tree at once.
     """
     child = _Child(command, cwd, env, stdout, stderr)
     tail = _Tail(stdout, stderr, on_line) if on_line else None
     try:
         ended_by = child.wait(timeout, output_limit)
     except BaseException:
-        # A second Ctrl-C: whoever pressed it has no more patience.
-        with suppress(KeyboardInterrupt):
+        try:
             child.close(close_grace)
+        except KeyboardInterrupt:
+            raise InterruptedAgain from None
         raise
     else:
         if ended_by != "itself":

@@ -1,16 +1,26 @@
 """Finishes what a session left undone: joins the road of `lifecycle` after the acquisition."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused
-from aind_launcher.journal import UNFINISHED, Journal, SessionRecord, StepRecord
-from aind_launcher.lifecycle import Launcher, Outcome, closed_whatever_happens, finish_session, settled
+from aind_launcher.journal import UNFINISHED, Journal, SessionRecord
+from aind_launcher.lifecycle import (
+    Launcher,
+    Outcome,
+    acquisition_of,
+    acquisition_step,
+    closed_whatever_happens,
+    finish_session,
+    keep,
+    settled,
+)
 from aind_launcher.machine import RigLock
 from aind_launcher.session import Acquisition, SessionContext
-from aind_launcher.steps import as_model
+from aind_launcher.steps import LAUNCHER
 
 logger = logging.getLogger(__name__)
 
@@ -47,30 +57,53 @@ def unfinished(journal: Journal, repository: Path | None = None) -> tuple[Sessio
     )
 
 
-def plan(launcher: Launcher, record: SessionRecord) -> tuple[Planned, ...]:
+def plan(launcher: Launcher, record: SessionRecord, wishes: Wishes) -> tuple[Planned, ...]:
     """What resuming would do, without doing it."""
-    acquired = _acquisition_step(launcher.journal, record.name)
-    if acquired is None:
-        return (Planned("session", "launcher", "ended before its acquisition; it is closed as cancelled"),)
-    steps = {(step.id.hook, step.id.plugin): step for step in launcher.journal.current_steps(record.name)}
-    planned = []
-    if acquired.state == "running":
-        planned.append(Planned("run_session", acquired.id.plugin, "was not seen to end; asks to go on with its data"))
-    suggested = next((step for (hook, _), step in steps.items() if hook == "curriculum_suggest"), None)
-    context = SessionContext.model_validate_json(record.context)
-    late = context.disposition == "score" and (suggested is None or suggested.state in ("failed", "running"))
-    for hook in ("curriculum_suggest", "post_session", "transfer_session"):
-        for call in launcher.plugins.calls(hook):
-            step = steps.get((hook, call.plugin.name))
-            if hook == "curriculum_suggest" and not late:
-                continue
-            if step is None:
-                planned.append(Planned(hook, call.plugin.name, "has not run"))
-            elif step.state in ("failed", "running"):
-                planned.append(Planned(hook, call.plugin.name, step.error or "was interrupted"))
-            elif hook == "post_session" and late:
-                planned.append(Planned(hook, call.plugin.name, "runs again if the curriculum answers"))
-    return tuple(planned)
+    session = SessionContext.model_validate_json(record.context)
+    acquired = acquisition_step(launcher.journal, record.name)
+    if session.acquisition is None and acquired is None:
+        return (Planned("session", LAUNCHER, "ended before its acquisition; is closed as cancelled"),)
+    if session.acquisition is None and acquired and acquired.state == "running" and not wishes.acquisition_complete:
+        return (Planned(acquired.id.hook, acquired.id.plugin, "was not seen to end; waits for a decision"),)
+    if session.disposition == "discard" and not wishes.score:
+        return ()
+    return tuple(_not_done(launcher, session, wishes))
+
+
+def _not_done(launcher: Launcher, session: SessionContext, wishes: Wishes) -> Iterator[Planned]:
+    latest = {(step.id.hook, step.id.plugin): step for step in launcher.journal.current_steps(session.name)}
+    answered = any(hook == "curriculum_suggest" and step.result is not None for (hook, _), step in latest.items())
+    late = not answered and (wishes.score or session.disposition == "score")
+    again = wishes.hand_off_again and session.handed_off
+    for hook, plugin in _road(launcher):
+        step = latest.get((hook, plugin))
+        if hook == "curriculum_suggest" and not late:
+            continue
+        if step is None:
+            if hook != "keep_suggestion":
+                yield Planned(hook, plugin, "has not run")
+        elif step.state in ("failed", "running"):
+            yield Planned(hook, plugin, step.error or "was not seen to end")
+        elif hook == "post_session" and late:
+            yield Planned(hook, plugin, "runs again if the curriculum answers")
+        elif hook in ("keep_suggestion", "seal_folder", "transfer_session") and again:
+            yield Planned(hook, plugin, "runs again for the new hand-off")
+
+
+def _road(launcher: Launcher) -> list[tuple[str, str]]:
+    """Hook and plugin of all that comes after the acquisition, in order."""
+
+    def called(hook: str) -> list[tuple[str, str]]:
+        return [(hook, call.plugin.name) for call in launcher.plugins.calls(hook)]
+
+    return [
+        ("collect_inputs", LAUNCHER),
+        *called("curriculum_suggest"),
+        ("keep_suggestion", LAUNCHER),
+        *called("post_session"),
+        ("seal_folder", LAUNCHER),
+        *called("transfer_session"),
+    ]
 
 
 def resume_session(launcher: Launcher, record: SessionRecord, wishes: Wishes, lock: RigLock) -> Outcome:
@@ -82,29 +115,33 @@ def resume_session(launcher: Launcher, record: SessionRecord, wishes: Wishes, lo
         raise Refused(
             f"Session {record.name} belongs to {record.repository}.", "Change to that folder and resume it there."
         )
+    # As it is now: until the rig was free, another launcher may have had the session.
+    record = launcher.journal.session(record.name) or record
     session = SessionContext.model_validate_json(record.context)
-    acquired = _acquisition_step(launcher.journal, record.name)
-    if acquired is None:
-        message = "ended before its acquisition; nothing was recorded"
-        launcher.journal.end_session(record.name, "cancelled", ExitCode.INTERRUPTED, message)
-        return Outcome(session, "cancelled", ExitCode.DONE)
+    if session.acquisition is None and acquisition_step(launcher.journal, record.name) is None:
+        return _never_acquired(launcher, record, session)
     lock.tell(record.name)
     with closed_whatever_happens(launcher, session):
         if session.acquisition is None:
-            session = _with_acquisition(launcher, session, acquired, wishes)
+            session = _with_acquisition(launcher, session, wishes)
         session = _as_wished(launcher, session, wishes)
         return finish_session(launcher, session)
 
 
-def _with_acquisition(
-    launcher: Launcher, session: SessionContext, acquired: StepRecord, wishes: Wishes
-) -> SessionContext:
-    if acquired.state == "done":
-        return settled(launcher, session, as_model(acquired, Acquisition))
-    if acquired.state == "failed":
-        ended = acquired.ended or acquired.started
-        result = Acquisition(outcome="failed", start=acquired.started, end=ended, message=acquired.error)
-        return settled(launcher, session, result)
+def _never_acquired(launcher: Launcher, record: SessionRecord, session: SessionContext) -> Outcome:
+    """Nothing is left to do; one that was cut off is closed, one that was refused stays as it is."""
+    if record.state not in UNFINISHED:
+        return Outcome(session, record.state, ExitCode.DONE)
+    message = "ended before its acquisition; nothing was recorded"
+    launcher.journal.end_session(record.name, "cancelled", ExitCode.INTERRUPTED, message)
+    return Outcome(session, "cancelled", ExitCode.DONE)
+
+
+def _with_acquisition(launcher: Launcher, session: SessionContext, wishes: Wishes) -> SessionContext:
+    """The session with an acquisition that ended, or that the operator says has ended."""
+    seen = acquisition_of(launcher.journal, session.name)
+    if seen is not None:
+        return settled(launcher, session, seen)
     if not wishes.acquisition_complete:
         answer = launcher.operator.ask(
             f"The launcher ended while {session.name} was running. Is its acquisition over, and its data to be used?",
@@ -116,9 +153,9 @@ def _with_acquisition(
                 f"Session {session.name} was running when the launcher ended; it waits for a decision.",
                 f"`aind-launch resume {session.name} --acquisition-complete` goes on with the data that is there.",
             )
-    result = Acquisition(
-        outcome="completed", start=acquired.started, end=_last_change(session.folder, acquired.started)
-    )
+    cut_off = acquisition_step(launcher.journal, session.name)
+    start = cut_off.started if cut_off else session.session.date
+    result = Acquisition(outcome="completed", start=start, end=_last_change(session.folder, start))
     return settled(launcher, session, result)
 
 
@@ -132,14 +169,8 @@ def _as_wished(launcher: Launcher, session: SessionContext, wishes: Wishes) -> S
                 "The transfer service may have moved it; ask there.",
             )
         session = session.model_copy(update={"handed_off": False, "hand_off": session.hand_off + 1})
-    launcher.journal.keep_context(session.name, session.model_dump_json())
+    keep(launcher, session)
     return session
-
-
-def _acquisition_step(journal: Journal, session: str) -> StepRecord | None:
-    """The step that ran, or was running, the acquisition."""
-    steps = [step for step in journal.current_steps(session) if step.id.hook == "run_session"]
-    return next((step for step in steps if step.result is not None or step.state != "done"), None)
 
 
 def _last_change(folder: Path, otherwise: datetime) -> datetime:

@@ -6,6 +6,7 @@ Defaults; ``[tool.aind-launcher]`` of the task repository; the rig's own ``aind-
 
 import difflib
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,11 +15,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, create_model, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as EnvironmentValueError
 
 from aind_launcher.errors import SettingsError, UsageError
+from aind_launcher.files import checked_name
 from aind_launcher.machine import machine_directory
 
 PREFIX = "AIND_LAUNCHER_"
@@ -44,7 +46,7 @@ class LauncherSettings(BaseModel):
     required_steps: list[str] = Field(
         [], description="Plugins whose failed steps hold back the hand-off to the transfer service."
     )
-    retry_pauses: list[float] = Field(
+    retry_pauses: list[NonNegativeFloat] = Field(
         [2.0, 10.0], description="Seconds to wait before each further try of a step that failed for the moment."
     )
     state_directory: Path = Field(
@@ -52,6 +54,14 @@ class LauncherSettings(BaseModel):
         description="Where this machine keeps the journal, the lock and the live logs.",
     )
     plugin: dict[str, dict[str, Any]] = Field({}, description="Settings of each plugin, by its name.")
+
+    @field_validator("experiment")
+    @classmethod
+    def _names_a_folder(cls, value: str | None) -> str | None:
+        try:
+            return None if value is None else checked_name("experiment", value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -122,7 +132,7 @@ class SettingsLayers:
         try:
             return Resolved(model.model_validate(merged), origins)
         except ValidationError as error:
-            raise _wrong_value(error, section, origins) from None
+            raise _wrong_value(error, model, section, origins) from None
 
 
 def load_layers(repository: Path, overrides: Mapping[str, Any] | None = None) -> SettingsLayers:
@@ -178,7 +188,9 @@ def parsed_override(text: str) -> dict[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f"--set {text!r} has no value.", "Write it as KEY=VALUE, as in plugin.acquisition.timeout=60.")
+        raise UsageError(
+            f"--set {text!r} is not a key and its value.", "Write it as KEY=VALUE, as in plugin.acquisition.timeout=60."
+        )
     try:
         parsed: Any = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -196,36 +208,11 @@ def merged_overrides(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def json_schema(sections: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
-    """The JSON Schema of ``[tool.aind-launcher]`` with the sections of `sections`, keys as in a file."""
-    schema = _hyphenated_schema(LauncherSettings.model_json_schema())
-    definitions: dict[str, Any] = {}
-    properties: dict[str, Any] = {}
-    for name, model in sections.items():
-        section = _hyphenated_schema(model.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}"))
-        definitions |= {f"{name}.{key}": value for key, value in section.pop("$defs", {}).items()}
-        properties[name] = section
-    schema["properties"]["plugin"] = {
-        "type": "object",
-        "description": LauncherSettings.model_fields["plugin"].description,
-        "properties": properties,
-        "additionalProperties": False,
-    }
-    # Its default is a folder of the machine that prints the schema.
-    schema["properties"]["state-directory"].pop("default", None)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "aind-launcher",
-        **({"$defs": {**schema.get("$defs", {}), **definitions}} if definitions else {}),
-    }
-
-
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}.") from None
+        raise SettingsError(f"{path} is not valid TOML: {error}.", "Correct the file.") from None
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
 
@@ -233,7 +220,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _tool_table(pyproject: Path) -> dict[str, Any] | None:
     table = _read_toml(pyproject).get("tool", {}).get("aind-launcher") if pyproject.is_file() else None
     if table is not None and not isinstance(table, dict):
-        raise SettingsError(f"tool.aind-launcher in {pyproject} is not a table.")
+        raise SettingsError(
+            f"tool.aind-launcher in {pyproject} is not a table.", "Write its settings below [tool.aind-launcher]."
+        )
     return table
 
 
@@ -242,7 +231,7 @@ def _section(layer: Layer, path: tuple[str, ...]) -> Mapping[str, Any]:
     for part in path:
         values = values.get(part, {})
         if not isinstance(values, Mapping):
-            raise SettingsError(f"Setting '{'.'.join(path)}' in {layer.origin} is not a table of settings.")
+            raise SettingsError(f"Setting '{'.'.join(path)}' {_there(layer.origin)} is not a table of settings.")
     return dict(values)
 
 
@@ -268,9 +257,11 @@ def _from_environment(model: type[BaseModel], section: tuple[str, ...]) -> dict[
     try:
         return {name: value for name, value in source().items() if value is not None}
     except EnvironmentValueError as error:
+        # The library names the field in its sentence alone.
+        named = re.search(r'field "(\w+)"', str(error))
+        variable = _variable(section, named[1]) if named else f"{_variable_prefix(section)}…"
         raise SettingsError(
-            f"A setting in the environment ({_variable_prefix(section)}…) cannot be read: {error}.",
-            "Lists and tables are written as JSON there.",
+            f"The environment variable {variable} cannot be read.", "Lists and tables are written as JSON there."
         ) from None
 
 
@@ -320,8 +311,8 @@ def _by_field(
         if key not in names:
             dotted = ".".join((*section, key))
             raise SettingsError(
-                f"Unknown setting '{dotted}' in {origin}.",
-                _nearest(key, {hyphenated(name) for name in model.model_fields}),
+                f"Unknown setting '{dotted}' {_there(origin)}.",
+                _nearest(key, {hyphenated(name) for name in model.model_fields}) or "See `aind-launch config show`.",
             )
         field = model.model_fields[names[key]]
         result[names[key]] = _nested_by_field(field.annotation, value, (*section, key), origin)
@@ -368,30 +359,30 @@ def _merge(
             origins[dotted] = origin
 
 
-def _wrong_value(error: ValidationError, section: tuple[str, ...], origins: Mapping[str, str]) -> SettingsError:
+def _wrong_value(
+    error: ValidationError, model: type[BaseModel], section: tuple[str, ...], origins: Mapping[str, str]
+) -> SettingsError:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     path = [hyphenated(part) if isinstance(part, str) else str(part) for part in first["loc"]]
     dotted = ".".join((*section, *path))
     origin = next((origins[".".join(path[:n])] for n in range(len(path), 0, -1) if ".".join(path[:n]) in origins), None)
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     if first["type"] == "missing":
-        return SettingsError(f"Setting '{dotted}' is missing.", "Add it to [tool.aind-launcher] in pyproject.toml.")
-    return SettingsError(f"Setting '{dotted}'{f' in {origin}' if origin else ''} is wrong: {message}.")
+        table = ".".join(("tool", "aind-launcher", *section))
+        return SettingsError(
+            f"Setting '{dotted}' is missing.",
+            f"Add it to [{table}] in pyproject.toml, or set {_variable(section, path[0])}.",
+        )
+    field = model.model_fields.get(str(first["loc"][0])) if first["loc"] else None
+    where = f" {_there(origin)}" if origin else ""
+    mend = f"{path[0]}: {field.description}" if field and field.description else None
+    return SettingsError(f"Setting '{dotted}'{where} is wrong: {message}.", mend)
+
+
+def _there(origin: str) -> str:
+    return "on the command line" if origin == "command line" else f"in {origin}"
 
 
 def _nearest(name: str, known: set[str]) -> str | None:
     close = difflib.get_close_matches(name, sorted(known), n=1)
     return f"Did you mean '{close[0]}'?" if close else None
-
-
-def _hyphenated_schema(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_hyphenated_schema(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    result = {key: _hyphenated_schema(value) for key, value in schema.items() if key != "properties"}
-    if isinstance(properties := schema.get("properties"), dict):
-        result["properties"] = {hyphenated(key): _hyphenated_schema(value) for key, value in properties.items()}
-    if isinstance(required := schema.get("required"), list):
-        result["required"] = [hyphenated(key) for key in required]
-    return result

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
 from aind_launcher.animal import AnimalState
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # The name under which the launcher's own parts of a session stand in the journal.
 LAUNCHER = "launcher"
+# The error of a step that Ctrl-C ended.
+INTERRUPTED = "interrupted"
 # Their text is the animal's, byte for byte; hiding a secret in it would change what it means.
 _UNTOUCHED = (AnimalState, CurriculumSuggestion, Acquisition, Inputs)
 
@@ -103,7 +105,7 @@ class Steps:
     ) -> StepRecord:
         attempt = self.journal.begin_step(step)
         state: StepState = "failed"
-        error: str | None = "interrupted"
+        error: str | None = INTERRUPTED
         result: Any = None
         try:
             with self._shown(step):
@@ -157,6 +159,8 @@ class Steps:
         try:
             plain = to_jsonable_python(value, inf_nan_mode="constants")
             text = json.dumps(plain)
+            # What cannot be read back, within the context it becomes part of, would stop the session later.
+            from_json(f"[[[{text}]]]")
         except (PydanticSerializationError, ValueError, RecursionError, UnicodeError):
             logger.warning("%s returned a %s, which the journal cannot store.", _title(step), type(value).__name__)
             return {"unstorable": self.redact(repr(value)[:1000])}

@@ -158,7 +158,8 @@ minimum-free-space = "1 MB"
 
         def action(launcher: Launcher, lock: RigLock) -> Outcome:
             record = launcher.journal.session(session)
-            assert record is not None, f"the journal has no session {session}"
+            if record is None:
+                pytest.fail(f"the journal has no session {session}")
             return resume_session(launcher, record, wishes or Wishes(), lock)
 
         return self.launch(action, operator)

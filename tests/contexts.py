@@ -21,10 +21,12 @@ TUESDAY = datetime(2026, 3, 3, 9, 30, tzinfo=UTC)
 
 def trainer_state(stage: str | None, curriculum: str = "Ladder") -> TrainerStateText:
     """A small one; its text is indented, so that a copy of its content is told from a copy of its text."""
-    stages = [{"name": name, "task": {"name": "Climb"}, "start_policies": []} for name in ("first", "second", "third")]
+    stages: list[dict[str, Any]] = [
+        {"name": name, "task": {"name": "Climb"}, "start_policies": []} for name in ("first", "second", "third")
+    ]
     current = next((each for each in stages if each["name"] == stage), {"name": stage} if stage else None)
     graph = {"nodes": {str(n): each for n, each in enumerate(stages)}, "graph": {}}
-    document = {
+    document: dict[str, Any] = {
         "curriculum": {"name": curriculum, "version": "1.0.0", "pkg_location": "ladder", "graph": graph},
         "stage": current,
         "is_on_curriculum": stage is not None,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from aind_launcher.animal import now
 from aind_launcher.errors import LauncherError
-from aind_launcher.journal import Journal, StepId, _connect
+from aind_launcher.journal import Journal, StepId
+from aind_launcher.journal_file import connect
 
 STEP = StepId("1_2026-01-31T100000Z", "post_session", "slims", "abc")
 
@@ -23,7 +24,7 @@ def path(tmp_path):
 @pytest.fixture
 def journal(path, tmp_path):
     with Journal.open(path) as opened:
-        opened.begin_session(STEP.session, "1", tmp_path, tmp_path / "data", "{}")
+        opened.keep_session(STEP.session, "1", tmp_path, tmp_path / "data", "{}")
         yield opened
 
 
@@ -63,7 +64,7 @@ def test_another_suggestion_makes_another_step(journal):
     )
 )
 def test_what_a_plugin_returned_comes_back_as_it_was(result):
-    with Journal(_connect(":memory:"), Path("memory")) as journal:
+    with Journal(connect(":memory:"), Path("memory")) as journal:
         journal.end_step(STEP, journal.begin_step(STEP), "done", result=result)
         assert journal.last_attempt(STEP).result == result
 
@@ -71,7 +72,7 @@ def test_what_a_plugin_returned_comes_back_as_it_was(result):
 def test_sessions_are_found_by_subject_state_and_time(path, tmp_path):
     with Journal.open(path) as journal:
         for name, subject in (("1_a", "1"), ("1_b", "1"), ("2_a", "2")):
-            journal.begin_session(name, subject, tmp_path, tmp_path, "{}")
+            journal.keep_session(name, subject, tmp_path, tmp_path, "{}")
         journal.end_session("1_b", "completed", 0)
         assert [s.name for s in journal.sessions(subject="1")] == ["1_a", "1_b"]
         assert [s.name for s in journal.sessions(states=("completed",))] == ["1_b"]
@@ -102,7 +103,7 @@ def test_a_locked_journal_does_not_stop_a_session(path, tmp_path, caplog, monkey
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     with Journal.open(path) as journal:
-        journal.begin_session(STEP.session, "1", tmp_path, tmp_path, "{}")
+        journal.keep_session(STEP.session, "1", tmp_path, tmp_path, "{}")
         assert journal.session(STEP.session)
         assert journal.path != path
         assert journal.path.is_file()

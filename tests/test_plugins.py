@@ -195,3 +195,20 @@ def test_the_order_is_pluggys(installed):
         source = f"from aind_launcher import hookimpl\n@hookimpl({options})\ndef post_session():\n    return '{name}'"
         installed.install(f"lab-{name}", name, f"lab_{name}", source)
     assert [call() for call in installed().calls("post_session")] == ["c", "b", "a"]
+
+
+def test_among_equals_the_repositorys_own_come_first_then_names_decide(installed):
+    source = "from aind_launcher import hookimpl\n@hookimpl\ndef post_session():\n    return __name__"
+    for name in ("zebra", "ant", "mouse"):
+        installed.install(f"lab-{name}", name, f"lab_{name}", source)
+    installed.repository.mkdir()
+    for name in ("own_yak", "own_bee"):
+        (installed.repository / f"{name}.py").write_text(source, encoding="utf-8")
+    plugins = installed('plugins = { yak = "own_yak", bee = "own_bee" }')
+    assert [call() for call in plugins.calls("post_session")] == [
+        "own_bee",
+        "own_yak",
+        "lab_ant",
+        "lab_mouse",
+        "lab_zebra",
+    ]

@@ -7,9 +7,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from aind_launcher.errors import SettingsError, UsageError
+from aind_launcher.schema import json_schema
 from aind_launcher.settings import (
     find_repository,
-    json_schema,
     load_layers,
     merged_overrides,
     parsed_override,

@@ -18,7 +18,7 @@ from aind_launcher import session as values
 from aind_launcher.animal import now
 from aind_launcher.errors import AcquisitionError
 from aind_launcher.hookspecs import hookimpl
-from aind_launcher.processes import Ended, acquisition_environment, run_child
+from aind_launcher.processes import Ended, InterruptedAgain, acquisition_environment, run_child
 from aind_launcher.session import Check, SessionContext
 
 logger = logging.getLogger(__name__)
@@ -145,6 +145,9 @@ class Acquisition:
                 close_grace=self.settings.close_grace,
                 on_line=show,
             )
+        except InterruptedAgain:
+            _keep_output(session)
+            raise
         except KeyboardInterrupt:
             logger.warning("Interrupted: %s was asked to close and has ended.", found.name)
         end = now()
@@ -290,6 +293,10 @@ def _keep_output(session: SessionContext) -> Path:
     :return: the folder that has it.
     """
     folder = session.kept_output
+    if not session.folder.is_dir():
+        # Making it anew would hide that it is gone.
+        logger.warning("The session's folder is gone; the program's output stays in %s.", session.staging)
+        return session.staging
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (STDOUT, STDERR):

@@ -1,12 +1,12 @@
 """The built-in `checks` plugin: is there room for a session, may it be written, and is the code what it says?"""
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
+from aind_launcher.files import existing_parent, exists, write_problem
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.session import Check, Repository, SessionContext
 
@@ -50,11 +50,13 @@ class Checks:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    @hookimpl
+    # Last, since a curriculum that is not as pinned says better what to do than "changes that are not committed".
+    @hookimpl(trylast=True)
     def pre_session(self, session: SessionContext) -> list[Check]:
-        """Disk, data directory, the session's folder, and the task repository."""
+        """Data directory, disk, the session's folder, and the task repository."""
         data_directory = session.folder.parent
-        checks = [*self._disk(data_directory), _data_directory(data_directory), _session_folder(session.folder)]
+        # Where nothing can be written, how much would fit is of no interest.
+        checks = [_data_directory(data_directory), *self._disk(data_directory), _session_folder(session.folder)]
         if self.settings.clean_repository != "off":
             strict = self.settings.clean_repository == "fail" and not session.session.allow_dirty_repo
             checks.append(_repository(session.repository, "failed" if strict else "warning"))
@@ -95,37 +97,6 @@ class Checks:
         ]
 
 
-def existing_parent(folder: Path) -> Path | None:
-    """`folder`, or the nearest folder above it that exists; None on a drive that is not there."""
-    return next((path for path in (folder, *folder.parents) if _exists(path)), None)
-
-
-def write_problem(folder: Path) -> str | None:
-    """Why nothing can be written into `folder`, as a sentence, or None. A file is really written, and removed.
-
-    Where `folder` is missing, the nearest folder above it is tried: it will be made there.
-    """
-    nearest = existing_parent(folder)
-    if nearest is None:
-        return f"{folder} is not there."
-    try:
-        with tempfile.NamedTemporaryFile(prefix=".aind-launch-", dir=nearest) as probe:
-            probe.write(b"may this be written?")
-            probe.flush()
-    except NotADirectoryError:
-        return f"{nearest} is not a folder."
-    except OSError as error:
-        return f"{nearest} cannot be written: {error.strerror or error}."
-    return None
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return True  # it is there, but this login may not look
-
-
 def _data_directory(folder: Path) -> Check:
     problem = write_problem(folder)
     if problem:
@@ -136,7 +107,7 @@ def _data_directory(folder: Path) -> Check:
             mend="Connect the disk and give this login the right to write there, or choose another folder: "
             "data_directory in the rig file, or the setting data-directory.",
         )
-    if not _exists(folder):
+    if not exists(folder):
         return Check(
             name="data directory",
             outcome="warning",
@@ -147,7 +118,7 @@ def _data_directory(folder: Path) -> Check:
 
 
 def _session_folder(folder: Path) -> Check:
-    if _exists(folder):
+    if exists(folder):
         return Check(
             name="session folder",
             outcome="failed",

@@ -276,7 +276,9 @@ def at_stage(trainer_state: TrainerStateText, stage: str) -> TrainerStateText:
     if stage not in stages:
         raise AnimalError(
             f"Curriculum {trainer_state.curriculum} {trainer_state.curriculum_version} has no stage {stage!r}.",
-            f"Its stages: {', '.join(stages)}." if stages else None,
+            f"Its stages: {', '.join(stages)}."
+            if stages
+            else "Its state lists none; ask its curriculum for one, with --curriculum NAME --stage STAGE.",
         )
     moved = {
         **trainer_state.document,

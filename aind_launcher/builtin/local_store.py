@@ -4,12 +4,12 @@ import logging
 from pathlib import Path
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator
 
 from aind_launcher.animal import AnimalState
-from aind_launcher.builtin.checks import write_problem
 from aind_launcher.builtin.library import HISTORY, Library, Recorded
-from aind_launcher.errors import LauncherError
+from aind_launcher.errors import LauncherError, UsageError
+from aind_launcher.files import checked_name, write_problem
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.session import Check, Inputs, SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion
@@ -36,6 +36,14 @@ class LocalStore:
         lock_timeout: NonNegativeFloat = Field(
             30, description="Seconds to wait while another rig writes the same animal."
         )
+
+        @field_validator("experiment")
+        @classmethod
+        def _names_a_folder(cls, value: str | None) -> str | None:
+            try:
+                return None if value is None else checked_name("experiment", value)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

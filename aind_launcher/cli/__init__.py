@@ -1,11 +1,14 @@
 """The command `aind-launch`. Each subcommand lies in a file of its own and is imported when it is called."""
 
+import signal
 import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
 from aind_launcher import __version__
+from aind_launcher.cli.groups import CommandGroup
 
 # Name and one line for `--help`: what is not called is not imported.
 _COMMANDS = {
@@ -32,8 +35,8 @@ Exit codes: 0 all done; 1 the session is safe but a step failed (resume it); 2 w
 """
 
 
-class LazyGroup(click.Group):
-    """A group that knows its commands' names and help without importing them."""
+class LazyGroup(CommandGroup):
+    """Knows its commands' names and help without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -44,21 +47,17 @@ class LazyGroup(click.Group):
         command: click.Command = import_module(f"aind_launcher.cli.{cmd_name}").command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+    def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError:
-            import difflib
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader of a pipe, `head` for one, has left; nothing is wrong. Nothing more may be flushed to it.
+            # click would end with 1, which here says that a step failed.
+            sys.stdout = None
+            return 0
 
-            close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
-            raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx) from None
+    def one_line(self, ctx: click.Context, name: str) -> str:
+        return _COMMANDS[name]
 
 
 @click.group(
@@ -71,8 +70,12 @@ def launch() -> None:
 
 def main() -> None:
     """The console script: runs `launch` and turns every error into a sentence and an exit code."""
+    # Who ends the launcher, or closes its window, is heard like Ctrl-C: what it started ends first.
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(signal.Signals[name], signal.default_int_handler)
     try:
-        code = launch.main(standalone_mode=False)
+        code = launch.main(prog_name="aind-launch", standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("Interrupted.", err=True)
         code = 130
@@ -82,10 +85,6 @@ def main() -> None:
     except KeyboardInterrupt:
         click.echo("Interrupted.", err=True)
         code = 130
-    except BrokenPipeError:
-        # The reader of a pipe, `head` for one, has left; nothing is wrong. Nothing more may be flushed to it.
-        sys.stdout = None
-        code = 0
     except Exception as error:
         from aind_launcher.cli.terminal import show_error
 

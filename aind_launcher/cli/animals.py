@@ -9,6 +9,7 @@ import click
 
 from aind_launcher.animal import TrainerStateText
 from aind_launcher.builtin.library import Library, StoredAnimal, at_stage
+from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import Terminal, print_json, print_table
 from aind_launcher.curriculum.enrolment import first_state
@@ -16,7 +17,7 @@ from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.files import checked_name
 
 
-@click.group()
+@click.group(cls=CommandGroup, epilog="Example: aind-launch animals show 123456")
 def command() -> None:
     """List animals, show where they stand, move them."""
 
@@ -34,7 +35,8 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
     print_table(
         ("subject", "curriculum", "stage", "since", "session"),
         [_row(animal) for animal in animals],
-        empty=f"No animal in {library.root}. Enrol one with `aind-launch curricula enroll SUBJECT --curriculum NAME`.",
+        empty=f"No animal in experiment {library.experiment} of {library.root}. "
+        "Enrol one with `aind-launch curricula enroll SUBJECT --curriculum NAME`.",
     )
 
 
@@ -58,7 +60,7 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
         trainer_state = state.trainer_state
         facts = [
             ("  curriculum", f"{trainer_state.curriculum} {trainer_state.curriculum_version or ''}"),
-            ("  stage", trainer_state.stage or "off curriculum"),
+            ("  stage", _stage(trainer_state)),
             ("  since", f"{state.date.astimezone():%Y-%m-%d %H:%M}"),
             ("  from", "changed outside the launcher" if animal.changed_outside else state.session_name),
             ("  metrics", json.dumps(state.metrics)[:200] if state.metrics is not None else None),
@@ -75,7 +77,7 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
             (
                 f"{entry.date.astimezone():%Y-%m-%d %H:%M}",
                 f"{entry.kind} (superseded)" if entry.superseded else entry.kind,
-                TrainerStateText(text=entry.trainer_state).stage,
+                _stage(TrainerStateText(text=entry.trainer_state)),
                 entry.session_name,
                 entry.by,
                 entry.reason,
@@ -116,13 +118,15 @@ def move(
     by: str | None,
 ) -> None:
     """Move an animal to another stage or curriculum by hand."""
-    if sum(map(bool, (stage or curriculum, file, off_curriculum))) != 1:
-        raise UsageError("Say where the animal goes.", "Give --stage, --curriculum, --to or --off-curriculum.")
+    ways = [way for way in (stage or curriculum, file, off_curriculum) if way]
+    if len(ways) != 1:
+        raise UsageError(
+            "The options contradict each other." if ways else "Nothing says where the animal goes.",
+            "Give one of --stage or --curriculum, --to, and --off-curriculum.",
+        )
     library = _library(repository)
     if file:
-        if not file.is_file():
-            raise UsageError(f"There is no file {file}.")
-        target = TrainerStateText.read(file.read_text(encoding="utf-8-sig"), str(file))
+        target = TrainerStateText.read_file(file)
         if _stored(library, subject).state is None:
             library.enroll(subject, target, by=by or getpass.getuser())
             click.echo(f"Animal {subject} starts at {target.stage} of {target.curriculum}.")
@@ -170,7 +174,7 @@ def _known(library: Library, subject: str) -> StoredAnimal:
     animal = _stored(library, subject)
     if animal.state is None and not animal.has_task:
         raise AnimalError(
-            f"Animal {subject} is not in {library.root}.",
+            f"Animal {subject} is not in experiment {library.experiment} of {library.root}.",
             "See `aind-launch animals list`, or enrol it with `aind-launch curricula enroll`.",
         )
     return animal
@@ -182,9 +186,14 @@ def _row(animal: StoredAnimal) -> tuple[Any, ...]:
     if animal.state is None:
         return (animal.subject, "own task.json" if animal.has_task else "none", None, None, None)
     state = animal.state.trainer_state
-    stage = state.stage if state.is_on_curriculum else f"{state.stage} (off curriculum)"
     since = f"{animal.state.date.astimezone():%Y-%m-%d %H:%M}"
-    return (animal.subject, state.curriculum, stage, since, animal.state.session_name)
+    return (animal.subject, state.curriculum, _stage(state), since, animal.state.session_name)
+
+
+def _stage(state: TrainerStateText) -> str:
+    if state.is_on_curriculum:
+        return str(state.stage)
+    return f"{state.stage} (off curriculum)" if state.stage else "off curriculum"
 
 
 def _data(animal: StoredAnimal) -> dict[str, Any]:

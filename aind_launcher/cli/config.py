@@ -1,16 +1,19 @@
 """`aind-launch config`: the settings in force, and their schema."""
 
+import json
 from typing import Any
 
 import click
 from pydantic import BaseModel
 
+from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table
-from aind_launcher.settings import Resolved, hyphenated, json_schema
+from aind_launcher.schema import json_schema
+from aind_launcher.settings import Resolved, hyphenated
 
 
-@click.group()
+@click.group(cls=CommandGroup, epilog="Example: aind-launch config show")
 def command() -> None:
     """Show the settings and where each comes from."""
 
@@ -28,7 +31,7 @@ def show(repository: TaskRepository, as_json: bool) -> None:
     if as_json:
         print_json([{"key": key, "value": value, "source": source} for key, value, source in rows])
         return
-    print_table(("setting", "value", "source"), [(k, "" if v is None else v, s) for k, v, s in rows], empty="")
+    print_table(("setting", "value", "source"), [(key, _shown(value), source) for key, value, source in rows], empty="")
 
 
 @command.command(
@@ -51,6 +54,13 @@ def schema(repository: TaskRepository, pyproject: bool) -> None:
         outer = {"$schema": document["$schema"], "type": "object", "properties": {"tool": tool}}
         document = outer | ({"$defs": document["$defs"]} if "$defs" in document else {})
     print_json(document)
+
+
+def _shown(value: Any) -> str:
+    """A value as a file would have it; text without its quotation marks."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _rows(resolved: Resolved[Any], prefix: str, skip: tuple[str, ...] = ()) -> list[tuple[str, Any, str]]:

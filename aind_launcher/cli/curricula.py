@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from aind_launcher.cli.enrolment import enroll_animal
+from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import Terminal, print_json, print_table, show_error
 from aind_launcher.curriculum.installed import Versions
@@ -17,7 +18,7 @@ from aind_launcher.errors import ExitCode, LauncherError, UsageError
 from aind_launcher.files import checked_name
 
 
-@click.group()
+@click.group(cls=CommandGroup, epilog="Example: aind-launch curricula list")
 def command() -> None:
     """List, check, sync and run curricula; enrol animals."""
 
@@ -39,13 +40,22 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
         ("source", "path", "pinned at", "state", "built", "curricula"),
         [
             (
-                *(row["name"], row["path"], (row["commit"] or "")[:10], row["problem"] or "clean"),
+                *(row["name"], row["path"], (row["commit"] or "")[:10], "refused" if row["problem"] else "clean"),
                 *("yes" if row["built"] else "no", ", ".join(row["curricula"] or ()) or row["unasked"]),
             )
             for row in rows
         ],
         empty="This task repository has no curriculum source. Add one with `git submodule add URL`.",
     )
+    for row in rows:
+        if row["problem"]:
+            click.echo(f"\n{row['name']}: {row['problem']}")
+    unbuilt = [row["name"] for row in rows if not row["built"] and not row["problem"]]
+    if unbuilt:
+        click.echo(
+            f"\nNot built yet: {', '.join(unbuilt)}. `aind-launch curricula sync` builds what is pinned; "
+            "this list then names the curricula."
+        )
 
 
 @command.command("sync", epilog="Example: aind-launch curricula sync")
@@ -126,11 +136,11 @@ def run(
     from aind_launcher.session import SessionPaths
 
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.")
+        raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
     state_file = (trainer_state or SessionPaths(folder).trainer_state).resolve()
     if not state_file.is_file():
         raise UsageError(f"There is no trainer state {state_file}.", "Give one with --trainer-state FILE.")
-    state = TrainerStateText.read(state_file.read_text(encoding="utf-8"), str(state_file))
+    state = TrainerStateText.read_file(state_file)
     curricula = repository.curricula()
     terminal = Terminal()
     chosen = curricula.choose(repository.path, state.package, source)
@@ -165,7 +175,7 @@ def _described(curricula: IsolatedCurriculum, source: Source) -> dict[str, Any]:
         try:
             # Building takes minutes; listing must not.
             row["curricula"] = curricula.install(source).curricula() if row["built"] else None
-            row["unasked"] = "has no 'list' command" if row["built"] else "build it with `aind-launch curricula sync`"
+            row["unasked"] = "has no 'list' command" if row["built"] else "known once it is built"
         except LauncherError as error:
             row["unasked"] = str(error)
     return row

@@ -1,7 +1,8 @@
 """`aind-launch demo`: the whole of it on a simulated animal, through the same code as `run`."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,22 @@ from aind_launcher.cli.terminal import Terminal, print_json, print_table
 from aind_launcher.curriculum.plugin import IsolatedCurriculum
 from aind_launcher.curriculum.sources import pin
 from aind_launcher.demo.build import build_demo
+from aind_launcher.demo.services import DemoService, running_services
 from aind_launcher.errors import ExitCode
-from aind_launcher.lifecycle import Outcome, Request, run_session
-from aind_launcher.machine import open_state_directory, rig_lock
+from aind_launcher.lifecycle import Launcher, Outcome, Request, run_session
+from aind_launcher.machine import RigLock, open_state_directory, rig_lock
 from aind_launcher.plugins import find_plugins
+from aind_launcher.resume import Wishes, resume_session
 from aind_launcher.settings import Layer, SettingsLayers, merged_overrides
 
 SUBJECT = "demo-mouse"
 CURRICULUM = "lick_training"
 # The session whose file of licks never reaches the disk; by then the animal has moved on twice.
 LOST = 4
+# The session during which services cannot be reached, where there are some.
+OUTAGE = 5
+# Where services keep what is theirs, beside the task repository's own files and ignored by git.
+SERVICES = ".demo/services"
 _LOSES_LICKS = {"plugin": {"acquisition": {"environment": {"SIMULATED_TASK_LOSES_LICKS": "yes"}}}}
 
 
@@ -60,13 +67,15 @@ class Shown:
 Examples:
   aind-launch demo                     in the folder aind-launcher-demo
   aind-launch demo D:/try --fresh      once more from the beginning
+  aind-launch demo --with-services     with SLIMS, the watchdog and metadata, where their plugins are installed
 """
 )
 @click.argument("folder", metavar="[DIR]", default="aind-launcher-demo", type=click.Path(path_type=Path))
 @click.option("--sessions", type=click.IntRange(1, 100), default=7, show_default=True, help="How many to run.")
 @click.option("--fresh", is_flag=True, help="Remove a previous demo in DIR first; nothing else is ever removed.")
+@click.option("--with-services", is_flag=True, help="Also push and hand off, to services that run while it lasts.")
 @click.option("--json", "as_json", is_flag=True, help="Print what happened as JSON.")
-def command(folder: Path, sessions: int, fresh: bool, as_json: bool) -> int:
+def command(folder: Path, sessions: int, fresh: bool, with_services: bool, as_json: bool) -> int:
     """Try everything on a simulated animal.
 
     Makes a task repository with a curriculum as its submodule in DIR, enrols an animal that learns, and runs
@@ -75,11 +84,18 @@ def command(folder: Path, sessions: int, fresh: bool, as_json: bool) -> int:
     """
     terminal = Terminal(unattended=True)
     folder = build_demo(folder, fresh=fresh)
-    repository = _open_demo(folder)
-    terminal.say(f"The demo's task repository is {folder}.")
-    enrolled = enroll_animal(repository, SUBJECT, CURRICULUM, by="aind-launch demo")
-    terminal.say(f"Animal {SUBJECT} is enrolled: {enrolled}.")
-    shown = [_run(folder, number, terminal) for number in range(1, sessions + 1)]
+    nothing: AbstractContextManager[dict[str, DemoService]] = nullcontext({})
+    with running_services(folder / SERVICES, (SUBJECT,)) if with_services else nothing as services:
+        demo = _Demo(folder, services, terminal)
+        repository = demo.open()
+        terminal.say(f"The demo's task repository is {folder}.")
+        enrolled = enroll_animal(repository, SUBJECT, CURRICULUM, by="aind-launch demo")
+        terminal.say(f"Animal {SUBJECT} is enrolled: {enrolled}.")
+        shown = [demo.run(number) for number in range(1, sessions + 1)]
+        if services:
+            terminal.say("Waiting for what is still on its way.")
+        told = {name: list(service.arrived()) for name, service in services.items()}
+        arrived = {name: lines for name, lines in told.items() if lines}
     missing = _missing(shown)
     places = _places(repository)
     if as_json:
@@ -91,48 +107,93 @@ def command(folder: Path, sessions: int, fresh: bool, as_json: bool) -> int:
                 ],
                 "stages": _stages(shown),
                 "missing": missing,
+                "arrived": arrived,
                 "places": places,
             }
         )
     else:
-        _print(repository, shown, places)
+        _print(repository, shown, places, arrived)
     if missing:
         terminal.say(f"The demo did not show all that it promises: {'; '.join(missing)}.", "yellow")
     return ExitCode.STEP_FAILED if missing else ExitCode.DONE
 
 
-def _run(folder: Path, number: int, terminal: Terminal) -> Shown:
-    """One session, as `aind-launch run` runs it."""
-    lost = number == LOST
-    if lost:
-        terminal.say(f"Session {number}: the file of licks is lost on purpose; the curriculum will miss it.", "bold")
-    repository = _open_demo(folder, _LOSES_LICKS if lost else {})
-    request = Request(subject=SUBJECT, experimenter=("aind-launch demo",))
-    started = time.monotonic()
-    with (
-        repository.launcher(unattended=True, calm=True) as (launcher, _),
-        rig_lock(open_state_directory(repository.settings.state_directory)) as lock,
-    ):
-        shown = Shown(run_session(launcher, request, lock), time.monotonic() - started)
-    said = f"{shown.decision} ({shown.metrics})" if shown.metrics else shown.decision
-    terminal.say(f"Session {number}: {said}")
-    return shown
+@dataclass(frozen=True)
+class _Demo:
+    """The demo's task repository, and the services it runs against."""
 
+    folder: Path
+    services: Mapping[str, DemoService]
+    terminal: Terminal
 
-def _open_demo(folder: Path, more: Mapping[str, Any] | None = None) -> TaskRepository:
-    """The demo's task repository with its own settings above all others.
+    def run(self, number: int) -> Shown:
+        """One session, as `aind-launch run` runs it."""
+        if number == LOST:
+            self.terminal.say(
+                f"Session {number}: the file of licks is lost on purpose; the curriculum will miss it.", "bold"
+            )
+            return self._run(number, _LOSES_LICKS)
+        down = [service.down for service in self.services.values() if service.down]
+        if number != OUTAGE or not down:
+            return self._run(number)
+        names = ", ".join(name for name, service in self.services.items() if service.down)
+        self.terminal.say(f"Session {number}: {names} cannot be reached.", "bold")
+        with ExitStack() as outage:
+            for take_down in down:
+                outage.enter_context(take_down())
+            shown = self._run(number)
+        self.terminal.say(f"Session {number}: {names} can be reached again; resuming.", "bold")
+        resumed = self._resume(shown.outcome)
+        self.terminal.say(f"Session {number}: {resumed.state}")
+        return replace(shown, outcome=resumed)
 
-    A simulated animal must not reach the stores and services that this rig's settings and plugins lead to.
-    """
-    opened = open_repository(folder)
-    own, of_rig, _ = opened.layers.layers
-    cache = opened.layers.plugin("isolated-curriculum", IsolatedCurriculum.Settings).settings.cache_directory
-    kept = {"plugin": {"isolated-curriculum": {"cache-directory": str(cache)}}}
-    strongest = Layer("command line", merged_overrides([own.values, kept, more or {}]), folder)
-    layers = SettingsLayers(folder, (own, replace(of_rig, values={}), strongest))
-    resolved = layers.launcher()
-    foreign = tuple(found.name for found in find_plugins(resolved.settings) if found.distribution != "aind-launcher")
-    return replace(opened, layers=layers, resolved=resolved, blocked=foreign)
+    def open(self, more: Mapping[str, Any] | None = None) -> TaskRepository:
+        """The task repository with its own settings above all others.
+
+        A simulated animal must not reach the stores and services that this rig's settings and plugins lead to.
+        """
+        opened = open_repository(self.folder)
+        own, of_rig, _ = opened.layers.layers
+        cache = opened.layers.plugin("isolated-curriculum", IsolatedCurriculum.Settings).settings.cache_directory
+        sections = {name: dict(service.settings) for name, service in self.services.items()}
+        kept = {
+            # Nothing comes back while the demo waits for it.
+            "retry-pauses": [],
+            "plugin": {"isolated-curriculum": {"cache-directory": str(cache)}, **sections},
+        }
+        strongest = Layer("command line", merged_overrides([own.values, kept, more or {}]), self.folder)
+        layers = SettingsLayers(self.folder, (own, replace(of_rig, values={}), strongest))
+        resolved = layers.launcher()
+        foreign = tuple(
+            found.name
+            for found in find_plugins(resolved.settings)
+            if found.distribution != "aind-launcher" and found.name not in self.services
+        )
+        return replace(opened, layers=layers, resolved=resolved, blocked=foreign)
+
+    def _run(self, number: int, more: Mapping[str, Any] | None = None) -> Shown:
+        request = Request(subject=SUBJECT, experimenter=("aind-launch demo",))
+        started = time.monotonic()
+        with self._launcher(more) as (launcher, lock):
+            shown = Shown(run_session(launcher, request, lock), time.monotonic() - started)
+        said = f"{shown.decision} ({shown.metrics})" if shown.metrics else shown.decision
+        self.terminal.say(f"Session {number}: {said}")
+        return shown
+
+    def _resume(self, outcome: Outcome) -> Outcome:
+        """Finish a session, as `aind-launch resume` does."""
+        with self._launcher() as (launcher, lock):
+            record = launcher.journal.session(outcome.session.name)
+            return resume_session(launcher, record, Wishes(), lock) if record else outcome
+
+    @contextmanager
+    def _launcher(self, more: Mapping[str, Any] | None = None) -> Iterator[tuple[Launcher, RigLock]]:
+        repository = self.open(more)
+        with (
+            repository.launcher(unattended=True, calm=True) as (launcher, _),
+            rig_lock(open_state_directory(repository.settings.state_directory)) as lock,
+        ):
+            yield launcher, lock
 
 
 def _stages(shown: Sequence[Shown]) -> list[str]:
@@ -151,6 +212,8 @@ def _missing(shown: Sequence[Shown]) -> list[str]:
     if failed != [LOST]:
         numbers = ", ".join(map(str, failed)) or "none"
         missing.append(f"the curriculum was to fail in session {LOST} alone and failed in: {numbers}")
+    if any(session.outcome.held or session.outcome.state == "incomplete" for session in shown[LOST:]):
+        missing.append("what a service missed did not reach it later")
     after = shown[LOST : LOST + 1]
     if not after or after[0].outcome.suggestion is None or after[0].stage != shown[LOST - 1].stage:
         missing.append(f"no session after number {LOST} recovered")
@@ -170,13 +233,22 @@ def _places(repository: TaskRepository) -> dict[str, str]:
     }
 
 
-def _print(repository: TaskRepository, shown: Sequence[Shown], places: Mapping[str, str]) -> None:
+def _print(
+    repository: TaskRepository,
+    shown: Sequence[Shown],
+    places: Mapping[str, str],
+    arrived: Mapping[str, Sequence[str]],
+) -> None:
     click.echo()
     print_table(
         ("session", "stage", "metrics", "decision", "duration"),
         [(s.outcome.session.name, s.stage, s.metrics or "none", s.decision, f"{s.duration:.1f} s") for s in shown],
         empty="",
     )
+    for name, lines in arrived.items():
+        click.echo(f"\nWhat arrived through the plugin {name}:")
+        for line in lines:
+            click.echo(f"  {line}")
     click.echo("\nWhere everything lies:")
     print_table(("", ""), [(f"  {name}", place) for name, place in places.items()], empty="")
     lost = shown[LOST - 1 : LOST] or shown[-1:]

@@ -3,7 +3,7 @@
 import click
 
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
-from aind_launcher.cli.terminal import Terminal, print_json
+from aind_launcher.cli.terminal import Terminal, print_check, print_json, redacted
 from aind_launcher.doctor import examine
 from aind_launcher.errors import ExitCode
 from aind_launcher.log import Redactor
@@ -13,18 +13,24 @@ from aind_launcher.log import Redactor
 @in_task_repository
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(repository: TaskRepository, as_json: bool) -> int:
-    """Check everything a session will need on this rig, one line each with its mend.
+    """Check this rig before the first animal.
 
-    Exit code 3 where something would refuse a session.
+    One line for each thing that a session will need, with its mend. Exit code 3 where one would refuse a session.
     """
     plugins = repository.plugins()
-    terminal = Terminal(redact=Redactor(plugins.secrets()))
+    redact = Redactor(plugins.secrets())
+    terminal = Terminal(redact=redact)
     checks = []
-    with terminal.working("looking at the rig"):
-        for check in examine(repository.path, repository.settings, plugins):
-            checks.append(check)
-            if not as_json:
-                terminal.show_check(check)
+    looking = examine(repository.path, repository.settings, plugins)
+    while True:
+        # Nothing is printed meanwhile: what shows progress on a terminal would take it for its own.
+        with terminal.working("looking at the rig"):
+            check = next(looking, None)
+        if check is None:
+            break
+        checks.append(redacted(check, redact))
+        if not as_json:
+            print_check(checks[-1])
     if as_json:
         print_json([check.model_dump() for check in checks])
     return ExitCode.REFUSED if any(check.outcome == "failed" for check in checks) else ExitCode.DONE

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import click
 
+from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table
 from aind_launcher.curriculum.environments import list_environments, prune
@@ -12,7 +13,7 @@ from aind_launcher.curriculum.sources import pin
 from aind_launcher.errors import LauncherError
 
 
-@click.group()
+@click.group(cls=CommandGroup, epilog="Example: aind-launch env list")
 def command() -> None:
     """List and prune the environments of curricula."""
 
@@ -28,7 +29,8 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
     if as_json:
         print_json(
             [
-                e.model_dump(mode="json") | {"folder": str(e.folder), "used": e.used, "pinned": e.key in pinned}
+                e.model_dump(mode="json")
+                | {"folder": str(e.folder), "used": e.used.isoformat(), "pinned": e.key in pinned}
                 for e in found
             ]
         )

@@ -2,13 +2,14 @@
 
 import click
 
+from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table
 from aind_launcher.errors import ExitCode
 from aind_launcher.plugins import Plugin
 
 
-@click.group()
+@click.group(cls=CommandGroup, epilog="Example: aind-launch plugins check")
 def command() -> None:
     """List and check plugins."""
 

@@ -50,10 +50,11 @@ def command(
         raise UsageError("Give a session or --all, not both.")
     wishes = Wishes(acquisition_complete, score, hand_off_again)
     with repository.launcher(unattended=unattended) as (launcher, _):
-        records = _chosen(launcher, session, everything)
         if dry_run:
-            return _print_plan(launcher, records, as_json)
+            return _print_plan(launcher, _chosen(launcher, session, everything), wishes, as_json)
         with rig_lock(open_state_directory(repository.settings.state_directory)) as lock:
+            # Chosen now that no other launcher can change them.
+            records = _chosen(launcher, session, everything)
             codes, outcomes = [ExitCode.DONE], []
             for record in records:
                 try:
@@ -64,7 +65,8 @@ def command(
                     show_error(error)
                     codes.append(ExitCode.STEP_FAILED)
                     continue
-                codes.append(outcome.exit_code)
+                # How the acquisition went was said when it did; here counts what is left to do.
+                codes.append(ExitCode.STEP_FAILED if outcome.state == "incomplete" else ExitCode.DONE)
                 outcomes.append(outcome_data(outcome))
                 if not as_json:
                     print_outcome(outcome, launcher.journal.impaired, as_json=False)
@@ -88,8 +90,8 @@ def _chosen(launcher: Launcher, name: str | None, everything: bool) -> tuple[Ses
     return waiting if everything else waiting[-1:]
 
 
-def _print_plan(launcher: Launcher, records: tuple[SessionRecord, ...], as_json: bool) -> int:
-    lines = [(record.name, step) for record in records for step in plan(launcher, record)]
+def _print_plan(launcher: Launcher, records: tuple[SessionRecord, ...], wishes: Wishes, as_json: bool) -> int:
+    lines = [(record.name, step) for record in records for step in plan(launcher, record, wishes)]
     if as_json:
         print_json([{"session": name, "hook": s.hook, "plugin": s.plugin, "why": s.why} for name, s in lines])
     else:

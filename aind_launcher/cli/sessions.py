@@ -1,23 +1,30 @@
 """`aind-launch sessions`: what the journal knows."""
 
+import os
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import ValidationError
 
-from aind_launcher.animal import now
+from aind_launcher.animal import AnimalState, now
+from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table
 from aind_launcher.errors import UsageError
 from aind_launcher.importing import import_session
 from aind_launcher.journal import SessionRecord, StepRecord
-from aind_launcher.session import SessionContext
+from aind_launcher.session import Acquisition, SessionContext
+from aind_launcher.suggestion import CurriculumSuggestion
 
 _STATES = ("running", "completed", "incomplete", "failed", "refused", "cancelled", "discarded")
+# Characters of what a step returned; a table is to be read.
+_WIDEST = 300
 
 
-@click.group()
+@click.group(cls=CommandGroup, epilog="Example: aind-launch sessions show")
 def command() -> None:
     """List, show and import sessions."""
 
@@ -82,7 +89,7 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
 def import_(repository: TaskRepository, folder: Path) -> None:
     """Rebuild a session's entry in the journal from its folder, as after the journal was lost."""
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.")
+        raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
     with repository.journal() as journal:
         record = import_session(journal, folder.resolve(), repository.path)
     click.echo(f"{record.name}: {record.state}. `aind-launch sessions show {record.name}` tells its story.")
@@ -115,7 +122,7 @@ def _print_story(record: SessionRecord, context: SessionContext, steps: tuple[St
                 step.attempt,
                 step.state,
                 f"{step.duration:.2f}" if step.duration is not None else None,
-                step.error or _brief(step.result),
+                step.error or _brief(step, record.folder),
             )
             for step in steps
         ],
@@ -151,15 +158,61 @@ def _step_data(step: StepRecord) -> dict[str, Any]:
     }
 
 
-def _brief(result: Any) -> str:
-    if result is None:
-        return ""
+def _brief(step: StepRecord, folder: Path) -> str:
+    """What a step returned, in a few words; `--json` has all of it."""
+    result = step.result
+    told = _TOLD.get(step.id.hook)
+    if told and isinstance(result, dict):
+        try:
+            return told(result)
+        except ValidationError:
+            # Recorded by another version of the launcher.
+            pass
     if isinstance(result, list) and all(isinstance(item, dict) and "outcome" in item for item in result):
-        return ", ".join(f"{item.get('name')} {item['outcome']}" for item in result)
-    if isinstance(result, dict):
-        shown = {k: v for k, v in result.items() if k not in ("text", "trainer_state", "rig", "task") and v is not None}
-        return ", ".join(f"{key}: {value}" for key, value in shown.items())[:300]
-    return str(result)[:300]
+        text = ", ".join(f"{item.get('name')} {item['outcome']}" for item in result)
+    elif isinstance(result, list):
+        text = ", ".join(map(str, result))
+    elif isinstance(result, dict):
+        text = ", ".join(f"{key}: {value}" for key, value in result.items() if value is not None)
+    else:
+        text = "" if result is None else str(result)
+    text = text.replace(f"{folder}{os.sep}", "")
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
+
+
+def _state_told(result: dict[str, Any]) -> str:
+    state = AnimalState.model_validate(result)
+    where = f"stage {state.trainer_state.stage} of {state.trainer_state.curriculum}"
+    return f"{where}, since {state.session_name or _local(state.date)}"
+
+
+def _inputs_told(result: dict[str, Any]) -> str:
+    return "gave " + " and ".join(name for name, value in result.items() if value is not None)
+
+
+def _acquisition_told(result: dict[str, Any]) -> str:
+    acquisition = Acquisition.model_validate(result)
+    code = f", exit code {acquisition.exit_code}" if acquisition.exit_code is not None else ""
+    return f"{acquisition.outcome}{code}{f': {acquisition.message}' if acquisition.message else ''}"
+
+
+def _suggestion_told(result: dict[str, Any]) -> str:
+    suggestion = CurriculumSuggestion.model_validate(result)
+    state, provenance = suggestion.trainer_state, suggestion.provenance
+    where = f"stage {state.stage}" if state.is_on_curriculum else "off curriculum"
+    if provenance is None:
+        return f"{where}, by {state.curriculum} {suggestion.version or ''}".rstrip()
+    by = f"{provenance.source} {provenance.package_version or ''}".rstrip()
+    modified = " (modified)" if provenance.dirty else ""
+    return f"{where}, by {by} at {provenance.commit[:10]}{modified} in {provenance.duration:.1f} s"
+
+
+_TOLD: Mapping[str, Callable[[dict[str, Any]], str]] = {
+    "load_animal_state": _state_told,
+    "prepare_session": _inputs_told,
+    "run_session": _acquisition_told,
+    "curriculum_suggest": _suggestion_told,
+}
 
 
 def _since(text: str | None) -> datetime | None:

@@ -126,20 +126,20 @@ def in_task_repository(function: Command) -> Command:
     @click.option(
         "--repository",
         "-C",
-        "folder",
+        "task_repository",
         type=click.Path(path_type=Path, file_okay=False),
         default=".",
         help="The task repository (default: the one this folder lies in).",
     )
     @click.option(
-        "--plugin", "-p", "plugin", multiple=True, metavar="no:NAME", help="Leave out a plugin for this call."
+        "--plugin", "-p", "blocked", multiple=True, metavar="no:NAME", help="Leave out a plugin for this call."
     )
     @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting for this call.")
     @click.option("--verbose", "-v", is_flag=True, help="Show what is logged for developers, with tracebacks.")
     def wrapped(
-        folder: Path, plugin: tuple[str, ...], overrides: tuple[str, ...], verbose: bool, **options: Any
+        task_repository: Path, blocked: tuple[str, ...], overrides: tuple[str, ...], verbose: bool, **options: Any
     ) -> Any:
-        return function(repository=open_repository(folder, plugin, overrides, verbose), **options)
+        return function(repository=open_repository(task_repository, blocked, overrides, verbose), **options)
 
     wrapped.__doc__ = function.__doc__
     wrapped.__name__ = function.__name__
@@ -156,7 +156,7 @@ def open_repository(
     :raises UsageError: there is none, or an option or a setting is wrong.
     """
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.")
+        raise UsageError(f"There is no folder {folder}.", "Give -C the folder of a task repository.")
     path = find_repository(folder.resolve())
     layers = load_layers(path, merged_overrides([*map(parsed_override, overrides)]))
     return TaskRepository(path, layers, layers.launcher(), tuple(map(_blocked, plugin)), verbose)

@@ -36,6 +36,13 @@ _STYLES = {
 }
 
 
+class _LastingConsole(Console):
+    """One that falls silent where its reader has left; rich would end the program, and a session with it."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class Terminal:
     """The operator at a terminal. Progress and questions go to stderr; results to stdout.
 
@@ -43,7 +50,7 @@ class Terminal:
     """
 
     def __init__(self, *, redact: Redactor | None = None, unattended: bool = False, calm: bool = False) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = _LastingConsole(stderr=True, highlight=False)
         self.redact = redact or Redactor()
         self._calm = calm
         self.attended = not unattended and sys.stdin is not None and sys.stdin.isatty() and self._console.is_terminal
@@ -51,16 +58,7 @@ class Terminal:
     def checks(self, checks: "Sequence[Check]") -> None:
         for check in checks:
             if not self._calm or check.outcome != "passed":
-                self.show_check(check)
-
-    def show_check(self, check: "Check") -> None:
-        """One line: how it stands, what was looked at, and the mend."""
-        line = Text.assemble((f"  {check.outcome:<8}", _STYLES[check.outcome]), check.name)
-        if check.message:
-            line.append(f": {self.redact(check.message)}")
-        if check.mend and check.outcome != "passed":
-            line.append(f" {check.mend}", style="bold")
-        self._console.print(line, soft_wrap=True)
+                self._console.print(_check_line(redacted(check, self.redact)), soft_wrap=True)
 
     @contextmanager
     def working(self, title: str) -> Iterator[None]:
@@ -71,8 +69,8 @@ class Terminal:
             yield
 
     def ended(self, record: "StepRecord") -> None:
-        quiet = self._calm or record.id.hook in ("pre_session", "load_animal_state", "prepare_session")
-        if quiet and record.state != "failed":
+        # What fails is in the log that is shown; what is done before the session shows itself by its checks.
+        if self._calm or record.id.hook in ("pre_session", "load_animal_state", "prepare_session"):
             return
         line = Text.assemble((f"  {record.state:<8}", _STYLES[record.state]), record.id.hook.replace("_", " "))
         line.append(f" ({record.id.plugin})", style="dim")
@@ -83,12 +81,16 @@ class Terminal:
     def ask(self, question: str, answers: Mapping[str, str], default: str) -> str:
         if not self.attended:
             return default
-        self._console.print(question, style="bold")
+        self._console.print(Text(question, style="bold"))
         for answer, meaning in answers.items():
             self._console.print(f"  {answer:<8} {meaning}", markup=False)
-        chosen: str = click.prompt(
-            "Answer", type=click.Choice(list(answers)), default=default, err=True, show_choices=False
-        )
+        try:
+            chosen: str = click.prompt(
+                "Answer", type=click.Choice(list(answers)), default=default, err=True, show_choices=False
+            )
+        except click.Abort:
+            # Ctrl-C like any other: the session it was asked for is to be closed.
+            raise KeyboardInterrupt from None
         return chosen
 
     def say(self, line: str, style: str = "") -> None:
@@ -127,6 +129,26 @@ class _TerminalLog(logging.Handler):
             self._terminal.say(text, style)
         except Exception:  # a broken terminal must not stop a session
             self.handleError(record)
+
+
+def redacted(check: "Check", redact: Redactor) -> "Check":
+    """`check` without secrets, which an error of a plugin may carry."""
+    mend = redact(check.mend) if check.mend else None
+    return check.model_copy(update={"message": redact(check.message), "mend": mend})
+
+
+def print_check(check: "Check") -> None:
+    """One line on stdout: how it stands, what was looked at, and the mend."""
+    Console(highlight=False).print(_check_line(check), soft_wrap=True)
+
+
+def _check_line(check: "Check") -> Text:
+    line = Text.assemble((f"  {check.outcome:<8}", _STYLES[check.outcome]), check.name)
+    if check.message:
+        line.append(f": {check.message}")
+    if check.mend and check.outcome != "passed":
+        line.append(f" {check.mend}", style="bold")
+    return line
 
 
 def print_json(data: Any) -> None:

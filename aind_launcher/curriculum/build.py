@@ -43,6 +43,8 @@ _MISLEADING = frozenset(
     }
 )
 _SHOWN_OUTPUT = 400
+# One line a package, and what is said of the Python: too much for whoever waits, and in the log all the same.
+_FOR_THE_LOG = re.compile(r"\s*([+~-] |Using Python|Python \d)")
 _FRAME = re.compile(r"[\s│]*(error:|cause:|hint:|[\u00d7╰├]─?▶?)?\s*(.*)", re.DOTALL)
 
 
@@ -249,6 +251,7 @@ class _Tool:
                     print(line, end="", file=self._output, flush=True)
                     if line.strip():
                         lines.append(line.rstrip())
+                    if line.strip() and not _FOR_THE_LOG.match(line):
                         self._progress(line.strip())
             except BaseException:
                 # Ctrl-C: nothing goes on writing into a folder that will be built anew.
@@ -309,4 +312,6 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
         # Where virtualenv keeps its own files may have to be said; no other of its options may.
         if name.upper() != "VIRTUALENV_OVERRIDE_APP_DATA":
             del kept[name]
-    return {**kept, "NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONUTF8": "1"}
+    # Laboratories look into encrypted traffic with certificates of their own, which the machine's store has.
+    trusted = {} if "SSL_CERT_FILE" in kept else {"UV_SYSTEM_CERTS": "true"}
+    return {**trusted, **kept, "NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONUTF8": "1"}

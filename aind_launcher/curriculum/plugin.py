@@ -3,10 +3,19 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, PositiveFloat, field_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PositiveFloat,
+    WithJsonSchema,
+    field_validator,
+)
 
 from aind_launcher.animal import TrainerStateText
 from aind_launcher.curriculum.contract import Contract
@@ -21,6 +30,11 @@ from aind_launcher.suggestion import CurriculumSuggestion
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
+Size = Annotated[
+    ByteSize,
+    PlainSerializer(lambda size: size.human_readable(), return_type=str, when_used="json"),
+    WithJsonSchema({"type": ["integer", "string"], "minimum": 0}),
+]
 
 
 class SourceSettings(BaseModel):
@@ -67,7 +81,7 @@ class IsolatedCurriculum:
         sources: dict[str, SourceSettings] = Field({}, description="Sources by name: folders, and how each is asked.")
         timeout: PositiveFloat = Field(900, description="Seconds that a curriculum may take to decide.")
         answer_timeout: PositiveFloat = Field(120, description="Seconds for list, init, version and for importing.")
-        output_limit: ByteSize = Field(ByteSize(1 << 30), description="What a curriculum may print, as in '1 GiB'.")
+        output_limit: Size = Field(ByteSize(1 << 30), description="What a curriculum may print, as in '1 GiB'.")
         cache_directory: Path = Field(
             default_factory=lambda: Path(platformdirs.user_cache_dir("aind-launcher", appauthor=False)),
             description="Where environments are built; a short path on a local disk.",

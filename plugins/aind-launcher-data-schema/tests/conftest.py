@@ -29,6 +29,11 @@ COMMIT = "5f0c1b2a9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a"
 BEGAN = datetime(2025, 3, 14, 9, 26, 53, tzinfo=UTC)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """aind-data-schema 2.9 deprecates a field that its own validators read."""
+    config.addinivalue_line("filterwarnings", "ignore:Deprecated. use global_coordinate_system:DeprecationWarning")
+
+
 @pytest.fixture
 def suggestion() -> CurriculumSuggestion:
     """What the VR-foraging curriculum really answered, from the session's stage_a to stage_b."""

@@ -323,6 +323,7 @@ def test_what_cannot_be_made_is_known_before_the_animal_is_on_the_rig(session: S
     not_asked = PLUGIN.pre_session(ahead.model_copy(update={"rig": None}))
 
     assert (good.outcome, not_asked.outcome) == ("passed", "passed")
+    assert PLUGIN.check_rig() == good
     assert (no_rig.outcome, no_rig.mend) == ("failed", "Set plugin.data-schema.instrument-id.")
     assert bad_modality.outcome == "failed"
     assert "stimulus_modalities" in bad_modality.message
@@ -340,7 +341,7 @@ def test_the_launcher_finds_the_plugin_its_settings_and_its_place(
 
     [plugin] = [plugin for plugin in plugins.all if plugin.name == "data-schema"]
     assert plugin.error is None
-    assert plugin.hooks == ("pre_session", "post_session")
+    assert plugin.hooks == ("pre_session", "post_session", "check_rig")
     assert plugin.settings
     assert plugin.settings.settings == Settings(stimulus_names=["A", "B"], create=True)
     assert plugins.calls("post_session")[0].plugin.name == "data-schema"

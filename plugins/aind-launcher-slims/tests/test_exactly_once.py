@@ -83,6 +83,40 @@ def test_a_push_that_is_cut_at_any_request_is_completed_by_the_next(
         assert state is not None and (state.trainer_state.stage, state.metrics) == ("next", {"trials": 7})
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_attachments_of_a_push_that_broke_off_are_not_taken_for_another_suggestions(recorded: bool) -> None:
+    session = session_of(MONDAY, START)
+    with a_slims(session, recorded=recorded) as (double, plugin):
+        # All but the last request: both attachments are there, and nothing says that they count.
+        double.fault(cut="before commit", nth=REQUESTS[recorded])
+        with pytest.raises(TransientError):
+            plugin.post_session(session, suggested("first answer", trials=1))
+        plugin.post_session(session, suggested("second answer", trials=2))
+        assert len(double.records()) == 1
+        state = plugin.load_animal_state(session)
+        assert state is not None and (state.trainer_state.stage, state.metrics) == ("second answer", {"trials": 2})
+
+
+@pytest.mark.parametrize("request_index", range(1, REQUESTS[False] + 1))
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_push_that_broke_off_before_the_next_session_does_not_put_the_animal_back(
+    request_index: int, cut: str
+) -> None:
+    monday, tuesday = session_of(MONDAY, START), session_of(TUESDAY, START)
+    with a_slims(monday, recorded=False) as (double, plugin):
+        double.fault(cut=cut, nth=request_index)  # type: ignore[arg-type]
+        with pytest.raises(TransientError):
+            plugin.post_session(monday, suggested("of monday"))
+        assert plugin.post_session(tuesday, suggested("of tuesday")).outcome == "applied"
+        # Only an answer that was lost after everything was written had made Monday's decision count.
+        was_whole = (request_index, cut) == (REQUESTS[False], "after commit")
+        late = plugin.post_session(monday, suggested("of monday"))
+        assert late.outcome == ("unchanged" if was_whole else "superseded")
+        assert_whole(double, {monday.name: "of monday", tuesday.name: "of tuesday"})
+        state = plugin.load_animal_state(tuesday)
+        assert state is not None and state.trainer_state.stage == "of tuesday"
+
+
 def test_an_answer_that_comes_too_late_has_still_been_written_once() -> None:
     session = session_of(MONDAY, START)
     with a_slims(session, recorded=False) as (double, plugin):

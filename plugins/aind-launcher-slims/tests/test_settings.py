@@ -46,6 +46,9 @@ class FakeKeyring(keyring.backend.KeyringBackend):
             raise keyring.errors.KeyringLocked
         return SECRET if (service, username) == ("slims", "launcher") else None
 
+    def set_password(self, service: str, username: str, password: str) -> None:
+        raise keyring.errors.PasswordSetError
+
     def get_credential(self, service: str, username: str | None) -> keyring.credentials.Credential | None:
         password = self.get_password(service, username or "launcher")
         return keyring.credentials.SimpleCredential(username or "launcher", password) if password else None
@@ -53,7 +56,7 @@ class FakeKeyring(keyring.backend.KeyringBackend):
 
 @pytest.fixture
 def fake_keyring() -> Iterator[FakeKeyring]:
-    before, fake = keyring.get_keyring(), FakeKeyring()
+    before, fake = keyring.get_keyring(), FakeKeyring()  # type: ignore[no-untyped-call]
     keyring.set_keyring(fake)
     yield fake
     keyring.set_keyring(before)

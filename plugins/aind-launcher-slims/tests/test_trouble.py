@@ -39,7 +39,9 @@ def test_wrong_credentials_are_noticed_while_attachments_are_read(slims: SlimsDo
 
 
 def test_an_unknown_animal_is_named(slims_double: SlimsDouble) -> None:
-    error = failure(plugin_for(slims_double))
+    plugin = plugin_for(slims_double)
+    assert plugin.load_animal_state(session_of(MONDAY)) is None
+    error = failure(plugin)
     assert isinstance(error, AnimalError) and f"has no animal {SUBJECT}" in error.message
 
 
@@ -55,7 +57,7 @@ def test_two_animals_with_one_barcode_are_both_named(slims: SlimsDouble, plugin:
 def test_a_slims_that_is_down_is_worth_a_second_try(slims: SlimsDouble, plugin: Slims) -> None:
     slims.stop()
     error = failure(plugin)
-    assert isinstance(error, TransientError) and "cannot be reached: Connection refused" in error.message
+    assert isinstance(error, TransientError) and "cannot be reached: " in error.message
     slims.start()
     assert plugin.post_session(session_of(MONDAY), suggested("next")).outcome == "applied"
 

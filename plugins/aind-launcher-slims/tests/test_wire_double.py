@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import requests
-from aind_slims_api import SlimsClient, models  # type: ignore[import-untyped]
-from aind_slims_api.exceptions import SlimsRecordNotFound  # type: ignore[import-untyped]
-from aind_slims_api.models import SlimsAttachment, SlimsBehaviorSession, SlimsInstrument, SlimsMouseContent, SlimsUser  # type: ignore[import-untyped]
-from slims import criteria  # type: ignore[import-untyped]
-from slims.internal import _SlimsApiException  # type: ignore[import-untyped]
+from aind_slims_api import SlimsClient, models
+from aind_slims_api.exceptions import SlimsRecordNotFound
+from aind_slims_api.models import SlimsAttachment, SlimsBehaviorSession, SlimsInstrument, SlimsMouseContent, SlimsUser
+from slims import criteria
+from slims.internal import _SlimsApiException
 
 from aind_launcher_slims.wire_double import SlimsDouble
 

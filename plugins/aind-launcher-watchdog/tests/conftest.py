@@ -1,101 +1,25 @@
 """What the tests share: a finished session, the real watchdog service, and a double of the transfer service."""
 
 import json
-import queue
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aind_watchdog_service.event_handler import EventHandler
-from aind_watchdog_service.models.watch_config import WatchConfig
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
-from watchdog.observers import Observer
 
 from aind_launcher.animal import AnimalState, TrainerStateText
 from aind_launcher.session import Acquisition, Repository, Session, SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion, Provenance
 from aind_launcher_watchdog.plugin import Watchdog
+from aind_launcher_watchdog.real_service import RealService
 from aind_launcher_watchdog.settings import WatchdogSettings
+from aind_launcher_watchdog.transfer_double import TransferDouble
 
 ANSWER = (Path(__file__).parent / "data" / "suggestion.json").read_text(encoding="utf-8")
 BEGAN = datetime(2025, 3, 14, 9, 26, 53, tzinfo=UTC)
 # As the service names the data of this session at the destination.
 ASSET = "123456_2025-03-14_09-26-53"
-
-
-class RealService:
-    """aind-watchdog-service as its own `main` puts it together, without its private logging."""
-
-    def __init__(self, flag: Path, archive: Path) -> None:
-        self._config = WatchConfig(flag_dir=str(flag), manifest_complete=str(archive), structured_log_file=None)
-        self._jobs: queue.Queue[None] = queue.Queue()
-        self._scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)})
-        self._scheduler.add_listener(lambda _: self._jobs.put(None), EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
-        self._observer = Observer()
-
-    def start(self) -> None:
-        self._scheduler.start()
-        handler = EventHandler(self._scheduler, self._config)
-        self._observer.schedule(handler, self._config.flag_dir)
-        self._observer.start()
-
-    def finish_a_job(self) -> None:
-        self._jobs.get(timeout=120)
-
-    def stop(self) -> None:
-        if self._observer.is_alive():
-            self._observer.stop()
-            self._observer.join()
-        if self._scheduler.running:
-            self._scheduler.shutdown()
-
-
-class TransferService:
-    """The transfer service at the wire: takes job requests, and knows project names."""
-
-    def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.answer_with = 200
-        double = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                double.requests.append(json.loads(body))
-                self._answer(double.answer_with, {"message": "Submitted"})
-
-            def do_GET(self) -> None:
-                answers: dict[str, Any] = {"/projects": ["Behavior Platform", "Dynamic Routing"], "/strange": {"a": 1}}
-                self._answer(200 if self.path in answers else 404, answers.get(self.path))
-
-            def _answer(self, status: int, content: Any) -> None:
-                body = json.dumps(content).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 @pytest.fixture(autouse=True)
@@ -105,10 +29,9 @@ def directly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def transfers() -> Iterator[TransferService]:
-    double = TransferService()
-    yield double
-    double.stop()
+def transfers() -> Iterator[TransferDouble]:
+    with TransferDouble() as double:
+        yield double
 
 
 @pytest.fixture
@@ -144,7 +67,7 @@ Make = Callable[..., WatchdogSettings]
 
 
 @pytest.fixture
-def make(flag: Path, archive: Path, destination: Path, transfers: TransferService) -> Make:
+def make(flag: Path, archive: Path, destination: Path, transfers: TransferDouble) -> Make:
     """Settings for the service and the doubles of this test, with changes."""
 
     def settings(**changes: Any) -> WatchdogSettings:
@@ -154,7 +77,7 @@ def make(flag: Path, archive: Path, destination: Path, transfers: TransferServic
                 "archive_directory": archive,
                 "destination": str(destination),
                 "project_name": "Behavior Platform",
-                "transfer_endpoint": f"{transfers.url}/api/v2/submit_jobs",
+                "transfer_endpoint": transfers.endpoint,
                 "service_process": "",
                 **changes,
             }

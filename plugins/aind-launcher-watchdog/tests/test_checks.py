@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Make, TransferService, files
+from conftest import Make, files
 
 from aind_launcher import Check, LauncherError, SessionContext
 from aind_launcher.plugins import find_plugins, load_plugins
 from aind_launcher.settings import LauncherSettings, load_layers
 from aind_launcher_watchdog.checks import is_service, require_absolute
 from aind_launcher_watchdog.plugin import Watchdog
+from aind_launcher_watchdog.transfer_double import TransferDouble
 
 
 @pytest.fixture
@@ -29,17 +30,18 @@ def outcomes(plugin: Watchdog, session: SessionContext) -> dict[str, Check]:
 
 
 def test_all_is_well_where_all_is_set_and_reachable(
-    ahead: SessionContext, make: Make, transfers: TransferService, flag: Path
+    ahead: SessionContext, make: Make, transfers: TransferDouble, flag: Path
 ) -> None:
-    checks = outcomes(Watchdog(make(project_names_url=f"{transfers.url}/projects")), ahead)
+    checks = outcomes(Watchdog(make(project_names_url=transfers.project_names)), ahead)
 
     assert [check.name for check in checks.values() if check.outcome == "passed"] == [
         "watchdog destination",
         "watchdog flag directory",
-        "watchdog manifest",
         "watchdog project",
+        "watchdog manifest",
     ]
     assert len(checks) == 4
+    assert list(Watchdog(make(project_names_url=transfers.project_names)).check_rig()) == [*checks.values()][:3]
     assert files(flag.parent) == {}
 
 
@@ -75,9 +77,9 @@ def test_manifests_are_not_written_where_the_service_would_see_them_half_done(
 
 
 def test_an_unknown_project_refuses_and_names_the_nearest(
-    ahead: SessionContext, make: Make, transfers: TransferService
+    ahead: SessionContext, make: Make, transfers: TransferDouble
 ) -> None:
-    plugin = Watchdog(make(project_names_url=f"{transfers.url}/projects", project_name="Behaviour Platform"))
+    plugin = Watchdog(make(project_names_url=transfers.project_names, project_name="Behaviour Platform"))
 
     check = outcomes(plugin, ahead)["watchdog project"]
 
@@ -87,7 +89,7 @@ def test_an_unknown_project_refuses_and_names_the_nearest(
 
 @pytest.mark.parametrize("path", ["/missing", "/strange"])
 def test_a_metadata_service_that_does_not_help_warns_only(
-    ahead: SessionContext, make: Make, transfers: TransferService, path: str
+    ahead: SessionContext, make: Make, transfers: TransferDouble, path: str
 ) -> None:
     check = outcomes(Watchdog(make(project_names_url=transfers.url + path)), ahead)["watchdog project"]
 
@@ -188,7 +190,7 @@ def test_the_launcher_finds_the_plugin_and_its_settings(tmp_path: Path, monkeypa
 
     [plugin] = [plugin for plugin in plugins.all if plugin.name == "watchdog"]
     assert plugin.error is None
-    assert plugin.hooks == ("pre_session", "transfer_session")
+    assert plugin.hooks == ("pre_session", "transfer_session", "check_rig")
     assert plugin.settings
     set_as = plugin.settings.settings.model_dump(mode="json", exclude_defaults=True)
     assert set_as == {

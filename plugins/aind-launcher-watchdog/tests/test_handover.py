@@ -116,14 +116,15 @@ def test_a_new_hand_off_is_a_new_manifest_in_the_place_of_one_that_still_waits(
 
 
 def test_an_empty_modality_folder_is_named_and_the_rest_goes(
-    session: SessionContext, plugin: Watchdog, flag: Path, caplog: pytest.LogCaptureFixture
+    session: SessionContext, make: Make, flag: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (session.folder / "fib" / "nothing in here").mkdir(parents=True)
-    (session.folder / "notes").mkdir()
+    probes = tmp_path / "ephys"
+    for folder in (session.folder / "fib" / "nothing in here", session.folder / "notes", probes):
+        folder.mkdir(parents=True)
 
-    kept = plugin.transfer_session(session)
+    kept = Watchdog(make(extra_modalities={"ecephys": [str(probes)]})).transfer_session(session)
 
-    assert (kept["modalities"], kept["empty"]) == (["behavior", "behavior-videos"], ["fib"])
+    assert (kept["modalities"], kept["empty"]) == (["behavior", "behavior-videos"], ["fib", str(probes)])
     assert kept["left_out"] == ["notes"]
     assert list(manifest_in(flag)["modalities"]) == ["behavior", "behavior-videos"]
     assert f"The modality folder {session.folder / 'fib'} is empty" in caplog.text

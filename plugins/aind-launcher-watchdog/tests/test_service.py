@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 from aind_data_schema.core.acquisition import Acquisition
-from conftest import ASSET, Make, RealService, TransferService, files
+from conftest import ASSET, Make, files
 
 from aind_launcher import CurriculumSuggestion, SessionContext
 from aind_launcher_data_schema.plugin import DataSchema
 from aind_launcher_data_schema.settings import DataSchemaSettings
 from aind_launcher_watchdog.plugin import Watchdog
+from aind_launcher_watchdog.real_service import RealService
+from aind_launcher_watchdog.transfer_double import TransferDouble
 
 
 @pytest.mark.integration
@@ -18,7 +20,7 @@ def test_a_session_arrives_whole_with_metadata_that_tells_its_metrics_and_curric
     suggestion: CurriculumSuggestion,
     plugin: Watchdog,
     service: RealService,
-    transfers: TransferService,
+    transfers: TransferDouble,
     flag: Path,
     archive: Path,
     destination: Path,
@@ -66,7 +68,7 @@ def test_what_was_handed_over_while_the_service_was_down_is_taken_when_it_starts
     session: SessionContext,
     plugin: Watchdog,
     service: RealService,
-    transfers: TransferService,
+    transfers: TransferDouble,
     archive: Path,
     destination: Path,
 ) -> None:
@@ -80,7 +82,7 @@ def test_what_was_handed_over_while_the_service_was_down_is_taken_when_it_starts
 
 
 def test_a_job_that_failed_leaves_its_manifest_waiting_and_a_resume_adds_none(
-    session: SessionContext, plugin: Watchdog, service: RealService, transfers: TransferService, flag: Path
+    session: SessionContext, plugin: Watchdog, service: RealService, transfers: TransferDouble, flag: Path
 ) -> None:
     transfers.answer_with = 500
     plugin.transfer_session(session)
@@ -94,7 +96,7 @@ def test_a_job_that_failed_leaves_its_manifest_waiting_and_a_resume_adds_none(
 
 
 def test_further_data_tasks_and_a_copy_without_upload_reach_the_service(
-    session: SessionContext, make: Make, service: RealService, transfers: TransferService, tmp_path: Path
+    session: SessionContext, make: Make, service: RealService, transfers: TransferDouble, tmp_path: Path
 ) -> None:
     probes = tmp_path / "ephys" / session.name
     (probes / "probe A").mkdir(parents=True)
@@ -125,7 +127,7 @@ def test_further_data_tasks_and_a_copy_without_upload_reach_the_service(
 
 
 def test_without_an_endpoint_the_data_is_only_copied(
-    session: SessionContext, make: Make, service: RealService, transfers: TransferService, destination: Path
+    session: SessionContext, make: Make, service: RealService, transfers: TransferDouble, destination: Path
 ) -> None:
     Watchdog(make(transfer_endpoint="")).transfer_session(session)
     service.start()

@@ -23,24 +23,34 @@ class DataSchema:
         self._settings = settings
 
     @aind_launcher.hookimpl
-    def pre_session(self, session: SessionContext) -> Check:
-        """Whether aind-data-schema works here and, where a file may have to be made, that it will be valid."""
+    def check_rig(self) -> Check:
+        """Whether aind-data-schema works here."""
         from importlib.metadata import PackageNotFoundError, version
 
         try:
             installed = version("aind-data-schema")
             if installed.partition(".")[0] != "2":
                 return _failed(f"aind-data-schema {installed} is installed; this plugin writes schema version 2.")
-            # Loads the real models, in the same process that needs them after the session.
-            from aind_launcher_data_schema import document, minimal
-
-            if self._settings.create:
-                document.validated(_text(minimal.acquisition(session, self._settings)), "A minimal acquisition.json")
-        except LauncherError as error:
-            return Check(name="data-schema", outcome="failed", message=error.message, mend=error.mend)
+            import aind_launcher_data_schema.minimal  # noqa: F401 - loads the real models
         except (ImportError, PackageNotFoundError) as error:
             return _failed(f"aind-data-schema cannot be imported: {error}.")
         return Check(name="data-schema", outcome="passed", message=f"aind-data-schema {installed}")
+
+    @aind_launcher.hookimpl
+    def pre_session(self, session: SessionContext) -> Check:
+        """Whether aind-data-schema works here and, where a file may have to be made, that it will be valid.
+
+        It costs nothing that is not paid anyway: this process needs the models after the session.
+        """
+        check = self.check_rig()
+        if check.outcome == "passed" and self._settings.create:
+            from aind_launcher_data_schema import document, minimal
+
+            try:
+                document.validated(_text(minimal.acquisition(session, self._settings)), "A minimal acquisition.json")
+            except LauncherError as error:
+                return Check(name="data-schema", outcome="failed", message=error.message, mend=error.mend)
+        return check
 
     @aind_launcher.hookimpl(tryfirst=True)
     def post_session(self, session: SessionContext, suggestion: CurriculumSuggestion | None) -> dict[str, JsonValue]:

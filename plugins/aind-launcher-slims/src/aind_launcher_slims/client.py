@@ -1,7 +1,7 @@
 """The real SLIMS client with time-outs, and with errors that say what happened.
 
 The client of `aind-slims-api` waits for ever, follows redirects, hands an error page out as an attachment, and leaves
-records out that it cannot read. None of this reaches the rest of the plugin.
+out records that it cannot read. None of this reaches the rest of the plugin.
 """
 
 import warnings
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import requests
-from aind_slims_api import SlimsClient  # type: ignore[import-untyped]
+from aind_slims_api import SlimsClient
 from pydantic import ValidationError
-from slims.internal import _SlimsApiException  # type: ignore[import-untyped]
-from slims.slims import Slims, slims_instances  # type: ignore[import-untyped]
+from slims.internal import _SlimsApiException
+from slims.slims import Slims, slims_instances
 
 from aind_launcher.errors import LauncherError, TransientError
 from aind_launcher_slims.settings import Credentials
@@ -48,7 +48,6 @@ class Client(SlimsClient):  # type: ignore[misc]
             username,
             password,
             timeout=self._timeout,
-            allow_redirects=False,
             hooks={"response": self._judge},
         )
         # A registry for servers of flows; it would keep the password for as long as the process lives.

@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 
-from aind_slims_api.models import (  # type: ignore[import-untyped]
+from aind_slims_api.models import (
     SlimsAttachment,
     SlimsBehaviorSession,
     SlimsInstrument,
     SlimsMouseContent,
     SlimsUser,
 )
-from slims.criteria import disjunction, equals_ignore_case  # type: ignore[import-untyped]
+from slims.criteria import disjunction, equals_ignore_case
 
 from aind_launcher.errors import AnimalError, TransientError
 from aind_launcher_slims.client import Client, NotThere
 from aind_launcher_slims.settings import SlimsSettings, find_credentials
+
+
+class UnknownAnimal(AnimalError):
+    """No animal in SLIMS has that barcode."""
 
 
 class Connection:
@@ -29,12 +33,13 @@ class Connection:
     def animal(self, subject: str) -> int:
         """The key of the animal with that barcode.
 
-        :raises AnimalError: there is none, or several.
+        :raises UnknownAnimal: there is none.
+        :raises AnimalError: there are several.
         """
         with self._client.talking():
             found = self._client.fetch_models(SlimsMouseContent, barcode=subject)
         if not found:
-            raise AnimalError(
+            raise UnknownAnimal(
                 f"SLIMS at {self.url} has no animal {subject}.", "Check the number, or register the animal in SLIMS."
             )
         if len(found) > 1:

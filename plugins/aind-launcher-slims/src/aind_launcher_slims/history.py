@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from aind_slims_api.models import SlimsAttachment, SlimsBehaviorSession  # type: ignore[import-untyped]
+from aind_slims_api.models import SlimsAttachment, SlimsBehaviorSession
 from pydantic import JsonValue
 
 from aind_launcher.animal import AnimalState, TrainerStateText

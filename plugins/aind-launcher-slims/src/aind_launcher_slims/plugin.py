@@ -31,9 +31,13 @@ class Slims:
     def load_animal_state(self, session: "SessionContext") -> "AnimalState | None":
         """The animal's latest decision in SLIMS, its metrics, and the session it came from."""
         connection = self._connection()
+        from aind_launcher_slims.connection import UnknownAnimal
         from aind_launcher_slims.history import History
 
-        history = History.of(connection, connection.animal(session.subject))
+        try:
+            history = History.of(connection, connection.animal(session.subject))
+        except UnknownAnimal:
+            return None
         latest = history.latest()
         return history.state(latest) if latest else None
 

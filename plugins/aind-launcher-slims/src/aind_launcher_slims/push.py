@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from aind_slims_api.models import SlimsBehaviorSession  # type: ignore[import-untyped]
+from aind_slims_api.models import SlimsBehaviorSession
 from pydantic import BaseModel, ConfigDict
 
 from aind_launcher.animal import AnimalState, TrainerStateText

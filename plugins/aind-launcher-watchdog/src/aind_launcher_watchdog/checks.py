@@ -14,8 +14,8 @@ from aind_launcher_watchdog.settings import WatchdogSettings
 PATIENCE = 25 * 60 * 60
 
 
-def checks(session: SessionContext, settings: WatchdogSettings, system: str) -> Iterator[Check]:
-    """All checks, the cheap ones first.
+def of_rig(settings: WatchdogSettings, system: str) -> Iterator[Check]:
+    """What does not depend on an animal, the cheap ones first.
 
     :param system: `sys.platform` of the service's machine, which is this one.
     """
@@ -25,9 +25,14 @@ def checks(session: SessionContext, settings: WatchdogSettings, system: str) -> 
     if settings.service_process:
         yield _service(settings.service_process)
     yield from _stuck(flag, time.time())
-    yield _outcome("watchdog manifest", lambda: _try_manifest(session, settings), "valid")
     if settings.project_names_url:
         yield _project(settings.project_name, settings.project_names_url, settings.timeout)
+
+
+def of_session(session: SessionContext, settings: WatchdogSettings, system: str) -> Iterator[Check]:
+    """Those of the rig, and whether the service will take this session's manifest."""
+    yield from of_rig(settings, system)
+    yield _outcome("watchdog manifest", lambda: _try_manifest(session, settings), "valid")
 
 
 def require_absolute(destination: str, system: str) -> None:

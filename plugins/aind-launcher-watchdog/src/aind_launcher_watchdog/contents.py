@@ -63,6 +63,9 @@ def find(session: SessionContext, extra: Mapping[str, Sequence[str]], schemas: I
                     f"{path}, which holds extra data of {modality}, does not exist.",
                     f"Put it there or mend plugin.watchdog.extra-modalities, then `aind-launch resume {session.name}`.",
                 )
+            if path.is_dir() and not _has_files(path):
+                empty.append(str(path))
+                continue
             found.setdefault(modality, []).extend(sources(path, system))
     if not found:
         raise LauncherError(

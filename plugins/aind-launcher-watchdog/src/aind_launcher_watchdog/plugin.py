@@ -22,11 +22,18 @@ class Watchdog:
         self._settings = settings
 
     @aind_launcher.hookimpl
-    def pre_session(self, session: SessionContext) -> Iterator[Check]:
-        """Whether the data will find its way: destination, flag directory, service, manifest and project."""
-        from aind_launcher_watchdog.checks import checks
+    def check_rig(self) -> Iterator[Check]:
+        """Whether data will find its way from this rig: destination, flag directory, service and project."""
+        from aind_launcher_watchdog import checks
 
-        return checks(session, self._settings, sys.platform)
+        return checks.of_rig(self._settings, sys.platform)
+
+    @aind_launcher.hookimpl
+    def pre_session(self, session: SessionContext) -> Iterator[Check]:
+        """The same, and whether the service will take this session's manifest."""
+        from aind_launcher_watchdog import checks
+
+        return checks.of_session(session, self._settings, sys.platform)
 
     @aind_launcher.hookimpl
     def transfer_session(self, session: SessionContext) -> dict[str, JsonValue]:

@@ -1,0 +1,160 @@
+"""The journal's file: how it is opened, brought up to date, set aside when damaged, and merged with a substitute."""
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from aind_launcher.animal import now
+from aind_launcher.errors import LauncherError
+
+logger = logging.getLogger(__name__)
+
+# One entry per schema version, applied in order; never edit one that was released.
+_MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE sessions (
+        name TEXT PRIMARY KEY, subject TEXT NOT NULL, repository TEXT NOT NULL, folder TEXT NOT NULL,
+        state TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, exit_code INTEGER, message TEXT,
+        context TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX sessions_by_subject ON sessions (subject, started);
+    CREATE TABLE steps (
+        number INTEGER PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions (name),
+        hook TEXT NOT NULL, plugin TEXT NOT NULL, suggestion TEXT NOT NULL, attempt INTEGER NOT NULL,
+        state TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, error TEXT, result TEXT,
+        UNIQUE (session, hook, plugin, suggestion, attempt)
+    ) STRICT;
+    """,
+)
+
+INSERT_SESSION = """
+    INSERT OR REPLACE INTO sessions
+        (name, subject, repository, folder, state, started, ended, exit_code, message, context)
+    VALUES (:name, :subject, :repository, :folder, :state, :started, :ended, :exit_code, :message, :context)
+"""
+INSERT_STEP = """
+    INSERT OR REPLACE INTO steps (session, hook, plugin, suggestion, attempt, state, started, ended, error, result)
+    VALUES (:session, :hook, :plugin, :suggestion, :attempt, :state, :started, :ended, :error, :result)
+"""
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """The journal at `path`, with what substitutes of it have."""
+    try:
+        connection = connect(path)
+    except sqlite3.DatabaseError as error:
+        if not is_damaged(error):
+            raise
+        connection = begun_anew(path, str(error))
+    for substitute in sorted(path.parent.glob(f"{path.stem}-*-substitute{path.suffix}")):
+        # One that is in use is locked as long as its launcher lives, and is left for later.
+        with suppress(sqlite3.Error, OSError, LauncherError):
+            with closing(connect(substitute, alone=True, patience=0)) as source:
+                merge(source, connection)
+            substitute.unlink()
+            logger.warning("What the launcher had to record in %s is in the journal now.", substitute)
+    return connection
+
+
+def begun_anew(path: Path, reason: str) -> sqlite3.Connection:
+    """A new journal at `path`; the damaged one is set aside, and what can be read of it is taken over."""
+    aside = beside(path, "set-aside")
+    for suffix in ("", "-wal", "-shm"):
+        damaged = path.with_name(path.name + suffix)
+        if damaged.exists():
+            damaged.replace(aside.with_name(aside.name + suffix))
+    logger.warning(
+        "The journal %s was unreadable (%s); it was set aside as %s and a new one begun.", path, reason, aside
+    )
+    connection = connect(path)
+    with suppress(sqlite3.Error), closing(sqlite3.connect(aside)) as source:
+        source.row_factory = sqlite3.Row
+        merge(source, connection)
+    return connection
+
+
+def merge(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Add to `target` what `source` has, which is newer; of a damaged one as much as can be read."""
+    with target:
+        for select, insert in (
+            ("SELECT * FROM sessions", INSERT_SESSION),
+            ("SELECT * FROM steps ORDER BY number", INSERT_STEP),
+        ):
+            for row in _readable(source, select):
+                target.execute(insert, row)
+
+
+def _readable(source: sqlite3.Connection, select: str) -> Iterator[dict[str, Any]]:
+    with suppress(sqlite3.DatabaseError):
+        yield from map(dict, source.execute(select))
+
+
+def beside(path: Path, what: str) -> Path:
+    """A new name beside `path`, as for what takes its place."""
+    return path.with_name(f"{path.stem}-{now():%Y%m%dT%H%M%S.%fZ}-{what}{path.suffix}")
+
+
+def is_damaged(error: sqlite3.Error) -> bool:
+    """Whether the file is no journal, is torn, or lacks the journal's tables."""
+    return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether another program keeps the file locked."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _code(error: sqlite3.Error) -> int:
+    # Extended codes have the plain one in their lowest byte.
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF
+
+
+def connect(path: Path | str, *, alone: bool = False, patience: float = 5) -> sqlite3.Connection:
+    """Open or make a journal.
+
+    :param alone: keep everybody else out as long as the connection lives.
+    :param patience: seconds to wait for a reader such as `sessions list`.
+    """
+    connection = sqlite3.connect(path, timeout=patience, isolation_level="IMMEDIATE", check_same_thread=False)
+    try:
+        connection.row_factory = sqlite3.Row
+        if alone:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = OFF")
+        _migrate(connection)
+        connection.execute("SELECT count(*) FROM steps").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    with _transaction(connection):
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(_MIGRATIONS):
+            raise LauncherError(
+                f"The journal was written by a newer launcher (schema {version}).", "Update aind-launcher on this rig."
+            )
+        for script in _MIGRATIONS[version:]:
+            for statement in filter(str.strip, script.split(";")):
+                connection.execute(statement)
+        if version < len(_MIGRATIONS):
+            connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS):d}")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()

@@ -1,0 +1,113 @@
+"""The plugin as the launcher finds it: by its entry point, with settings from its files and the environment."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import MONDAY, SUBJECT, session_of, state_text, suggested
+
+from aind_launcher.errors import SettingsError
+from aind_launcher.plugins import Plugin, Plugins, load_plugins
+from aind_launcher.settings import load_layers
+from aind_launcher_slims.plugin import Slims
+from aind_launcher_slims.wire_double import SlimsDouble
+
+
+def loaded(repository: Path, section: str) -> tuple[Plugins, Plugin]:
+    pyproject = f"[tool.aind-launcher]\n[tool.aind-launcher.plugin.slims]\n{section}"
+    (repository / "pyproject.toml").write_text(pyproject, encoding="utf-8")
+    layers = load_layers(repository)
+    plugins = load_plugins(layers, layers.launcher().settings)
+    return plugins, next(plugin for plugin in plugins.all if plugin.name == "slims")
+
+
+def test_it_is_found_configured_and_called(slims: SlimsDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__SLIMS__TIMEOUT", "5")
+    plugins, plugin = loaded(tmp_path, "record-without-suggestion = false\n")
+    assert plugin.error is None and isinstance(plugin.object, Slims)
+    assert plugin.candidate.distribution == "aind-launcher-slims"
+    assert (plugin.object.settings.timeout, plugin.object.settings.record_without_suggestion) == (5, False)
+    assert {"load_animal_state", "pre_session", "post_session"} <= set(plugin.hooks)
+    (call,) = [call for call in plugins.calls("post_session") if call.plugin is plugin]
+    pushed = call(session=session_of(MONDAY), suggestion=suggested("next"))
+    assert pushed.model_dump() == {"outcome": "applied", "record": slims.records()[0]["cnvn_pk"], "because": None}
+
+
+def test_the_password_of_the_environment_is_among_the_secrets_to_hide(slims: SlimsDouble, tmp_path: Path) -> None:
+    plugins, _ = loaded(tmp_path, "")
+    assert slims.password in plugins.secrets()
+
+
+def test_without_an_address_no_session_starts(tmp_path: Path) -> None:
+    _, plugin = loaded(tmp_path, "")
+    assert isinstance(plugin.error, SettingsError)
+    assert "plugin.slims.url" in str(plugin.error) and "SLIMS_URL" in str(plugin.error)
+
+
+def test_an_unknown_setting_names_the_one_that_was_meant(slims: SlimsDouble, tmp_path: Path) -> None:
+    _, plugin = loaded(tmp_path, "time-out = 5\n")
+    assert isinstance(plugin.error, SettingsError) and "timeout" in str(plugin.error)
+
+
+# Decides in the place of a curriculum, and knows the animal while SLIMS is down.
+LABORATORY = f"""
+from datetime import UTC, datetime
+from aind_launcher import AnimalState, CurriculumSuggestion, TrainerStateText, hookimpl
+from aind_launcher.session import Acquisition
+
+STATES = {{name: TrainerStateText(text=text) for name, text in {[(n, state_text(n)) for n in ("one", "two")]!r}}}
+
+@hookimpl
+def load_animal_state(session):
+    return AnimalState(trainer_state=STATES["one"], date=datetime(2025, 1, 1, tzinfo=UTC))
+
+@hookimpl(tryfirst=True)
+def run_session(session):
+    now = datetime.now(UTC)
+    return Acquisition(outcome="completed", start=now, end=now)
+
+@hookimpl(tryfirst=True)
+def curriculum_suggest(session):
+    state = STATES["two"]
+    return CurriculumSuggestion(text='{{"trainer_state": %s, "metrics": {{"n": 3}}}}' % state.text, trainer_state=state)
+"""
+
+
+@pytest.mark.integration
+def test_a_session_that_ran_while_slims_was_down_is_recorded_once_by_resume(slims: SlimsDouble, tmp_path: Path) -> None:
+    repository = tmp_path / "task repository"
+    repository.mkdir()
+    (repository / "laboratory.py").write_text(LABORATORY, encoding="utf-8")
+    (repository / "pyproject.toml").write_text(
+        "[tool.aind-launcher]\n"
+        'data-directory = "../data"\nstate-directory = "../state"\nretry-pauses = []\n'
+        'disable = ["acquisition", "isolated-curriculum", "local-store"]\n'
+        'plugins = { laboratory = "laboratory" }\n',
+        encoding="utf-8",
+    )
+    git = ["git", "-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "task"]):
+        subprocess.run([*git, *command], cwd=repository, check=True)
+
+    def launch(*arguments: str) -> tuple[int, str]:
+        command = [sys.executable, "-c", "from aind_launcher.cli import main; main()", *arguments]
+        done = subprocess.run(command, cwd=repository, capture_output=True, text=True, encoding="utf-8", check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    slims.stop()
+    code, said = launch("run", "--subject", SUBJECT)
+    assert code == 1, said
+    assert "cannot be reached" in said
+    slims.start()
+    slims.fault(cut="after commit", method="PUT", nth=1)
+    assert launch("resume", "--all")[0] == 1
+    code, said = launch("resume", "--all")
+    assert code == 0, said
+    assert launch("resume", "--all")[0] == 0
+    (record,) = slims.records()
+    assert record["cnvn_cf_taskStage"] == "two" and record["cnvn_cf_stageIsOnCurriculum"] is True
+    trainer_state = next(a for a in slims.attachments(record["cnvn_pk"]) if a.name == "TrainerState")
+    assert trainer_state.content == state_text("two").encode()
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept and not any(slims.password.encode() in content for content in kept)

@@ -1,0 +1,71 @@
+"""The real command line: in a process of its own, as an operator's terminal sees it, or quickly in this one."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+
+from aind_launcher.cli import main
+
+Ended = subprocess.CompletedProcess[str]
+
+
+def launch(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> Ended:
+    """Call the installed `aind-launch` in `cwd`; its output goes into pipes.
+
+    :param environment: laid over that of the test.
+    """
+    program = shutil.which("aind-launch", path=sysconfig.get_path("scripts"))
+    assert program, "the launcher is not installed"
+    return subprocess.run(
+        [program, *arguments],
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def done(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> str:
+    """What `launch` prints on stdout where it ends well; the test fails where it does not."""
+    ended = launch(*arguments, cwd=cwd, environment=environment)
+    assert ended.returncode == 0, f"{arguments} ended with {ended.returncode}:\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
+def call(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> Ended:
+    """The same as `launch`, without the half second that a process takes to start."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    with pytest.MonkeyPatch.context() as patch, _forgetting_plugins_of(cwd):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["aind-launch", *arguments])
+        for name, value in (environment or {}).items():
+            patch.setenv(name, value)
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main()
+    assert isinstance(ended.value.code, int)
+    texts = [stream.buffer.getvalue().decode("utf-8").replace(os.linesep, "\n") for stream in (out, err)]
+    return Ended(arguments, ended.value.code, *texts)
+
+
+@contextmanager
+def _forgetting_plugins_of(repository: Path) -> Iterator[None]:
+    """Plugins of a task repository's own tree are imported from it; the next one may have others of the same name."""
+    path, known = list(sys.path), set(sys.modules)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in set(sys.modules) - known:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(repository.resolve()):
+                del sys.modules[name]

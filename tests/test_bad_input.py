@@ -1,0 +1,509 @@
+"""Bad input gets one clear sentence with its mend and exit code 2 or 3, and changes nothing."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from command_line import call, launch
+from contexts import read_only
+from repositories import commit, curriculum_files, library_files, make_repository, make_task_with_submodule, run_git
+from task_repositories import Laboratory, laboratory
+
+from aind_launcher.journal import Journal
+
+USAGE, REFUSED = 2, 3
+RUN = ("run", "--subject", "123")
+
+
+def contents(*folders: Path) -> dict[str, bytes | None]:
+    """Every file and folder in `folders` but what git and Python keep for themselves."""
+    found = {}
+    for folder in folders:
+        for path in [folder, *folder.rglob("*")]:
+            if not {".git", "__pycache__"} & set(path.parts) and path.exists():
+                found[str(path)] = path.read_bytes() if path.is_file() else None
+    return found
+
+
+def sessions(journal: Path) -> list[tuple[str, int | None]]:
+    """How the sessions of a journal ended; none where it was never opened."""
+    if not journal.exists():
+        return []
+    with Journal.open(journal) as opened:
+        return [(record.state, record.exit_code) for record in opened.sessions()]
+
+
+def refuse(
+    code: int,
+    sentence: str,
+    *arguments: str,
+    cwd: Path,
+    keeps: tuple[Path, ...] = (),
+    journal: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Call the command line and see that it refuses with one clear sentence, and that nothing has changed.
+
+    :param sentence: a pattern in the sentence and its mend.
+    :param keeps: folders that stay as they are.
+    """
+    before = contents(*keeps)
+    ended = call(*arguments, cwd=cwd, environment=environment)
+    assert ended.returncode == code, ended.stderr
+    assert ended.stdout == ""
+    assert "Traceback" not in ended.stderr
+    assert "does not know" not in ended.stderr
+    above, *said = re.split(r"^Error: ", ended.stderr, flags=re.MULTILINE)
+    assert len(said) == 1, ended.stderr
+    told, _, mend = said[0].partition("\n")
+    assert re.search(sentence, " ".join(said[0].split())), ended.stderr
+    assert mend.startswith("  ") or "--help" in above or ". " in told, "there is no mend"
+    assert contents(*keeps) == before
+    if journal:
+        assert set(sessions(journal)) <= {("refused", code)}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Laboratory:
+    return laboratory(tmp_path)
+
+
+def edit(lab: Laboratory, old: str, new: str) -> None:
+    """Replace a part of the task repository's settings, and commit it."""
+    text = (lab.repository / "pyproject.toml").read_text(encoding="utf-8")
+    assert old in text
+    lab.write("pyproject.toml", text.replace(old, new, 1))
+    lab.commit()
+
+
+def refuse_in(lab: Laboratory, code: int, sentence: str, *arguments: str, **options: Mapping[str, str]) -> None:
+    keeps = (lab.repository, lab.data, lab.root / "library")
+    refuse(code, sentence, *arguments, cwd=lab.repository, keeps=keeps, journal=lab.journal, **options)
+
+
+@pytest.mark.parametrize("command", ["run --subject 999", "run --sbject 123", "animals show 123 --set nonsense"])
+def test_a_process_of_its_own_says_the_same_and_ends_with_the_same_code(lab: Laboratory, command: str) -> None:
+    here, apart = (start(*command.split(), cwd=lab.repository) for start in (call, launch))
+    assert apart.returncode == here.returncode
+    assert apart.stdout == here.stdout
+    assert apart.stderr.splitlines()[-2:] == here.stderr.splitlines()[-2:]
+
+
+# -- outside of a task repository ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [RUN, ("config", "show"), ("plugins", "check"), ("sessions", "list"), ("doctor",), ("curricula", "list")],
+    ids=" ".join,
+)
+def test_a_folder_without_a_pyproject_is_no_task_repository(tmp_path: Path, command: tuple[str, ...]) -> None:
+    refuse(USAGE, r"no pyproject\.toml in .* or above it\. .*aind-launch demo", *command, cwd=tmp_path)
+
+
+def test_a_pyproject_without_the_launchers_section_is_no_task_repository(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'thesis'\n", encoding="utf-8")
+    refuse(USAGE, r"has no \[tool\.aind-launcher\] section\. Add one", *RUN, cwd=tmp_path, keeps=(tmp_path,))
+
+
+def test_a_task_repository_that_is_not_in_git_is_refused(lab: Laboratory, tmp_path: Path) -> None:
+    copy = tmp_path / "copied without git"
+    for name in ("pyproject.toml", "chain.py", "more.py"):
+        copy.mkdir(exist_ok=True)
+        (copy / name).write_bytes((lab.repository / name).read_bytes())
+    refuse(REFUSED, "is not in a git repository. .*git init", *RUN, cwd=copy, keeps=(copy, lab.root / "library"))
+
+
+# -- settings ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("data-directory", "data-directry", "'data-directry' in pyproject.toml. Did you mean 'data-directory'"),
+        ("minimum-free-space", "free-space", "'plugin.checks.free-space' in pyproject.toml. Did you mean 'minimum-f"),
+        ('"climbing"', '"climbing"\nflavour = 1', "Unknown setting 'flavour' in pyproject.toml. See `aind-launch conf"),
+        ("[0, 0]", '"soon"', "'retry-pauses' in pyproject.toml is wrong: .* valid list. retry-pauses: Seconds to wait"),
+        ("[0, 0]", "[-1]", "'retry-pauses.0' in pyproject.toml is wrong: .* greater than or equal to 0"),
+        ('"1 MB"', '"much"', "'plugin.checks.minimum-free-space' in pyproject.toml is wrong"),
+        ("[0, 0]", "[0, 0]\nplugin.checks = 3", "pyproject.toml is not valid TOML: .* Correct the file"),
+        ("plugin.checks", "plugin.chekcs", "configures the plugin chekcs, which is not installed. Did you mean checks"),
+        ("[0, 0]", '[0, 0]\nrequired-steps = ["slims"]', "no plugin named slims, which required-steps asks for"),
+        (
+            '"climbing"',
+            '"a/b"',
+            "'experiment' in pyproject.toml is wrong: 'a/b' is not a valid experiment. Use letters",
+        ),
+        ("library =", 'experiment = "../.."\nlibrary =', "'plugin.local-store.experiment' .* not a valid experiment"),
+    ],
+)
+def test_a_setting_that_is_unknown_or_of_the_wrong_type_is_refused(
+    lab: Laboratory, old: str, new: str, sentence: str
+) -> None:
+    edit(lab, old, new)
+    refuse_in(lab, USAGE, sentence, *RUN)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--set", "nonsense"), "--set 'nonsense' is not a key and its value. Write it as KEY=VALUE"),
+        (("--set", "=3"), "--set '=3' is not a key"),
+        (("--set", "data-directry=x"), "Unknown setting 'data-directry' on the command line. Did you mean"),
+        (("--set", "disable=3"), "'disable' on the command line is wrong"),
+        (("--set", "plugin.slims.url=x"), "The command line configures the plugin slims, which is not installed"),
+        (("-p", "nonsense"), "-p nonsense is not understood. Write -p no:NAME"),
+        (("-p", "no:chekcs"), "no plugin named chekcs, which -p no:chekcs asks for. Did you mean checks"),
+        (("--sbject", "3"), "No such option '--sbject'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_an_option_that_says_nonsense_is_refused(lab: Laboratory, arguments: tuple[str, ...], sentence: str) -> None:
+    refuse_in(lab, USAGE, sentence, *RUN, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("AIND_LAUNCHER_DATA_DIRECTRY", "x", "is not a setting. Did you mean 'AIND_LAUNCHER_DATA_DIRECTORY'"),
+        ("AIND_LAUNCHER_DISABLE", "slims", "AIND_LAUNCHER_DISABLE cannot be read. Lists and tables .* JSON"),
+        ("AIND_LAUNCHER_PLUGIN__CHECKS__CLEAN_REPOSITORY", "maybe", "in AIND_LAUNCHER_PLUGIN__CHECKS__CLEAN_REPO"),
+    ],
+)
+def test_a_variable_that_says_nonsense_is_refused(lab: Laboratory, variable: str, value: str, sentence: str) -> None:
+    refuse_in(lab, USAGE, sentence, *RUN, environment={variable: value})
+
+
+def test_the_rigs_own_file_is_read_as_strictly(lab: Laboratory) -> None:
+    # Where the machine's settings lie is a Unix user's to say by variables alone.
+    places = (Path(os.environ["XDG_CONFIG_DIRS"].split(os.pathsep)[0]), Path(os.environ["PROGRAMDATA"]))
+    file = places[os.name == "nt"] / "aind-launcher" / "aind-launcher.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text("rigg = 'rig.json'\n", encoding="utf-8")
+    refuse_in(lab, USAGE, r"Unknown setting 'rigg' in .*aind-launcher\.toml\. Did you mean 'rig'", *RUN)
+
+
+# -- plugins -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("added", "sentence"),
+    [
+        ('checks = "chain:Rig"', "two plugins named checks: .* of aind-launcher .* and chain:Rig of this repository"),
+        ('water = "my_task:Water"', "Plugin water .* cannot be imported .* No module named 'my_task'.* -p no:water"),
+        ('water = "chain:Water"', "Plugin water .* cannot be imported .* has no attribute 'Water'"),
+        ('water = "chain"', "Plugin water .* implements no hook"),
+    ],
+)
+def test_a_plugin_that_is_broken_or_doubled_is_refused(lab: Laboratory, added: str, sentence: str) -> None:
+    edit(lab, "plugins = {", f"plugins = {{ {added},")
+    refuse_in(lab, USAGE, sentence, *RUN)
+
+
+# -- the animal ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("subject", ["../../x", "", "a/b", "a\\b", "con", ".", "a b"])
+def test_a_subject_that_could_not_be_a_folder_is_refused(lab: Laboratory, subject: str) -> None:
+    for command in (("run", "--subject", subject), ("curricula", "enroll", "--curriculum", "x", "--", subject)):
+        refuse_in(lab, USAGE, "is not a valid subject. Use letters", *command)
+
+
+@pytest.mark.parametrize("command", [("run", "--subject", "999"), ("animals", "show", "999")], ids=" ".join)
+def test_an_unknown_animal_is_refused_with_how_to_enrol_it(lab: Laboratory, command: tuple[str, ...]) -> None:
+    refuse_in(lab, REFUSED, "Animal 999 .*aind-launch curricula enroll", *command)
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        ("{oops", r"trainer_state\.json is not JSON"),
+        ("[]", r"trainer_state\.json is not a trainer state: it needs the fields"),
+        ("", r"trainer_state\.json is not JSON"),
+    ],
+)
+def test_a_trainer_state_that_is_none_is_refused_and_left_alone(lab: Laboratory, state: str, sentence: str) -> None:
+    (lab.subjects / "123" / "trainer_state.json").write_text(state, encoding="utf-8")
+    for command in (RUN, ("animals", "show", "123")):
+        refuse_in(lab, REFUSED, f"{sentence}.* Restore it from", *command)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        ((), USAGE, "Nothing says where the animal goes. Give one of --stage"),
+        (("--stage", "rung2", "--off-curriculum"), USAGE, "The options contradict each other. Give one of --stage"),
+        (("--stage", "rung2", "--to", "state.json"), USAGE, "The options contradict each other"),
+        (("--to", "nothing.json"), USAGE, "nothing.json cannot be read: No such file or directory. Give the path"),
+        (
+            ("--to", "chain.py"),
+            REFUSED,
+            "trainer state in chain.py is not JSON: .* Give a file that a curriculum wrote",
+        ),
+        (
+            ("--stage", "rung9"),
+            REFUSED,
+            "Curriculum Ladder 1.0.0 has no stage 'rung9'. Its state lists none; .* --curriculum",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_move_that_leads_nowhere_is_refused(
+    lab: Laboratory, options: tuple[str, ...], code: int, sentence: str
+) -> None:
+    refuse_in(lab, code, sentence, "animals", "move", "123", "--reason", "a try", *options)
+
+
+def test_a_move_without_a_reason_is_refused(lab: Laboratory) -> None:
+    refuse_in(lab, USAGE, "Missing option '--reason'", "animals", "move", "123", "--stage", "rung2")
+
+
+# -- rig and task --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("option", ["--rig", "--task"])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [(None, "nothing.json"), ("{oops", "is not JSON: .* Correct the file"), ("[1]", "is not a JSON object. Correct")],
+)
+def test_a_rig_or_task_that_is_missing_or_no_json_is_refused(
+    lab: Laboratory, option: str, text: str | None, sentence: str
+) -> None:
+    name = "nothing.json" if text is None else "input.json"
+    if text is not None:
+        lab.write(name, text)
+        lab.commit()
+    refuse_in(lab, USAGE, sentence, *RUN, option, name)
+
+
+def test_a_rig_file_that_the_settings_name_and_nobody_wrote_is_refused(lab: Laboratory) -> None:
+    edit(lab, "retry-pauses", 'rig = "rig.json"\nretry-pauses')
+    refuse_in(lab, USAGE, r"The rig file .*rig\.json cannot be read: .* --rig FILE", *RUN)
+
+
+@pytest.mark.parametrize(
+    ("rig", "sentence"),
+    [
+        ({"data_directory": "elsewhere"}, "writes to .*elsewhere, but the setting data-directory is .* both the same"),
+        ({"data_directory": 3}, "data_directory in the rig file .* is not a path. Correct"),
+    ],
+)
+def test_a_rig_file_that_contradicts_the_data_directory_is_refused(
+    lab: Laboratory, rig: dict[str, object], sentence: str
+) -> None:
+    edit(lab, "retry-pauses", 'rig = "rig.json"\nretry-pauses')
+    lab.write("rig.json", json.dumps(rig))
+    refuse_in(lab, USAGE, sentence, *RUN)
+
+
+# -- the disk ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unwritable(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nobody may write, also not an administrator."""
+    if os.name == "nt":
+        folder = tmp_path / "unwritable"
+        folder.mkdir()
+        with read_only(folder):
+            yield folder
+    else:
+        yield Path("/System" if sys.platform == "darwin" else "/sys")
+
+
+def put(key: str, value: Path | str) -> tuple[str, str]:
+    return "--set", f"{key}={json.dumps(str(value))}"
+
+
+def test_a_data_directory_that_may_not_be_written_is_refused(lab: Laboratory, unwritable: Path) -> None:
+    setting = put("data-directory", unwritable / "data")
+    refuse_in(lab, REFUSED, "data directory: .* cannot be written: .* Connect the disk", *RUN, *setting)
+
+
+def test_a_data_directory_in_a_file_is_refused(lab: Laboratory) -> None:
+    setting = put("data-directory", lab.repository / "chain.py" / "data")
+    refuse_in(lab, REFUSED, "data directory: .*chain.py.* is not a folder. Connect the disk", *RUN, *setting)
+
+
+def test_a_full_disk_is_refused(lab: Laboratory) -> None:
+    setting = put("plugin.checks.minimum-free-space", "900 PB")
+    refuse_in(lab, REFUSED, "disk space: Only .* free for .*; a session needs 900.0PB. Free the disk", *RUN, *setting)
+
+
+def test_a_state_directory_that_may_not_be_written_is_refused(lab: Laboratory, unwritable: Path) -> None:
+    setting = put("state-directory", unwritable / "state")
+    refuse_in(lab, REFUSED, "state directory .* cannot be made: .* Choose another", *RUN, *setting)
+
+
+def test_a_library_that_is_not_connected_is_refused(lab: Laboratory, tmp_path: Path) -> None:
+    setting = put("plugin.local-store.library", tmp_path / "no such drive" / "library")
+    refuse_in(lab, REFUSED, "library of animals .* is not there. Connect its drive", *RUN, *setting)
+
+
+# -- git -----------------------------------------------------------------------------------------------------------
+
+
+def test_without_git_nothing_starts(lab: Laboratory, tmp_path: Path) -> None:
+    (tmp_path / "no programs").mkdir()
+    without = {"PATH": str(tmp_path / "no programs")}
+    refuse_in(lab, REFUSED, "git cannot be started .* Install git", *RUN, environment=without)
+
+
+def test_uncommitted_changes_in_the_task_repository_are_refused(lab: Laboratory) -> None:
+    lab.write("chain.py", (lab.repository / "chain.py").read_text(encoding="utf-8") + "\n# a try\n")
+    refuse_in(lab, REFUSED, "task repository: .* changes that are not committed.* See them with `git -C", *RUN)
+
+
+# -- names that nothing has ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("rnu --subject 123", "There is no command 'rnu'. Did you mean 'run'"),
+        ("animals mvoe 123", "There is no command 'mvoe'. Did you mean 'move'"),
+        ("sessions show 123_2026-01-31T170000Z", "The journal has no session 123_.* See `aind-launch sessions list`"),
+        ("sessions show", "The journal has no session yet"),
+        ("sessions list --since soon", "--since soon is neither a date nor an age. Write"),
+        ("sessions list --state happy", "'happy' is not one of"),
+        ("sessions import nowhere", "There is no folder nowhere. Give the folder of a session"),
+        ("resume 123_2026-01-31T170000Z", "The journal has no session 123_.* `sessions import FOLDER`"),
+        ("doctor -C nowhere", "There is no folder nowhere"),
+        ("env prune --older-than -1", "-1 is not in the range"),
+    ],
+)
+def test_what_is_not_there_is_refused(lab: Laboratory, command: str, sentence: str) -> None:
+    refuse_in(lab, USAGE, sentence, *command.split())
+
+
+# -- curriculum sources --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A task repository with a curriculum as its submodule, and an animal that it decides over."""
+
+    root: Path
+
+    @property
+    def task(self) -> Path:
+        return self.root / "task"
+
+    @property
+    def submodule(self) -> Path:
+        return self.task / "curricula"
+
+    def refuse(self, sentence: str, *arguments: str, code: int = REFUSED) -> None:
+        keeps = (self.task, self.root / "library", self.root / "data")
+        journal = self.root / "state" / "journal.sqlite"
+        refuse(code, sentence, *(arguments or RUN), cwd=self.task, keeps=keeps, journal=journal)
+
+
+def pinned(root: Path, files: Mapping[str, str] | None = None, package: str = "my_curricula", more: str = "") -> Pinned:
+    """:param more: settings of the plugin `isolated-curriculum`."""
+    settings = [
+        'experiment = "pinned"',
+        'disable = ["acquisition"]',
+        *(f"{name}-directory = {json.dumps(str(root / name))}" for name in ("data", "state")),
+        "[tool.aind-launcher.plugin]",
+        f"local-store.library = {json.dumps(str(root / 'library'))}",
+        'checks.minimum-free-space = "1 MB"',
+        f"isolated-curriculum.cache-directory = {json.dumps(str(root / 'cache'))}",
+        more,
+    ]
+    make_task_with_submodule(root, files, settings="\n".join(settings))
+    state = {
+        "curriculum": {"name": "counting", "version": "1.0.0", "pkg_location": package},
+        "stage": {"name": "first", "task": {"name": "counting"}},
+        "is_on_curriculum": True,
+        "active_policies": [],
+    }
+    animal = root / "library" / "pinned" / "Subjects" / "123"
+    animal.mkdir(parents=True)
+    (animal / "trainer_state.json").write_text(json.dumps(state), encoding="utf-8")
+    return Pinned(root)
+
+
+def not_initialised(made: Pinned) -> None:
+    run_git("submodule", "--quiet", "deinit", "--force", "curricula", cwd=made.task)
+
+
+def moved(made: Pinned) -> None:
+    commit(made.submodule, {"NEWS.md": "A change that nobody reviewed.\n"})
+
+
+def modified(made: Pinned) -> None:
+    (made.submodule / "src" / "my_curricula" / "__init__.py").write_text("def main(): ...\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (not_initialised, "submodule curricula is not initialised. Run `git submodule update --init curricula`"),
+        (moved, "submodule curricula is at .*, but the task repository pins .* Run `git submodule update curricula`"),
+        (modified, r"submodule curricula has uncommitted changes: src/my_curricula/__init__\.py\..* See `git -C curri"),
+    ],
+)
+def test_a_curriculum_that_is_not_as_pinned_is_refused_with_the_command_that_mends_it(
+    tmp_path: Path, change: Callable[[Pinned], None], sentence: str
+) -> None:
+    made = pinned(tmp_path)
+    change(made)
+    made.refuse(sentence)
+    made.refuse(sentence, "curricula", "sync")
+    made.refuse(sentence, "curricula", "enroll", "456", "--curriculum", "counting")
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ("", "task repository has no curriculum source. Add one with `git submodule add URL`"),
+        ('isolated-curriculum.sources.mine = { path = "curricula" }', "'mine' does not provide the command `curricul"),
+        ('isolated-curriculum.sources.mine = { path = "nowhere" }', "'mine' has no folder nowhere. Correct its path"),
+        ('isolated-curriculum.source = "theirs"', "There is no curriculum source 'theirs'. Add one"),
+    ],
+)
+def test_a_source_without_the_command_is_refused(tmp_path: Path, more: str, sentence: str) -> None:
+    pinned(tmp_path, library_files("my-curricula"), more=more).refuse(sentence)
+
+
+def test_a_source_outside_of_the_task_repository_is_refused(tmp_path: Path) -> None:
+    made = pinned(tmp_path, more='isolated-curriculum.sources.mine = { path = "../origin" }')
+    made.refuse(
+        "source 'mine' lies outside the task repository, in .* add it as a submodule", "curricula", "list", code=2
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "more", "sentence"),
+    [
+        ({".python-version": "3.99\n"}, "", "Python 3.99 is not on this machine. Run `uv python install"),
+        ({}, 'isolated-curriculum.sources.curricula = { python = "3.98" }', "Python 3.98 is not on this machine"),
+    ],
+)
+def test_a_python_that_is_not_there_is_refused(tmp_path: Path, files: dict[str, str], more: str, sentence: str) -> None:
+    pinned(tmp_path, curriculum_files() | files, more=more).refuse(sentence)
+
+
+def test_a_curriculum_whose_code_is_not_in_the_pinned_source_is_refused(tmp_path: Path) -> None:
+    made = pinned(tmp_path, package="their_curricula.depletion")
+    made.refuse("cannot import the animal's curriculum their_curricula.depletion: .*No module named .*has: counting")
+
+
+def test_two_sources_of_which_neither_is_the_animals_are_refused(tmp_path: Path) -> None:
+    made = pinned(tmp_path, package="their_curricula.depletion")
+    other = make_repository(tmp_path / "other", curriculum_files("other-curricula"))
+    run_git("submodule", "--quiet", "add", "--", other.as_posix(), "others", cwd=made.task)
+    commit(made.task)
+    made.refuse("No curriculum source provides their_curricula.depletion; there are: curricula, others. Choose one")
+
+
+@pytest.mark.integration
+def test_a_curriculum_that_cannot_be_installed_is_refused(tmp_path: Path) -> None:
+    made = pinned(tmp_path, curriculum_files(dependencies=["aind-launcher-of-nobody==99.1"]))
+    made.refuse(r"environment of curricula cannot be built: .*aind-launcher-of-nobody.* The whole output is in .*\.log")

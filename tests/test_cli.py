@@ -1,0 +1,370 @@
+"""The commands as an operator meets them: their help, their lists, their JSON, and what they leave out."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import jsonschema
+import pytest
+from command_line import call, done
+from task_repositories import Laboratory, laboratory
+
+from aind_launcher import __version__
+from aind_launcher.cli import launch as root
+
+ESCAPE = "\x1b"
+SECRETIVE = """
+    from pydantic import BaseModel, SecretStr
+    from aind_launcher import Check, hookimpl
+
+    class Push:
+        class Settings(BaseModel):
+            url: str = "https://nowhere.example"
+            password: SecretStr = SecretStr("")
+
+        def __init__(self, settings):
+            self.settings = settings
+
+        @hookimpl
+        def post_session(self, session):
+            return "pushed"
+
+        @hookimpl
+        def check_rig(self, repository):
+            word = self.settings.password.get_secret_value()
+            message = f"https://me:{word}@host is slow."
+            return Check(name="push", outcome="warning", message=message, mend=f"Ask {word}.")
+"""
+
+
+def commands(
+    command: click.Command = root, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command and subcommand, with what is typed to reach it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        with click.Context(command) as context:
+            for name in command.list_commands(context):
+                found = command.get_command(context, name)
+                assert found
+                yield from commands(found, (*path, name))
+
+
+ALL = dict(commands())
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Laboratory:
+    made = laboratory(tmp_path, SECRETIVE, names={"push": "Push"})
+    for session in range(2):
+        assert call("run", "--subject", "123", "--experimenter", f"me {session}", cwd=made.repository).returncode == 0
+    return made
+
+
+# -- help ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_command_explains_itself_and_gives_an_example(path: tuple[str, ...], tmp_path: Path) -> None:
+    for option in ("--help", "-h"):
+        ended = call(*path, option, cwd=tmp_path)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout.startswith(f"Usage: {' '.join(('aind-launch', *path))}")
+        assert re.search(rf"Examples?:\s+(\w+=\S+ )?aind-launch {' '.join(path)}", ended.stdout)
+
+
+@pytest.mark.parametrize("path", [path for path, command in ALL.items() if isinstance(command, click.Group)])
+def test_a_group_shows_a_whole_sentence_for_each_of_its_commands(path: tuple[str, ...], tmp_path: Path) -> None:
+    shown = call(*path, "--help", cwd=tmp_path).stdout
+    assert "..." not in shown.replace("[ARGS]...", "")
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_every_option_and_argument_is_explained(path: tuple[str, ...]) -> None:
+    options = [parameter for parameter in ALL[path].params if isinstance(parameter, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+
+
+@pytest.mark.parametrize("path", ALL, ids=" ".join)
+def test_no_two_parameters_of_a_command_share_a_name(path: tuple[str, ...]) -> None:
+    names = [parameter.name for parameter in ALL[path].params]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_line_of_each_command_in_the_overview_is_what_the_command_says_of_itself() -> None:
+    with click.Context(root) as context:
+        for name in root.list_commands(context):
+            command = root.get_command(context, name)
+            assert command
+            assert command.get_short_help_str(limit=500) == root.one_line(context, name)  # type: ignore[attr-defined]
+
+
+HEAVY = ("pydantic", "pydantic_settings", "pluggy", "rich", "uv", "virtualenv", "aind_behavior_curriculum", "psutil")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["rnu"], []], ids=str)
+def test_what_needs_no_session_imports_nothing_heavy(arguments: list[str]) -> None:
+    program = f"""
+import sys
+sys.argv = ["aind-launch", *{arguments}]
+from aind_launcher.cli import main
+try:
+    main()
+except SystemExit:
+    print("imported:", *sorted({{name.partition(".")[0] for name in sys.modules}} & {set(HEAVY)}))
+    print("files:", *sorted(name for name in sys.modules if name.startswith("aind_launcher.")))
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
+    *_, imported, files = ended.stdout.splitlines()
+    assert imported == "imported:"
+    assert files == "files: aind_launcher.cli aind_launcher.cli.groups"
+
+
+@pytest.mark.parametrize("name", [path[0] for path in ALL if len(path) == 1])
+def test_a_command_imports_no_other_command(name: str) -> None:
+    others = {f"aind_launcher.cli.{path[0]}" for path in ALL if len(path) == 1} - {f"aind_launcher.cli.{name}"}
+    program = f"import sys, aind_launcher.cli.{name}; print(*sorted({others} & sys.modules.keys()))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
+    assert ended.stdout.split() == []
+
+
+def test_the_version_is_the_packages_own(tmp_path: Path) -> None:
+    assert done("--version", cwd=tmp_path).split()[-1] == __version__
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("rnu", "run"),
+        ("sesions", "sessions"),
+        ("animals lst", "list"),
+        ("curricula enrol", "enroll"),
+        ("env purne", "prune"),
+    ],
+)
+def test_a_misspelt_command_is_answered_with_the_nearest(typed: str, meant: str, tmp_path: Path) -> None:
+    ended = call(*typed.split(), cwd=tmp_path)
+    assert ended.returncode == 2
+    assert f"There is no command '{typed.split()[-1]}'. Did you mean '{meant}'?" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("aind-launch se", "sessions"), ("aind-launch animals mo", "move"), ("aind-launch run --sub", "--subject")],
+)
+def test_the_shell_completes_commands_and_options(words: str, offered: str, tmp_path: Path) -> None:
+    environment = {
+        "_AIND_LAUNCH_COMPLETE": "bash_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    assert f"plain,{offered}" in done(cwd=tmp_path, environment=environment).splitlines()
+
+
+# -- lists ---------------------------------------------------------------------------------------------------------
+
+LISTS = (
+    ("sessions", "list"),
+    ("sessions", "show"),
+    ("animals", "list"),
+    ("animals", "show", "123"),
+    ("plugins", "list"),
+    ("plugins", "check"),
+    ("config", "show"),
+    ("doctor",),
+    ("resume", "--all", "--dry-run"),
+    ("resume", "--all"),
+)
+OF_CURRICULA = (("curricula", "list"), ("env", "list"))
+
+
+def test_every_command_that_lists_can_print_json() -> None:
+    listing = {path for path in ALL if path[-1:] in {("list",), ("show",), ("check",)}} - {("curricula", "check")}
+    assert listing <= {command[:2] for command in (*LISTS, *OF_CURRICULA)}
+    assert [path for path in listing if "as_json" not in {parameter.name for parameter in ALL[path].params}] == []
+
+
+@pytest.mark.parametrize("command", LISTS, ids=" ".join)
+def test_what_a_command_lists_is_valid_json(lab: Laboratory, command: tuple[str, ...]) -> None:
+    ended = call(*command, "--json", cwd=lab.repository)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == ""
+    assert isinstance(json.loads(ended.stdout), list | dict)
+
+
+@pytest.mark.parametrize("command", LISTS, ids=" ".join)
+def test_what_a_command_prints_into_a_pipe_has_no_colours_and_is_not_cut(
+    lab: Laboratory, command: tuple[str, ...]
+) -> None:
+    narrow = call(*command, cwd=lab.repository, environment={"COLUMNS": "40", "TERM": "xterm-256color"})
+    wide = call(*command, cwd=lab.repository, environment={"COLUMNS": "400"})
+    assert narrow.returncode == 0
+    assert ESCAPE not in narrow.stdout + narrow.stderr
+    assert narrow.stdout == wide.stdout
+    assert narrow.stdout.strip()
+    assert "…" not in narrow.stdout
+
+
+def test_a_session_and_an_animal_are_listed_with_what_an_operator_looks_for(lab: Laboratory) -> None:
+    listed = json.loads(call("sessions", "list", "--subject", "123", "--json", cwd=lab.repository).stdout)
+    assert [(each["subject"], each["state"], each["exit_code"]) for each in listed] == [("123", "completed", 0)] * 2
+    assert call("sessions", "list", "--state", "failed", cwd=lab.repository).stdout == "No session matches.\n"
+    newest = json.loads(call("sessions", "show", "--json", cwd=lab.repository).stdout)
+    assert newest["session"] == listed[-1]["session"]
+    assert newest["context"]["session"]["experimenter"] == ["me 1"]
+    (animal,) = json.loads(call("animals", "list", "--json", cwd=lab.repository).stdout)
+    assert (animal["subject"], animal["stage"], animal["session"]) == ("123", "rung3", listed[-1]["session"])
+
+
+def test_the_story_of_a_session_says_in_few_words_what_each_step_returned(lab: Laboratory) -> None:
+    story = call("sessions", "show", cwd=lab.repository).stdout
+    steps = {line.split()[0]: line for line in story.splitlines() if re.search(r"  (done|skipped|failed)  ", line)}
+    assert re.search(r"stage rung2 of Ladder, since 123_\S+$", steps["load_animal_state"])
+    assert steps["run_session"].endswith("completed, exit code 0")
+    assert steps["curriculum_suggest"].endswith("stage rung3, by Ladder 1")
+    assert steps["keep_suggestion"].endswith("behavior/Logs/suggestion.json, behavior/metrics.json")
+    assert max(len(line) for line in story.splitlines()) < 400
+
+
+def test_the_summary_of_a_run_says_what_was_decided_and_where_everything_lies(lab: Laboratory) -> None:
+    ended = call("run", "--subject", "123", "--set", 'plugin.push.password="hush"', cwd=lab.repository)
+    assert re.search(r"decision\s+rung3 -> rung4", ended.stdout)
+    (folder,) = re.findall(r"folder\s+(.+)", ended.stdout)
+    (log,) = re.findall(r"log\s+(.+)", ended.stdout)
+    assert Path(folder).is_dir() and Path(log).is_file()
+    told = json.loads(call("run", "--subject", "123", "--json", cwd=lab.repository).stdout)
+    assert (told["state"], told["exit_code"], told["stage"]) == ("completed", 0, "rung5")
+
+
+def test_whoever_reads_no_further_is_not_told_off(lab: Laboratory) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = [sys.executable, "-c", "from aind_launcher.cli import main; main()", "config", "show"]
+    try:
+        ended = subprocess.run(program, cwd=lab.repository, stdout=writer, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+def test_a_terminal_that_was_closed_ends_no_session(lab: Laboratory) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    program = [sys.executable, "-c", "from aind_launcher.cli import main; main()", "run", "--subject", "123"]
+    try:
+        ended = subprocess.run(program, cwd=lab.repository, stdout=subprocess.PIPE, stderr=writer, check=False)
+    finally:
+        os.close(writer)
+    assert ended.returncode == 0
+    assert b"rung3 -> rung4" in ended.stdout
+    newest = json.loads(call("sessions", "show", "--json", cwd=lab.repository).stdout)
+    assert newest["state"] == "completed"
+
+
+# -- settings and plugins ------------------------------------------------------------------------------------------
+
+
+def test_settings_are_shown_with_their_sources_and_without_secrets(lab: Laboratory) -> None:
+    environment = {"AIND_LAUNCHER_PLUGIN__PUSH__PASSWORD": "correct-horse", "AIND_LAUNCHER_EXPERIMENT": "climbing"}
+    command = ("config", "show", "--set", "plugin.checks.clean-repository=warn")
+    shown = call(*command, "--json", cwd=lab.repository, environment=environment).stdout
+    settings = {row["key"]: (row["value"], row["source"]) for row in json.loads(shown)}
+    assert settings["plugin.push.password"] == ("**********", "AIND_LAUNCHER_PLUGIN__PUSH__PASSWORD")
+    assert settings["experiment"] == ("climbing", "AIND_LAUNCHER_EXPERIMENT")
+    assert settings["plugin.checks.clean-repository"] == ("warn", "command line")
+    assert settings["data-directory"] == (str(lab.data), "pyproject.toml")
+    assert settings["plugin.push.url"] == ("https://nowhere.example", "default")
+    assert settings["disable"] == (["isolated-curriculum", "acquisition"], "pyproject.toml")
+    table = call(*command, cwd=lab.repository, environment=environment).stdout
+    assert "correct-horse" not in shown + table
+    assert re.search(r'^disable +\["isolated-curriculum", "acquisition"\] +pyproject\.toml$', table, re.MULTILINE)
+
+
+def test_what_the_doctor_prints_has_no_secret_and_goes_to_stdout(lab: Laboratory) -> None:
+    environment = {"AIND_LAUNCHER_PLUGIN__PUSH__PASSWORD": "correct-horse"}
+    for options in ((), ("--json",)):
+        ended = call("doctor", *options, cwd=lab.repository, environment=environment)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert "correct-horse" not in ended.stdout
+        assert "https://me:**********@host is slow." in ended.stdout
+
+
+def test_the_doctor_refuses_a_rig_on_which_a_session_would_be_refused(lab: Laboratory) -> None:
+    where = lab.repository / "chain.py" / "data"
+    ended = call("doctor", "--set", f"data-directory={json.dumps(str(where))}", "--json", cwd=lab.repository)
+    assert ended.returncode == 3
+    checks = {check["name"]: check for check in json.loads(ended.stdout)}
+    assert checks["data directory"]["outcome"] == "failed"
+    assert checks["data directory"]["mend"]
+    assert checks["git"]["outcome"] == "passed"
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["the section", "the whole pyproject.toml"])
+def test_the_schema_accepts_the_task_repository_and_refuses_a_misspelt_key(lab: Laboratory, nested: bool) -> None:
+    printed = call("config", "schema", *(["--pyproject"] if nested else []), cwd=lab.repository).stdout
+    schema = json.loads(printed)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    document = tomllib.loads((lab.repository / "pyproject.toml").read_text(encoding="utf-8"))
+    section = document["tool"]["aind-launcher"]
+    jsonschema.validate(document if nested else section, schema)
+    section["plugin"]["checks"]["minimum-free-spice"] = 1
+    with pytest.raises(jsonschema.ValidationError, match="minimum-free-spice"):
+        jsonschema.validate(document if nested else section, schema)
+
+
+def test_plugins_are_listed_with_what_provides_them_and_their_hooks(lab: Laboratory) -> None:
+    listed = {row["name"]: row for row in json.loads(call("plugins", "list", "--json", cwd=lab.repository).stdout)}
+    assert listed["checks"]["distribution"] == "aind-launcher"
+    assert listed["checks"]["version"] == __version__
+    assert listed["push"]["hooks"] == ["post_session", "check_rig"]
+    assert listed["push"]["distribution"] is None
+    assert listed["acquisition"]["state"] == "left out"
+
+
+def test_sound_plugins_pass_and_a_broken_one_is_shown_with_its_error(lab: Laboratory) -> None:
+    assert call("plugins", "check", cwd=lab.repository).stdout == "All plugins are sound.\n"
+    lab.write("more.py", "import nothing_of_this_name")
+    broken = call("plugins", "check", cwd=lab.repository)
+    assert broken.returncode == 2
+    assert re.search(r"^push +failed +this repository +.*No module named 'nothing_of_this_name'", broken.stdout, re.M)
+    (problem,) = json.loads(call("plugins", "check", "--json", cwd=lab.repository).stdout)
+    assert problem["name"] == "push" and "nothing_of_this_name" in problem["error"]
+    # What another plugin has to do with it may still be looked at.
+    assert call("animals", "list", cwd=lab.repository).returncode == 0
+    assert call("plugins", "check", "-p", "no:push", cwd=lab.repository).returncode == 0
+
+
+# -- animals -------------------------------------------------------------------------------------------------------
+
+
+def test_an_animal_is_moved_by_hand_with_reason_and_name_kept(lab: Laboratory) -> None:
+    state = json.loads((lab.subjects / "123" / "trainer_state.json").read_text(encoding="utf-8"))
+    state["stage"]["name"] = "rung7"
+    file = lab.root / "state.json"
+    file.write_text(json.dumps(state), encoding="utf-8")
+    move = ("animals", "move", "123", "--to", str(file), "--reason", "climbs well", "--by", "me")
+    assert call(*move, cwd=lab.repository).stdout == "Animal 123: rung3 -> stage rung7 of Ladder.\n"
+    off = ("animals", "move", "123", "--off-curriculum", "--reason", "surgery", "--by", "me")
+    assert call(*off, cwd=lab.repository).stdout == "Animal 123: rung7 -> off curriculum.\n"
+    shown = call("animals", "show", "123", cwd=lab.repository).stdout
+    assert re.search(r"stage +rung7 \(off curriculum\)", shown)
+    assert re.search(r"moved +rung7 +me +climbs well$", shown, re.MULTILINE)
+    assert re.search(r"moved +rung7 \(off curriculum\) +me +surgery$", shown, re.MULTILINE)
+    assert call("run", "--subject", "123", cwd=lab.repository).returncode == 0
+
+
+def test_a_session_is_brought_back_from_its_folder(lab: Laboratory) -> None:
+    newest = json.loads(call("sessions", "show", "--json", cwd=lab.repository).stdout)
+    again = ("sessions", "import", newest["folder"])
+    refused = call(*again, cwd=lab.repository)
+    assert refused.returncode == 2
+    assert "The journal has session" in refused.stderr
+    lab.journal.unlink()
+    assert newest["session"] in call(*again, cwd=lab.repository).stdout
+    assert len(json.loads(call("sessions", "list", "--json", cwd=lab.repository).stdout)) == 1

@@ -1,0 +1,247 @@
+"""A launcher that is killed at any instant loses nothing and does nothing twice."""
+
+import json
+import os
+import random
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from programs import Ended, Programs, programs
+from recording_server import NAMES, PLUGINS, RecordingServer, recording_server
+from task_repositories import Laboratory, laboratory
+
+from aind_launcher.journal import Journal, SessionRecord
+
+INSTANTS = 200
+# The same instants in every run; in parts, so that several processes can share the work.
+PARTS = 8
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An animal's session in a world of its own: data, state and library; only the task repository is shared."""
+
+    laboratory: Laboratory
+    server: RecordingServer
+    programs: Programs
+    root: Path
+
+    def call(self, command: str, *arguments: str, **kill: float | int | None) -> Ended:
+        places = {
+            "data-directory": self.root / "data",
+            "state-directory": self.root / "state",
+            "plugin.local-store.library": self.root / "library",
+        }
+        settings = [part for name, place in places.items() for part in ("--set", f"{name}={place}")]
+        return self.programs.call(self.laboratory.repository, command, *arguments, *settings, **kill)  # type: ignore[arg-type]
+
+    @property
+    def sessions(self) -> tuple[SessionRecord, ...]:
+        path = self.root / "state" / "journal.sqlite"
+        if not path.exists():
+            return ()
+        with Journal.open(path) as journal:
+            return journal.sessions()
+
+    @property
+    def stage(self) -> str:
+        path = self.root / "library" / "climbing" / "Subjects" / "123" / "trainer_state.json"
+        stage: str = json.loads(path.read_text("utf-8"))["stage"]["name"]
+        return stage
+
+    def assert_whole(self) -> None:
+        """No file is half-written, and the animal's state is the old one or the new one."""
+        for path in self.root.rglob("*.json"):
+            json.loads(path.read_text("utf-8"))
+        for path in self.root.rglob("*.jsonl"):
+            for line in path.read_text("utf-8").splitlines():
+                json.loads(line)
+        if (self.root / "state" / "journal.sqlite").exists():
+            connection = sqlite3.connect(self.root / "state" / "journal.sqlite")
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            connection.close()
+        assert self.stage in ("rung1", "rung2")
+
+    def finish(self) -> str:
+        """Do what an operator would after the power was back: resume, and run again what never began.
+
+        :return: how far the session was.
+        """
+        self.assert_whole()
+        left = self.sessions
+        resumed = self.call("resume", "--all", "--unattended")
+        how_far = "resumed"
+        if "waits for a decision" in resumed.err:
+            how_far = "in the acquisition"
+            assert resumed.code == 1
+            (waiting,) = self.sessions
+            assert waiting.state == "incomplete"
+            resumed = self.call("resume", waiting.name, "--acquisition-complete")
+        assert resumed.code == 0, resumed.err
+        if not left or self.sessions[0].state == "cancelled":
+            how_far = "before the acquisition"
+            assert all(not self.server.counts(record.name) for record in left)
+            assert self.stage == "rung1"
+            again = self.call("run", "--subject", "123")
+            assert again.code == 0, again.err
+        elif left[0].state == "completed":
+            how_far = "at its end"
+        self.assert_finished()
+        return how_far
+
+    def assert_finished(self) -> None:
+        self.assert_whole()
+        *cancelled, session = self.sessions
+        assert all(record.state == "cancelled" for record in cancelled)
+        assert session.state == "completed"
+        assert self.stage == "rung2"
+        counts = self.server.counts(session.name)
+        assert set(counts.values()) == {1}, counts
+        assert sorted(key.rpartition("/")[0] or key for key in counts) == [
+            "post_session/Notes",
+            "post_session/Push",
+            "run_session",
+            "transfer_session/Notes",
+            "transfer_session/Push",
+        ]
+        assert [path.name for path in session.folder.rglob("*.part")] == []
+        # What was handed off first is what lies there now.
+        key = f"{session.name}/transfer_session/Notes/0"
+        (handed_off,) = [told for made, told in self.server.made if made == key]
+        assert handed_off == contents(session.folder)
+        nothing = self.call("resume", "--all", "--dry-run")
+        assert (nothing.code, nothing.out) == (0, "Nothing is left undone.\n")
+
+
+def contents(folder: Path) -> str:
+    source = PLUGINS[PLUGINS.index("    def contents") : PLUGINS.index("    class Recorder")]
+    names: dict[str, object] = {}
+    exec("import hashlib\nif True:\n" + source, names)
+    digest: str = names["contents"](folder)  # type: ignore[operator]
+    return digest
+
+
+class Trials:
+    """Makes trials: each has the animal 123 on its first rung."""
+
+    def __init__(self, root: Path, server: RecordingServer, opened: Programs) -> None:
+        self._root, self._server, self._programs = root, server, opened
+        self._laboratory = laboratory(root / "template", PLUGINS, server.settings, NAMES)
+        self._made = 0
+
+    def new(self) -> Trial:
+        self._made += 1
+        root = self._root / f"trial {self._made}"
+        place = Path("climbing", "Subjects", "123", "trainer_state.json")
+        state = (self._root / "template" / "library" / place).read_bytes()
+        (root / "library" / place).parent.mkdir(parents=True)
+        (root / "library" / place).write_bytes(state)
+        return Trial(self._laboratory, self._server, self._programs, root)
+
+
+@pytest.fixture
+def trials(tmp_path: Path) -> Iterator[Trials]:
+    with recording_server() as server, programs(tmp_path / "scratch") as opened:
+        yield Trials(tmp_path, server, opened)
+
+
+def test_without_a_kill_a_session_does_everything_once(trials: Trials) -> None:
+    trial = trials.new()
+    ended = trial.call("run", "--subject", "123", kill_at=0)
+    assert ended.code == 0, ended.err
+    # Each step is written before and after it, and each write is an instant to be killed at.
+    assert "before journal INSERT" in ended.writes[0]
+    assert len(ended.writes) > 100
+    trial.assert_finished()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("part", range(PARTS))
+def test_killed_at_a_write_a_session_is_finished_by_resume(trials: Trials, part: int) -> None:
+    writes = trials.new().call("run", "--subject", "123", kill_at=0).writes
+    reached = {"before the acquisition", "in the acquisition", "resumed"}
+    for number in range(1 + part, len(writes) + 1, PARTS):
+        trial = trials.new()
+        ended = trial.call("run", "--subject", "123", kill_at=number)
+        assert ended.killed, writes[number - 1]
+        print(f"killed {writes[number - 1]}")
+        reached.discard(trial.finish())
+    assert "resumed" not in reached
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("part", range(PARTS))
+def test_killed_at_any_instant_a_session_is_finished_by_resume(trials: Trials, part: int) -> None:
+    import time
+
+    begun = time.monotonic()
+    trials.new().call("run", "--subject", "123")
+    duration = time.monotonic() - begun
+    chance = random.Random(part)
+    for _ in range(INSTANTS // PARTS):
+        trial = trials.new()
+        instant = chance.random() * duration
+        trial.call("run", "--subject", "123", kill_after=instant)
+        print(f"killed after {instant:.4f} s of {duration:.4f} s: {trial.finish()}")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_resume_that_is_killed_at_a_write_is_finished_by_the_next(trials: Trials, part: int) -> None:
+    template = trials.new()
+    names = template.call("run", "--subject", "123", kill_at=0).writes
+    early = 1 + next(n for n, name in enumerate(names) if "before" in name and "collect_inputs" in name)
+
+    def cut_off() -> Trial:
+        trial = trials.new()
+        assert trial.call("run", "--subject", "123", kill_at=early).killed
+        return trial
+
+    writes = cut_off().call("resume", "--all", kill_at=0).writes
+    assert len(writes) > 50
+    for number in range(1 + part, len(writes) + 1, PARTS):
+        trial = cut_off()
+        assert trial.call("resume", "--all", kill_at=number).killed
+        print(f"killed {writes[number - 1]}")
+        trial.finish()
+
+
+@pytest.mark.integration
+def test_who_dies_between_an_effect_and_its_answer_does_not_make_it_again(trials: Trials) -> None:
+    reference = trials.new()
+    reference.call("run", "--subject", "123")
+    effects = [key.partition("/")[2] for key, _ in trials._server.made]
+    assert len(effects) == 5
+    for effect in effects:
+        trial = trials.new()
+
+        def die(key: str, process: int, effect: str = effect) -> None:
+            if key.endswith(effect):
+                os.kill(process, 9)
+                raise ConnectionAbortedError
+
+        trial.server.before_answer = die
+        assert trial.call("run", "--subject", "123").killed
+        assert trial.server.counts(trial.sessions[0].name)[effect] == 1
+        trial.server.before_answer = lambda key, process: None
+        trial.finish()
+
+
+@pytest.mark.integration
+def test_an_answer_that_is_lost_is_asked_for_again(trials: Trials) -> None:
+    trial = trials.new()
+    lost: list[str] = []
+
+    def lose(key: str, process: int) -> None:
+        if key not in lost and "run_session" not in key:
+            lost.append(key)
+            raise ConnectionAbortedError
+
+    trial.server.before_answer = lose
+    ended = trial.call("run", "--subject", "123")
+    assert ended.code == 1
+    assert len(lost) == 4
+    trial.finish()
