@@ -76,7 +76,7 @@ def run_session(launcher: Launcher, request: Request, lock: RigLock) -> Outcome:
     """
     session = _begin(launcher, request, lock)
     with closed_whatever_happens(launcher, session):
-        session = _with_animal_state(launcher, session)
+        session = _with_animal_state(launcher, session, request)
         session = _prepared(launcher, session, request)
         _check(launcher, session)
         keeping.stage_inputs(session)
@@ -114,13 +114,13 @@ def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContex
     return context
 
 
-def _with_animal_state(launcher: Launcher, session: SessionContext) -> SessionContext:
+def _with_animal_state(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
     """The newest state that any store knows; disagreement is shown."""
     records = list(launcher.steps.each("load_animal_state", session))
     known = {record.id.plugin: as_model(record, AnimalState) for record in records if record.result is not None}
     failed = [record for record in records if record.state == "failed"]
     if not known:
-        if failed:
+        if failed and request.task_file is None:
             raise AnimalError(f"No store could say where animal {session.subject} stands. {failed[0].error}")
         return session
     store, newest = max(known.items(), key=lambda item: item[1].date)

@@ -115,10 +115,14 @@ class Plugins:
         return next((plugin.object for plugin in self.all if isinstance(plugin.object, kind)), None)
 
     def secrets(self) -> frozenset[str]:
-        """Every secret value in the settings of plugins, so that none reaches a log or the journal."""
-        return frozenset(
-            value for plugin in self.all if plugin.settings for value in _secrets(plugin.settings.settings)
-        )
+        """Every secret value that plugins have, so that none reaches a log or the journal.
+
+        Those of their settings, and those that a plugin got elsewhere and tells with a method ``secrets()``.
+        """
+        in_settings = (value for plugin in self.all if plugin.settings for value in _secrets(plugin.settings.settings))
+        told = (plugin.object.secrets() for plugin in self.all if callable(getattr(plugin.object, "secrets", None)))
+        elsewhere = (value for values in told for value in _secrets_in(values))
+        return frozenset((*in_settings, *elsewhere))
 
 
 def find_plugins(settings: LauncherSettings) -> tuple[Candidate, ...]:

@@ -64,14 +64,15 @@ class Programs:
         :param kill_at: the instant before or after a write at which it is killed, from 1; 0 counts them only.
         :param kill_after: seconds after which it is killed.
         """
+        files = {name: str(self._scratch / name) for name in ("out", "err", "writes")}
         wish = {
             "folder": str(folder),
             "arguments": arguments,
-            "files": {name: str(self._scratch / name) for name in ("out", "err", "writes")},
+            "files": files,
             "kill_at": kill_at,
             "kill_after": kill_after,
         }
-        for file in wish["files"].values():  # type: ignore[attr-defined]
+        for file in files.values():
             Path(file).write_bytes(b"")
         if self._origin:
             code = int(self._tell(self._origin, wish))
@@ -184,7 +185,7 @@ def _watch_writes(kill_at: int, names: Path) -> None:
         return around
 
     Journal._write = watched(Journal._write, lambda _, sql, values: f"journal {sql.split()[0]} {_step(values)}")  # type: ignore[method-assign]
-    Path.replace = watched(Path.replace, lambda _, target: f"file {Path(target).name}")  # type: ignore[method-assign, assignment]
+    Path.replace = watched(Path.replace, lambda _, target: f"file {Path(target).name}")  # type: ignore[method-assign]
 
 
 def _step(values: Any) -> str:

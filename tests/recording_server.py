@@ -1,20 +1,35 @@
 """A service on loopback that records each effect before it answers, and the plugins that tell it of theirs."""
 
+import hashlib
+import inspect
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from textwrap import dedent
 from threading import Thread
 from typing import Any
 from urllib.parse import unquote
 
+
+def contents(folder: Path) -> str:
+    """A digest of all files of a folder, as a transfer service would see them."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(path.relative_to(folder).as_posix().encode() + b"=" + path.read_bytes())
+    return digest.hexdigest()
+
+
 # What a careful plugin does: it names each effect, and asks the service first whether it took place already.
-PLUGINS = '''
-    import hashlib
+PLUGINS = (
+    dedent('''
     import json
     import os
     from datetime import UTC, datetime
+    from pathlib import Path
     from urllib.error import HTTPError
     from urllib.parse import quote
     from urllib.request import Request, urlopen
@@ -22,14 +37,6 @@ PLUGINS = '''
     from pydantic import BaseModel
 
     from aind_launcher import Acquisition, hookimpl
-
-    def contents(folder):
-        """A digest of all files of a folder, as a transfer service would see them."""
-        digest = hashlib.sha256()
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                digest.update(path.relative_to(folder).as_posix().encode() + b"=" + path.read_bytes())
-        return digest.hexdigest()
 
     class Recorder:
         class Settings(BaseModel):
@@ -78,7 +85,10 @@ PLUGINS = '''
 
     class Notes(Push):
         pass
-'''
+''')
+    + "\nimport hashlib\n\n\n"
+    + inspect.getsource(contents)
+)
 NAMES = {"counted": "Counted", "push": "Push", "notes": "Notes"}
 
 

@@ -112,7 +112,7 @@ def command(folder: Path, sessions: int, fresh: bool, with_services: bool, as_js
             }
         )
     else:
-        _print(repository, shown, places, arrived)
+        _print(repository, shown, places, arrived, without=list(services))
     if missing:
         terminal.say(f"The demo did not show all that it promises: {'; '.join(missing)}.", "yellow")
     return ExitCode.STEP_FAILED if missing else ExitCode.DONE
@@ -238,7 +238,12 @@ def _print(
     shown: Sequence[Shown],
     places: Mapping[str, str],
     arrived: Mapping[str, Sequence[str]],
+    without: Sequence[str],
 ) -> None:
+    """Print what happened.
+
+    :param without: the plugins whose services ended with the demo.
+    """
     click.echo()
     print_table(
         ("session", "stage", "metrics", "decision", "duration"),
@@ -258,8 +263,10 @@ def _print(
         f"aind-launch sessions show {lost[0].outcome.session.name}",
         f"aind-launch animals show {SUBJECT}",
         "aind-launch curricula list",
-        f"aind-launch run --subject {SUBJECT} --experimenter me",
+        " ".join(["aind-launch run --subject", SUBJECT, "--experimenter me", *(f"-p no:{name}" for name in without)]),
     ):
         click.echo(f"  {line}")
+    if without:
+        click.echo("The services ended with the demo; without -p no:NAME their plugins would refuse a session.")
     if repository.blocked:
         click.echo(f"The demo left out the plugins {', '.join(repository.blocked)}; `run` will not.")

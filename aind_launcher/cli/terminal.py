@@ -139,7 +139,7 @@ def redacted(check: "Check", redact: Redactor) -> "Check":
 
 def print_check(check: "Check") -> None:
     """One line on stdout: how it stands, what was looked at, and the mend."""
-    Console(highlight=False).print(_check_line(check), soft_wrap=True)
+    _LastingConsole(highlight=False).print(_check_line(check), soft_wrap=True)
 
 
 def _check_line(check: "Check") -> Text:
@@ -181,7 +181,7 @@ def show_error(error: Exception) -> int:
 
     :return: the exit code.
     """
-    console = Console(stderr=True, highlight=False)
+    console = _LastingConsole(stderr=True, highlight=False)
     if isinstance(error, LauncherError):
         console.print(Text.assemble(("Error: ", "bold red"), error.message), soft_wrap=True)
         if error.mend:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
 from aind_launcher.hookspecs import hookimpl
-from aind_launcher_slims.settings import SlimsSettings
+from aind_launcher_slims.settings import SlimsSettings, find_credentials
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from aind_launcher.animal import AnimalState
     from aind_launcher.session import Check, SessionContext
     from aind_launcher.suggestion import CurriculumSuggestion
@@ -26,6 +28,14 @@ class Slims:
 
     def __init__(self, settings: SlimsSettings) -> None:
         self.settings = settings
+
+    def secrets(self) -> "tuple[SecretStr, ...]":
+        """The password, also where it is not in the settings, so that the launcher hides it."""
+        try:
+            return (find_credentials(self.settings).password,)
+        except LauncherError:
+            # Whoever needs it says what is missing.
+            return ()
 
     @hookimpl
     def load_animal_state(self, session: "SessionContext") -> "AnimalState | None":
