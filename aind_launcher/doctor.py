@@ -65,7 +65,7 @@ def _data_directory(settings: LauncherSettings) -> Check:
     rig = inputs.read_rig(settings.rig)
     folder = inputs.data_directory(settings, rig)
     if problem := write_problem(folder):
-        mend = "Connect the disk and give this login the right to write there, or choose another folder."
+        mend = "Connect the disk, see that it has room, and give this login the right to write there."
         return Check(name="data directory", outcome="failed", message=problem, mend=mend)
     return Check(name="data directory", outcome="passed", message=str(folder))
 

@@ -36,6 +36,12 @@ def stage_inputs(session: SessionContext) -> None:
             write_whole(session.paths.previous_metrics, json.dumps(state.metrics, indent=2, ensure_ascii=False))
 
 
+def has_data(session: SessionContext) -> bool:
+    """Whether the folder has anything that `stage_inputs` did not put there."""
+    staged = {session.paths.trainer_state, session.paths.previous_metrics}
+    return any(path.is_file() and path not in staged for path in session.folder.rglob("[!.]*"))
+
+
 def collect_inputs(session: SessionContext) -> list[str]:
     """Add those inputs that the acquisition did not write into the folder itself.
 

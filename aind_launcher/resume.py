@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from aind_launcher import keeping
 from aind_launcher.errors import ExitCode, LauncherError, Refused
 from aind_launcher.journal import UNFINISHED, Journal, SessionRecord
 from aind_launcher.lifecycle import (
@@ -61,10 +62,12 @@ def plan(launcher: Launcher, record: SessionRecord, wishes: Wishes) -> tuple[Pla
     """What resuming would do, without doing it."""
     session = SessionContext.model_validate_json(record.context)
     acquired = acquisition_step(launcher.journal, record.name)
-    if session.acquisition is None and acquired is None:
+    if not _may_have_data(launcher, session):
         return (Planned("session", LAUNCHER, "ended before its acquisition; is closed as cancelled"),)
-    if session.acquisition is None and acquired and acquired.state == "running" and not wishes.acquisition_complete:
-        return (Planned(acquired.id.hook, acquired.id.plugin, "was not seen to end; waits for a decision"),)
+    seen_to_end = session.acquisition or acquisition_of(launcher.journal, record.name)
+    if not seen_to_end and not wishes.acquisition_complete:
+        plugin = acquired.id.plugin if acquired else LAUNCHER
+        return (Planned("run_session", plugin, "was not seen to end; waits for a decision"),)
     if session.disposition == "discard" and not wishes.score:
         return ()
     return tuple(_not_done(launcher, session, wishes))
@@ -118,7 +121,7 @@ def resume_session(launcher: Launcher, record: SessionRecord, wishes: Wishes, lo
     # As it is now: until the rig was free, another launcher may have had the session.
     record = launcher.journal.session(record.name) or record
     session = SessionContext.model_validate_json(record.context)
-    if session.acquisition is None and acquisition_step(launcher.journal, record.name) is None:
+    if not _may_have_data(launcher, session):
         return _never_acquired(launcher, record, session)
     lock.tell(record.name)
     with closed_whatever_happens(launcher, session):
@@ -126,6 +129,12 @@ def resume_session(launcher: Launcher, record: SessionRecord, wishes: Wishes, lo
             session = _with_acquisition(launcher, session, wishes)
         session = _as_wished(launcher, session, wishes)
         return finish_session(launcher, session)
+
+
+def _may_have_data(launcher: Launcher, session: SessionContext) -> bool:
+    """Whether the acquisition began; the folder knows it, too, where the journal could not be written."""
+    known = session.acquisition or acquisition_step(launcher.journal, session.name)
+    return known is not None or keeping.has_data(session)
 
 
 def _never_acquired(launcher: Launcher, record: SessionRecord, session: SessionContext) -> Outcome:

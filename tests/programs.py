@@ -1,4 +1,4 @@
-"""The real program in a process of its own: run to its end, or killed at a certain write or instant."""
+"""The real program in a process of its own: run to its end, or met by a misfortune at a certain write or instant."""
 
 import json
 import os
@@ -6,16 +6,20 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 SCRIPT = Path(sysconfig.get_path("scripts"), "aind-launch.exe" if os.name == "nt" else "aind-launch")
 # As power that fails: nothing is cleaned up. On Windows every signal ends a process so.
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+
+
+Misfortune = Literal["kill", "full", "read-only"]
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,19 @@ class Programs:
         self._scratch = scratch
         self._origin = self._start("serve") if hasattr(os, "fork") else None
 
-    def call(self, folder: Path, *arguments: str, kill_at: int | None = None, kill_after: float | None = None) -> Ended:
-        """Call the program with its output in files.
+    def call(
+        self,
+        folder: Path,
+        *arguments: str,
+        at: int | None = None,
+        happens: Misfortune = "kill",
+        within: Path | None = None,
+        kill_after: float | None = None,
+    ) -> Ended:
+        """Call the program.
 
-        :param kill_at: the instant before or after a write at which it is killed, from 1; 0 counts them only.
+        :param at: the instant before or after a write at which it is met by a misfortune, from 1; 0 counts them only.
+        :param happens: it is killed; or from then on no file can grow, or nothing be written in `within`.
         :param kill_after: seconds after which it is killed.
         """
         files = {name: str(self._scratch / name) for name in ("out", "err", "writes")}
@@ -69,7 +82,9 @@ class Programs:
             "folder": str(folder),
             "arguments": arguments,
             "files": files,
-            "kill_at": kill_at,
+            "at": at,
+            "happens": happens,
+            "within": str(within),
             "kill_after": kill_after,
         }
         for file in files.values():
@@ -126,31 +141,40 @@ def _serve() -> None:
 
     for line in sys.stdin:
         wish = json.loads(line)
+        pipes = {name: os.pipe() for name in ("out", "err")}
         child = os.fork()
         if child == 0:
-            os._exit(_call(wish))
+            os._exit(_call(wish, pipes["out"][1], pipes["err"][1]))
+        readers = []
+        for name, (reading, writing) in pipes.items():
+            os.close(writing)
+            readers.append(threading.Thread(target=_keep, args=(reading, Path(wish["files"][name]))))
+            readers[-1].start()
         if wish["kill_after"] is not None:
             time.sleep(wish["kill_after"])
             os.kill(child, KILL)
         _, status = os.waitpid(child, 0)
+        for reader in readers:
+            reader.join()
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _call(wish: dict[str, Any]) -> int:
+def _keep(reading: int, file: Path) -> None:
+    with os.fdopen(reading, "rb") as pipe:
+        file.write_bytes(pipe.read())
+
+
+def _call(wish: dict[str, Any], out: int, err: int) -> int:
     """What the console script does."""
-    for number, name, flags in (
-        (0, os.devnull, os.O_RDONLY),
-        (1, wish["files"]["out"], os.O_WRONLY),
-        (2, wish["files"]["err"], os.O_WRONLY),
-    ):
-        os.dup2(os.open(name, flags), number)
+    for number, opened in ((0, os.open(os.devnull, os.O_RDONLY)), (1, out), (2, err)):
+        os.dup2(opened, number)
     os.chdir(wish["folder"])
     sys.argv = ["aind-launch", *wish["arguments"]]
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    if wish["kill_at"] is not None:
-        _watch_writes(wish["kill_at"], Path(wish["files"]["writes"]))
+    if wish["at"] is not None:
+        _watch_writes(wish["at"], wish["happens"], Path(wish["within"]), Path(wish["files"]["writes"]))
     from aind_launcher.cli import main
 
     try:
@@ -161,8 +185,8 @@ def _call(wish: dict[str, Any]) -> int:
     raise AssertionError("the program ends with an exit code")
 
 
-def _watch_writes(kill_at: int, names: Path) -> None:
-    """Count the instants before and after each write of this process, and end it at one of them."""
+def _watch_writes(at: int, happens: Misfortune, within: Path, names: Path) -> None:
+    """Count the instants before and after each write of this process, and let something happen at one of them."""
     from aind_launcher.journal import Journal
 
     count = 0
@@ -170,10 +194,11 @@ def _watch_writes(kill_at: int, names: Path) -> None:
     def instant(name: str) -> None:
         nonlocal count
         count += 1
-        if count == kill_at:
-            os.kill(os.getpid(), KILL)
-        with names.open("a", encoding="utf-8") as file:
-            file.write(f"{name}\n")
+        if count == at:
+            _befall(happens, within)
+        if not at:
+            with names.open("a", encoding="utf-8") as file:
+                file.write(f"{name}\n")
 
     def watched(function: Callable[..., Any], name: Callable[..., str]) -> Callable[..., Any]:
         def around(*arguments: Any, **options: Any) -> Any:
@@ -188,6 +213,22 @@ def _watch_writes(kill_at: int, names: Path) -> None:
     Path.replace = watched(Path.replace, lambda _, target: f"file {Path(target).name}")  # type: ignore[method-assign]
 
 
+def _befall(happens: Misfortune, within: Path) -> None:
+    if happens == "kill":
+        os.kill(os.getpid(), KILL)
+    elif happens == "full":
+        import resource
+
+        # Python ignores the signal that comes with it; what is left is an error like that of a full disk.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+    else:
+        # As `contexts.read_only`, but for the program alone and for good.
+        for part in (within, *within.rglob("*")):
+            part.chmod(0o555 if part.is_dir() else 0o444)
+        if os.geteuid() == 0:
+            os.seteuid(65534)  # nobody: the administrator may write anything
+
+
 def _step(values: Any) -> str:
     if isinstance(values, dict):
         return f"{values['hook']} {values['plugin']} {values['state']}"
@@ -198,4 +239,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         _serve()
     else:
-        sys.exit(_call(json.loads(sys.stdin.readline())))
+        wish = json.loads(sys.stdin.readline())
+        out, err = (os.open(wish["files"][name], os.O_WRONLY) for name in ("out", "err"))
+        sys.exit(_call(wish, out, err))

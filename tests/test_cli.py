@@ -7,12 +7,14 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import click
 import jsonschema
 import pytest
 from command_line import call, done
+from repositories import commit, make_task_with_submodule
 from task_repositories import Laboratory, laboratory
 
 from aind_launcher import __version__
@@ -338,6 +340,59 @@ def test_sound_plugins_pass_and_a_broken_one_is_shown_with_its_error(lab: Labora
     # What another plugin has to do with it may still be looked at.
     assert call("animals", "list", cwd=lab.repository).returncode == 0
     assert call("plugins", "check", "-p", "no:push", cwd=lab.repository).returncode == 0
+
+
+# -- curricula and their environments ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    """A task repository whose submodule has a curriculum without dependencies."""
+    settings = [
+        'disable = ["acquisition"]',
+        *(f"{name}-directory = {json.dumps(str(tmp_path / name))}" for name in ("data", "state")),
+        "[tool.aind-launcher.plugin]",
+        f"local-store.library = {json.dumps(str(tmp_path / 'library'))}",
+        f"isolated-curriculum.cache-directory = {json.dumps(str(tmp_path / 'cache'))}",
+    ]
+    return make_task_with_submodule(tmp_path, settings="\n".join(settings))
+
+
+def test_a_source_is_listed_built_used_and_its_environment_pruned_when_the_pin_has_moved(task: Path) -> None:
+    assert call("env", "list", cwd=task).stdout.startswith("No environment is built yet; `aind-launch curricula sync`")
+    unbuilt = call("curricula", "list", cwd=task).stdout
+    assert re.search(r"^curricula +curricula +[0-9a-f]{10} +clean +no +known once it is built$", unbuilt, re.MULTILINE)
+    assert "Not built yet: curricula. `aind-launch curricula sync` builds what is pinned" in unbuilt
+
+    built = call("curricula", "sync", cwd=task)
+    assert built.returncode == 0
+    assert built.stderr.splitlines()[0].startswith("Cloning curricula at ")
+    assert not re.search(r"^\s*(\+ |Python 3)", built.stderr, re.MULTILINE)
+    (source,) = json.loads(call("curricula", "list", "--json", cwd=task).stdout)
+    assert (source["built"], source["curricula"], source["unasked"]) == (True, ["counting"], None)
+    enrolled = call("curricula", "enroll", "123", "--curriculum", "counting", "--by", "me", cwd=task)
+    assert enrolled.stdout == "Animal 123 is enrolled: stage first of counting 1.0.0.\n"
+    moved = call("animals", "move", "123", "-c", "counting", "--stage", "second", "--reason", "a try", cwd=task)
+    assert moved.stdout == "Animal 123: first -> stage second of counting.\n"
+    (animal,) = json.loads(call("animals", "list", "--json", cwd=task).stdout)
+    assert animal["stage"] == "second"
+
+    (environment,) = json.loads(call("env", "list", "--json", cwd=task).stdout)
+    assert environment["pinned"] is True
+    assert datetime.fromisoformat(environment["used"]) >= datetime.fromisoformat(environment["built"])
+    assert call("env", "prune", "--older-than", "0", cwd=task).stdout == "Nothing to remove.\n"
+
+    commit(task / "curricula", {"NEWS.md": "A new version.\n"})
+    refused = call("curricula", "list", cwd=task).stdout
+    assert re.search(r"^curricula +curricula +[0-9a-f]{10} +refused +no", refused, re.MULTILINE)
+    assert "curricula: The submodule curricula is at " in refused
+    assert "Run `git submodule update curricula`" in refused
+    commit(task)
+    assert re.search(
+        r"^Removed [0-9a-f]{16} \(curricula at", call("env", "prune", "--older-than", "0", cwd=task).stdout
+    )
+    assert not Path(environment["folder"]).exists()
+    assert json.loads(call("env", "list", "--json", cwd=task).stdout) == []
 
 
 # -- animals -------------------------------------------------------------------------------------------------------

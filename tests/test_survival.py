@@ -44,6 +44,11 @@ class Trial:
     def run(self, **kill: float | int | None) -> Ended:
         return self.call("run", "--subject", self.subject, **kill)
 
+    def timed_run(self) -> float:
+        begun = time.monotonic()
+        assert self.run().code == 0
+        return time.monotonic() - begun
+
     @property
     def sessions(self) -> tuple[SessionRecord, ...]:
         path = self.root / "state" / "journal.sqlite"
@@ -95,10 +100,10 @@ class Trial:
             assert again.code == 0, again.err
         elif left[0].state == "completed":
             how_far = "at its end"
-        self.assert_finished()
+        self.assert_finished(cut_off=how_far == "in the acquisition")
         return how_far
 
-    def assert_finished(self) -> None:
+    def assert_finished(self, *, cut_off: bool = False) -> None:
         self.assert_whole()
         *cancelled, session = self.sessions
         assert all(record.state == "cancelled" for record in cancelled)
@@ -106,13 +111,12 @@ class Trial:
         assert self.stage == "rung2"
         counts = self.server.counts(session.name)
         assert set(counts.values()) == {1}, counts
-        assert sorted(key.rpartition("/")[0] or key for key in counts) == [
-            "post_session/Notes",
-            "post_session/Push",
-            "run_session",
-            "transfer_session/Notes",
-            "transfer_session/Push",
-        ]
+        done = {key.rpartition("/")[0] for key in counts} - {""}
+        assert done == {
+            f"{hook}/{plugin}" for hook in ("post_session", "transfer_session") for plugin in ("Push", "Notes")
+        }
+        # One that was cut off as it began has data all the same, and is never begun again.
+        assert counts["run_session"] == 1 or cut_off
         assert [path.name for path in session.folder.rglob("*.part")] == []
         # What was handed off first is what lies there now.
         key = f"{session.name}/transfer_session/Notes/0"
@@ -149,7 +153,7 @@ def trials(tmp_path: Path) -> Iterator[Trials]:
 
 def test_without_a_kill_a_session_does_everything_once(trials: Trials) -> None:
     trial = trials.new()
-    ended = trial.run(kill_at=0)
+    ended = trial.run(at=0)
     assert ended.code == 0, ended.err
     # Each step is written before and after it, and each write is an instant to be killed at.
     assert "after journal INSERT post_session push done" in ended.writes
@@ -160,11 +164,11 @@ def test_without_a_kill_a_session_does_everything_once(trials: Trials) -> None:
 @pytest.mark.integration
 @pytest.mark.parametrize("part", range(PARTS))
 def test_killed_at_a_write_a_session_is_finished_by_resume(trials: Trials, part: int) -> None:
-    writes = trials.new().run(kill_at=0).writes
+    writes = trials.new().run(at=0).writes
     reached = set()
     for number in range(1 + part, len(writes) + 1, PARTS):
         trial = trials.new()
-        ended = trial.run(kill_at=number)
+        ended = trial.run(at=number)
         assert ended.killed, writes[number - 1]
         print(f"killed {writes[number - 1]}")
         reached.add(trial.finish())
@@ -174,9 +178,7 @@ def test_killed_at_a_write_a_session_is_finished_by_resume(trials: Trials, part:
 @pytest.mark.integration
 @pytest.mark.parametrize("part", range(PARTS))
 def test_killed_at_any_instant_a_session_is_finished_by_resume(trials: Trials, part: int) -> None:
-    begun = time.monotonic()
-    trials.new().run()
-    duration = time.monotonic() - begun
+    duration = min(trials.new().timed_run() for _ in range(3))
     chance = random.Random(part)  # noqa: S311
     for _ in range(INSTANTS // PARTS):
         trial = trials.new()
@@ -189,19 +191,19 @@ def test_killed_at_any_instant_a_session_is_finished_by_resume(trials: Trials, p
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_resume_that_is_killed_at_a_write_is_finished_by_the_next(trials: Trials, part: int) -> None:
     template = trials.new()
-    names = template.run(kill_at=0).writes
+    names = template.run(at=0).writes
     early = 1 + next(n for n, name in enumerate(names) if "before" in name and "collect_inputs" in name)
 
     def cut_off() -> Trial:
         trial = trials.new()
-        assert trial.run(kill_at=early).killed
+        assert trial.run(at=early).killed
         return trial
 
-    writes = cut_off().call("resume", "--all", kill_at=0).writes
+    writes = cut_off().call("resume", "--all", at=0).writes
     assert len(writes) > 50
     for number in range(1 + part, len(writes) + 1, PARTS):
         trial = cut_off()
-        assert trial.call("resume", "--all", kill_at=number).killed
+        assert trial.call("resume", "--all", at=number).killed
         print(f"killed {writes[number - 1]}")
         trial.finish()
 

@@ -104,8 +104,8 @@ def _data_directory(folder: Path) -> Check:
             name="data directory",
             outcome="failed",
             message=problem,
-            mend="Connect the disk and give this login the right to write there, or choose another folder: "
-            "data_directory in the rig file, or the setting data-directory.",
+            mend="Connect the disk, see that it has room and give this login the right to write there, or choose "
+            "another folder: data_directory in the rig file, or the setting data-directory.",
         )
     if not exists(folder):
         return Check(

@@ -169,13 +169,15 @@ def _described(curricula: IsolatedCurriculum, source: Source) -> dict[str, Any]:
         "problem": str(pinned.problem) if pinned.problem else None,
         "built": curricula.is_built(source, pinned),
         "curricula": None,
-        "unasked": "",
+        "unasked": None,
     }
-    if pinned.problem is None:
+    if pinned.problem is None and not row["built"]:
+        # Building takes minutes; listing must not.
+        row["unasked"] = "known once it is built"
+    elif pinned.problem is None:
         try:
-            # Building takes minutes; listing must not.
-            row["curricula"] = curricula.install(source).curricula() if row["built"] else None
-            row["unasked"] = "has no 'list' command" if row["built"] else "known once it is built"
+            row["curricula"] = curricula.install(source).curricula()
+            row["unasked"] = "has no 'list' command" if row["curricula"] is None else None
         except LauncherError as error:
             row["unasked"] = str(error)
     return row

@@ -1,6 +1,7 @@
 """`aind-launch sessions`: what the journal knows."""
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,7 +54,7 @@ def list_(
         return
     print_table(
         ("session", "state", "started", "duration", "message"),
-        [(r.name, r.state, _local(r.started), _duration(r), r.message) for r in found],
+        [(r.name, r.state, _local(r.started), _duration(r), _first_sentence(r.message)) for r in found],
         empty="No session matches.",
     )
 
@@ -213,6 +214,10 @@ _TOLD: Mapping[str, Callable[[dict[str, Any]], str]] = {
     "run_session": _acquisition_told,
     "curriculum_suggest": _suggestion_told,
 }
+
+
+def _first_sentence(message: str | None) -> str | None:
+    return re.split(r"(?<=\.)\s", message, maxsplit=1)[0] if message else None
 
 
 def _since(text: str | None) -> datetime | None:

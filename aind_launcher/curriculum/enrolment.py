@@ -32,9 +32,11 @@ def first_state(
         known = installed.curricula()
         if known is not None and curriculum not in known:
             raise UsageError(
-                f"{installed.source.name} has no curriculum {curriculum!r}.", f"It has: {', '.join(known)}."
+                f"The curriculum source {installed.source.name} has no curriculum {curriculum!r}.",
+                f"It has: {', '.join(known)}.",
             ) from None
-        raise UsageError(f"The curriculum {curriculum} refused to enrol the animal. {error.message}") from None
+        mend = "Name a stage that it has, or none for its first." if stage else error.mend
+        raise UsageError(f"The curriculum {curriculum} gave no first state. {error.message}", mend) from None
 
 
 def _providing(

@@ -19,7 +19,13 @@ from pydantic import (
 
 from aind_launcher.animal import TrainerStateText
 from aind_launcher.curriculum.contract import Contract
-from aind_launcher.curriculum.environments import EnvironmentSpec, ensure_environment, find_environment, specify
+from aind_launcher.curriculum.environments import (
+    EnvironmentSpec,
+    ensure_environment,
+    find_environment,
+    health_check,
+    specify,
+)
 from aind_launcher.curriculum.installed import Installed, Versions
 from aind_launcher.curriculum.sources import Pin, Source, choose_source, find_sources, pin
 from aind_launcher.errors import CurriculumError, LauncherError, StepSkipped
@@ -132,8 +138,9 @@ class IsolatedCurriculum:
         )
 
     def is_built(self, source: Source, pinned: Pin) -> bool:
-        """Whether the environment of `source` at its pin is there."""
-        return pinned.blocked is None and find_environment(self.specify(source, pinned)) is not None
+        """Whether the environment of `source` at its pin is there and well."""
+        environment = None if pinned.blocked else find_environment(self.specify(source, pinned))
+        return environment is not None and health_check(environment) is None
 
     @hookimpl
     def check_rig(self, repository: Path) -> list[Check]:

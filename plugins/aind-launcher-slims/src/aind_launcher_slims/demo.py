@@ -44,8 +44,9 @@ def service(folder: Path, subjects: Sequence[str]) -> Iterator[DemoService]:
 def _arrived(double: SlimsDouble) -> Iterator[str]:
     sessions = double.records()
     decided = [session for session in sessions if session["cnvn_cf_stageIsOnCurriculum"]]
-    yield f"{len(sessions)} behaviour sessions, {len(decided)} of them with a curriculum's suggestion"
+    many = "" if len(sessions) == 1 else "s"
+    yield f"{len(sessions)} behaviour session{many}, {len(decided)} of them with a curriculum's suggestion"
     if decided:
         latest = max(decided, key=lambda session: int(session["cnvn_cf_scheduledDate"]))
         attached = ", ".join(attachment.name for attachment in double.attachments(latest["cnvn_pk"]))
-        yield f"The latest puts the animal at stage {latest['cnvn_cf_taskStage']}; attached are {attached}"
+        yield f"The latest puts the animal at {latest['cnvn_cf_taskStage']}; attached are {attached}"

@@ -1,0 +1,180 @@
+"""The animal ends where its latest decision puts it, in whatever order sessions end, fail and are resumed."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from task_repositories import laboratory
+
+from aind_launcher.animal import AnimalState, TrainerStateText, now
+from aind_launcher.builtin.library import Library
+from aind_launcher.journal import Journal
+from aind_launcher.session import SessionContext
+from aind_launcher.suggestion import CurriculumSuggestion
+
+SUBJECT = "123"
+
+
+def trainer_state(stage: str) -> TrainerStateText:
+    curriculum = {"name": "Ladder", "version": "1.0.0", "pkg_location": "ladder"}
+    return TrainerStateText(text=json.dumps({"curriculum": curriculum, "stage": {"name": stage}}))
+
+
+def suggestion(stage: str, session: str) -> CurriculumSuggestion:
+    state = trainer_state(stage)
+    answer = f'{{"trainer_state": {state.text}, "metrics": {{"of": "{session}"}}}}'
+    return CurriculumSuggestion(text=answer, trainer_state=state)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A session between its beginning, when it read the animal's state, and its decision."""
+
+    name: str
+    date: datetime
+    ran_with: AnimalState | None
+
+
+class Decisions(RuleBasedStateMachine):
+    """Sessions of one animal that overlap, on one rig or several, decide late or again, and manual moves.
+
+    What is expected is said in a few lines: decisions and moves have a date, the latest of them holds.
+    """
+
+    @initialize()
+    def enrol(self) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self.library = Library(Path(self._folder.name), "climbing")
+        self.library.enroll(SUBJECT, trainer_state("enrolled"), "me")
+        self.open: list[Begun] = []
+        self.decided: dict[str, tuple[Begun, str]] = {}
+        self.latest: tuple[datetime, str] = (now(), "enrolled")
+        self.superseded: set[str] = set()
+        self.moves = 0
+        self.begun = 0
+
+    def teardown(self) -> None:
+        if hasattr(self, "_folder"):
+            self._folder.cleanup()
+
+    @precondition(lambda self: len(self.open) < 3)
+    @rule()
+    def begin(self) -> None:
+        self.begun += 1
+        date = now()
+        ran_with = self.library.read(SUBJECT).state
+        self.open.append(Begun(f"{SUBJECT}_session-{self.begun}", date, ran_with))
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), stage=st.sampled_from(("rung1", "rung2", "rung3")))
+    def decide(self, data: st.DataObject, stage: str) -> None:
+        session = data.draw(st.sampled_from(self.open))
+        self.open.remove(session)
+        self.decided[session.name] = (session, stage)
+        self._record(session, stage)
+
+    @precondition(lambda self: self.decided)
+    @rule(data=st.data())
+    def decide_again(self, data: st.DataObject) -> None:
+        """As a resume does that does not know whether the store was reached before the power failed."""
+        self._record(*data.draw(st.sampled_from(list(self.decided.values()))))
+
+    @rule(stage=st.sampled_from(("rung1", "rung2", "rung3")))
+    def move(self, stage: str) -> None:
+        self.moves += 1
+        self.library.move(SUBJECT, trainer_state(stage), "for the test", "me")
+        self.latest = (now(), stage)
+
+    def _record(self, session: Begun, stage: str) -> None:
+        recorded = self.library.record(
+            SUBJECT, suggestion(stage, session.name), session.name, session.date, session.ran_with
+        )
+        if session.date >= self.latest[0]:
+            assert recorded.outcome in ("applied", "unchanged")
+            self.latest = (session.date, stage)
+        else:
+            assert recorded.outcome == "superseded"
+            self.superseded.add(session.name)
+        event(recorded.outcome)
+
+    @invariant()
+    def the_latest_decision_holds(self) -> None:
+        if not hasattr(self, "latest"):
+            return
+        stands = self.library.read(SUBJECT).state
+        assert stands is not None
+        assert stands.trainer_state.stage == self.latest[1]
+
+    @invariant()
+    def every_decision_is_kept_and_marked(self) -> None:
+        if not hasattr(self, "latest"):
+            return
+        entries = self.library.history(SUBJECT)
+        suggested = [entry for entry in entries if entry.kind == "suggestion"]
+        assert {entry.session_name for entry in suggested} == set(self.decided)
+        assert {entry.session_name for entry in suggested if entry.superseded} == self.superseded
+        assert sum(entry.kind == "moved" for entry in entries) == self.moves
+
+
+# Hypothesis looks for an order of events after which the animal is elsewhere.
+TestDecisions = Decisions.TestCase
+TestDecisions.settings = settings(max_examples=60, stateful_step_count=15)
+
+
+RUN, RUN_BROKEN, MOVE, *RESUMES = "run", "run with a broken curriculum", "move", "resume 0", "resume 1", "resume 2"
+
+
+@pytest.mark.integration
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from((RUN, RUN_BROKEN, RUN_BROKEN, MOVE, *RESUMES)), min_size=3, max_size=8))
+def test_whole_sessions_may_fail_and_be_resumed_in_any_order(happenings: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        lab = laboratory(Path(folder))
+        library = Library(lab.root / "library", "climbing")
+        broken = lab.repository / "curriculum-is-broken"
+        latest = datetime.fromtimestamp(0, tz=now().tzinfo), "rung1"
+        left: list[SessionContext] = []
+        superseded: set[str] = set()
+        # Whatever was left is resumed in the end, newest first: the order that tempts most to put an animal back.
+        for happening in [*happenings, *["resume 0"] * len(happenings)]:
+            if happening == MOVE:
+                library.move(SUBJECT, trainer_state("rung7"), "for the test", "me")
+                latest = now(), "rung7"
+                continue
+            if happening in (RUN, RUN_BROKEN):
+                if happening == RUN_BROKEN:
+                    broken.touch()
+                session = lab.run(SUBJECT).session
+                if happening == RUN_BROKEN:
+                    broken.unlink()
+                    left.insert(0, session)
+                    continue
+            elif len(left) > int(happening[-1]):
+                session = left.pop(int(happening[-1]))
+                assert lab.resume(session.name).state == "completed"
+            else:
+                continue
+            assert session.animal_state
+            decided = f"rung{int((session.animal_state.trainer_state.stage or '')[4:]) + 1}"
+            if session.session.date > latest[0]:
+                latest = session.session.date, decided
+            else:
+                superseded.add(session.name)
+            assert lab.stage() == latest[1]
+        assert lab.stage() == latest[1]
+        kept = {entry.session_name for entry in library.history(SUBJECT) if entry.superseded}
+        assert kept == superseded
+        with Journal.open(lab.journal) as journal:
+            assert {record.state for record in journal.sessions()} <= {"completed"}
+            for record in journal.sessions():
+                # As is the record of what became of it.
+                stored = [s.result for s in journal.current_steps(record.name) if s.id.plugin == "local-store"]
+                outcomes = [result["outcome"] for result in stored if isinstance(result, dict) and "outcome" in result]
+                assert outcomes == ["superseded" if record.name in superseded else "applied"]
+        event(f"{len(superseded)} superseded")
