@@ -152,8 +152,13 @@ def types(session: nox.Session) -> None:
     needs = [need for project in (ROOT, *PLUGINS) for name in ("lint", "tests") for need in group(name, project)]
     session.install(*editable(ROOT, *PLUGINS), *needs)
     session.run("mypy", "aind_launcher", "benchmarks", "noxfile.py", *session.posargs)
-    # A test says what it is by its name; what it calls is checked all the same.
-    untyped = ("--allow-untyped-defs", "--allow-untyped-calls", "--allow-incomplete-defs")
+    # A test says what it is by its name, and fails by itself where there is None; what it calls is checked.
+    untyped = (
+        "--allow-untyped-defs",
+        "--allow-untyped-calls",
+        "--allow-incomplete-defs",
+        "--disable-error-code=union-attr",
+    )
     session.run("mypy", *untyped, "tests", *session.posargs)
     # Each on its own: it may have a configuration, and a conftest.py of the same name.
     for folder in PLUGINS:

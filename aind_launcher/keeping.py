@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aind_launcher.errors import HandedOff, LauncherError
+from aind_launcher.errors import HandedOff, LauncherError, UsageError
 from aind_launcher.files import unfinished_files, write_whole
 from aind_launcher.journal import StepRecord
 from aind_launcher.log import seal_log
@@ -131,18 +131,18 @@ def folder_record(session: SessionContext, steps: Sequence[StepRecord]) -> dict[
 def read_folder_record(folder: Path) -> dict[str, Any]:
     """The record that `seal_folder` wrote.
 
-    :raises LauncherError: there is none, or it cannot be read.
+    :raises UsageError: there is none, or it cannot be read.
     """
     path = SessionPaths(folder).launcher / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise LauncherError(
+        raise UsageError(
             f"{folder} has no readable record of its session ({error}).",
             "Only folders that were sealed, as before a hand-off, have one.",
         ) from None
     if not isinstance(record, dict):
-        raise LauncherError(f"{path} is not a session's record.")
+        raise UsageError(f"{path} is not a session's record.")
     return record
 
 

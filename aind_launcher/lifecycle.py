@@ -121,11 +121,11 @@ def _with_animal_state(launcher: Launcher, session: SessionContext, request: Req
     failed = [record for record in records if record.state == "failed"]
     if not known:
         if failed and request.task_file is None:
-            raise AnimalError(f"No store could say where animal {session.subject} stands. {failed[0].error}")
+            raise AnimalError(f"No store could say where animal {session.subject} stands.", failed[0].error)
         return session
     store, newest = max(known.items(), key=lambda item: item[1].date)
     for record in failed:
-        logger.warning("%s could not be asked (%s); going on with %s.", record.id.plugin, record.error, store)
+        logger.warning("going on with what %s knows, without %s", store, record.id.plugin)
     for other, state in known.items():
         if state.trainer_state.digest != newest.trainer_state.digest:
             logger.warning(
@@ -266,8 +266,11 @@ def _handed_off(
     number = str(session.hand_off)
     leaves = bool(launcher.plugins.calls("transfer_session"))
     then = session.model_copy(update={"handed_off": leaves or session.handed_off})
-    steps = launcher.journal.steps(session.name)
-    passed.append(_own(launcher, session, "seal_folder", lambda: keeping.seal_folder(session, then, steps), number))
+
+    def seal() -> list[str]:
+        return keeping.seal_folder(session, then, launcher.journal.steps(session.name))
+
+    passed.append(_own(launcher, session, "seal_folder", seal, number))
     if not session.handed_off and not session.folder.is_dir():
         return session  # there is nothing to hand off until it is back
     session = then

@@ -120,7 +120,7 @@ class Steps:
             logger.debug("traceback of %s", _title(step), exc_info=True)
             _note(failures, problem)
         except (Exception, SystemExit) as problem:  # isolates one plugin's step from the others and from the session
-            error = self.redact(f"{type(problem).__name__}: {problem}")
+            error = self.redact(_described(problem))
             logger.error("%s failed: %s", _title(step), error)
             logger.debug("traceback of %s", _title(step), exc_info=True)
             _note(failures, problem)
@@ -163,7 +163,7 @@ class Steps:
             from_json(f"[[[{text}]]]")
         except (PydanticSerializationError, ValueError, RecursionError, UnicodeError):
             logger.warning("%s returned a %s, which the journal cannot store.", _title(step), type(value).__name__)
-            return {"unstorable": self.redact(repr(value)[:1000])}
+            return {"unstorable": self.redact(_depicted(value)[:1000])}
         return plain if isinstance(value, _UNTOUCHED) else json.loads(self.redact(text))
 
 
@@ -183,6 +183,20 @@ def _checks(value: Any) -> list[Check]:
     if strangers := [item for item in checks if not isinstance(item, Check)]:
         raise LauncherError(f"pre_session answers with Checks, not with a {type(strangers[0]).__name__}.")
     return checks
+
+
+def _described(problem: BaseException) -> str:
+    """What went wrong, for an operator; of the system's own errors, on which file."""
+    if isinstance(problem, OSError) and problem.strerror and problem.filename:
+        return f"{problem.filename}: {problem.strerror}"
+    return f"{type(problem).__name__}: {_depicted(problem, str)}"
+
+
+def _depicted(value: Any, words: Callable[[Any], str] = repr) -> str:
+    try:
+        return words(value)
+    except Exception:  # isolates what a plugin's value does when it is to describe itself
+        return f"a {type(value).__name__}"
 
 
 def _title(step: StepId) -> str:

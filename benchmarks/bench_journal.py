@@ -8,7 +8,7 @@ from timing import compare
 from aind_launcher.journal import Journal, StepId
 
 with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder, "journal.sqlite")) as journal:
-    journal.begin_session("1_a", "1", Path(folder), Path(folder), "{}")
+    journal.keep_session("1_a", "1", Path(folder), Path(folder), "{}")
     numbers = iter(range(1_000_000))
 
     def step() -> None:

@@ -2,12 +2,13 @@
 
 import sys
 import textwrap
+from pathlib import Path
 
 import importlib_metadata
 import pytest
 
 from aind_launcher.errors import PluginError, SettingsError
-from aind_launcher.plugins import find_plugins, load_plugins
+from aind_launcher.plugins import Plugins, find_plugins, load_plugins
 from aind_launcher.settings import load_layers
 
 SOUND = """
@@ -29,39 +30,40 @@ SOUND = """
 """
 
 
-@pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """Lay out distributions as an installer does: a module, and a dist-info with entry points."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(str(site))
-    built_in = importlib_metadata.entry_points(group="aind_launcher")
-    # The launcher's own plugins have tests of their own.
-    block = tuple({point.name for point in built_in})
+class Site:
+    """A folder on the search path in which distributions are laid out as an installer does, and a task repository."""
 
-    def install(distribution: str, name: str, target: str, source: str) -> None:
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "site"
+        self.folder.mkdir()
+        self.repository = root / "repository"
+        # The launcher's own plugins have tests of their own.
+        self.block = tuple({point.name for point in importlib_metadata.entry_points(group="aind_launcher")})
+
+    def install(self, distribution: str, name: str, target: str, source: str) -> None:
+        """A module, and a dist-info with an entry point to it."""
         module = target.partition(":")[0]
-        (site / f"{module}.py").write_text(textwrap.dedent(source), encoding="utf-8")
-        info = site / f"{distribution.replace('-', '_')}-1.2.dist-info"
+        (self.folder / f"{module}.py").write_text(textwrap.dedent(source), encoding="utf-8")
+        info = self.folder / f"{distribution.replace('-', '_')}-1.2.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
         (info / "entry_points.txt").write_text(f"[aind_launcher]\n{name} = {target}\n")
-        monkeypatch.delitem(sys.modules, module, raising=False)
 
-    def load(settings: str = "", also_block: tuple[str, ...] = ()):
-        repository = tmp_path / "repository"
-        repository.mkdir(exist_ok=True)
-        (repository / "pyproject.toml").write_text(f"[tool.aind-launcher]\n{settings}", encoding="utf-8")
-        layers = load_layers(repository)
-        return load_plugins(layers, layers.launcher().settings, (*block, *also_block))
+    def __call__(self, settings: str = "", also_block: tuple[str, ...] = ()) -> Plugins:
+        """Load the plugins of a task repository with these settings."""
+        self.repository.mkdir(exist_ok=True)
+        (self.repository / "pyproject.toml").write_text(f"[tool.aind-launcher]\n{settings}", encoding="utf-8")
+        layers = load_layers(self.repository)
+        return load_plugins(layers, layers.launcher().settings, (*self.block, *also_block))
 
-    load.repository = tmp_path / "repository"
-    load.install = install
-    yield load
-    for module in [
-        name for name, loaded in sys.modules.items() if str(tmp_path) in str(getattr(loaded, "__file__", ""))
-    ]:
-        del sys.modules[module]
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    site = Site(tmp_path)
+    monkeypatch.syspath_prepend(str(site.folder))
+    yield site
+    for name in [n for n, loaded in sys.modules.items() if str(tmp_path) in str(getattr(loaded, "__file__", ""))]:
+        del sys.modules[name]
     sys.path[:] = [entry for entry in sys.path if not entry.startswith(str(tmp_path))]
 
 
@@ -98,7 +100,9 @@ def test_a_module_is_a_plugin_as_it_is(installed):
 
 def test_finding_plugins_imports_none(installed):
     installed.install("lab-bad", "bad", "lab_bad", "raise RuntimeError('imported')")
-    layers = installed().calls and load_layers(installed.repository)
+    installed()
+    sys.modules.pop("lab_bad", None)
+    layers = load_layers(installed.repository)
     assert "bad" in {candidate.name for candidate in find_plugins(layers.launcher().settings)}
     assert "lab_bad" not in sys.modules
 
@@ -129,7 +133,8 @@ def test_a_plugin_of_the_repositorys_own_tree_needs_no_installation(installed):
             "wrappers are refused",
         ),
         (
-            "from aind_launcher import hookimpl\nclass Plugin:\n    @hookimpl\n    def post_session(self, sesion): pass",
+            "from aind_launcher import hookimpl\nclass Plugin:\n    @hookimpl\n"
+            "    def post_session(self, sesion): pass",
             "does not fit its hooks",
         ),
         (

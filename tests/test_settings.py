@@ -1,6 +1,7 @@
 """Settings come from five layers; each value knows its source, and what is unknown is refused."""
 
 import json
+from typing import Any
 
 import jsonschema
 import pytest
@@ -167,12 +168,13 @@ def test_the_schema_accepts_what_the_launcher_accepts_and_refuses_the_rest():
     jsonschema.Draft202012Validator.check_schema(schema)
     good = {"data-directory": "x", "plugin": {"my-store": {"time-out": 2, "places": {"a": {"the-path": "x"}}}}}
     jsonschema.validate(good, schema)
-    for bad in (
+    refused: tuple[dict[str, Any], ...] = (
         {"data_dir": 1},
         {"plugin": {"other": {}}},
         {"plugin": {"my-store": {"time-out": "soon"}}},
         {"plugin": {"my-store": {"places": {"a": {"path": "x"}}}}},
-    ):
+    )
+    for bad in refused:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, schema)
     assert json.dumps(schema)

@@ -112,7 +112,8 @@ class Rig:
         """What the curriculum's own command prints for a session's folder, without the line's end."""
         scripts = self.environment / "venv" / ("Scripts" if os.name == "nt" else "bin")
         state = session / "behavior" / "trainer_state.json"
-        command = [scripts / "curriculum", "run", "--data-directory", session, "--input-trainer-state", state]
+        inputs = ["--data-directory", str(session), "--input-trainer-state", str(state)]
+        command = [str(scripts / "curriculum"), "run", *inputs]
         environment = curriculum_environment(os.environ, sys.platform)
         ended = subprocess.run(command, cwd=self.root, env=environment, capture_output=True, check=True)
         return ended.stdout.rstrip(b"\r\n")

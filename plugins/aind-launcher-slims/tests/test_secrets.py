@@ -9,7 +9,7 @@ from aind_launcher_slims.settings import SlimsSettings
 
 
 class OneEntry(KeyringBackend):
-    priority = 1.0  # type: ignore[assignment]
+    priority = 1.0
 
     def get_password(self, service: str, username: str) -> str:
         return f"word-of-{service}-{username}"
@@ -20,7 +20,7 @@ class OneEntry(KeyringBackend):
 
 def test_the_launcher_is_told_a_password_of_the_keyring() -> None:
     before = keyring.get_keyring()
-    keyring.set_keyring(OneEntry())
+    keyring.set_keyring(OneEntry())  # type: ignore[no-untyped-call]
     try:
         plugin = Slims(SlimsSettings(url="http://127.0.0.1/slimsrest", username="me", keyring="slims"))
         assert [secret.get_secret_value() for secret in plugin.secrets()] == ["word-of-slims-me"]

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import ASSET, files
 
-from aind_launcher import LauncherError, SessionContext
+from aind_launcher import SessionContext
+from aind_launcher.errors import Refused
 from aind_launcher_data_schema.plugin import DataSchema
 from aind_launcher_data_schema.settings import DataSchemaSettings
 from aind_launcher_watchdog.demo import require_installed, service
@@ -55,7 +56,7 @@ def test_a_missing_program_is_one_sentence(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    with pytest.raises(LauncherError) as raised:
+    with pytest.raises(Refused) as raised:
         require_installed(system)
 
     assert program in raised.value.message
@@ -66,5 +67,5 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     # As where a package is not installed.
     monkeypatch.setitem(sys.modules, "crc32c", None)
 
-    with pytest.raises(LauncherError, match=r"needs crc32c. pip install .*\[demo\]"):
+    with pytest.raises(Refused, match=r"needs crc32c. pip install .*\[demo\]"):
         require_installed("linux")

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from aind_launcher import LauncherError
 from aind_launcher.demo.services import DemoService
+from aind_launcher.errors import LauncherError, Refused
 from aind_launcher_watchdog.transfer_double import PROJECTS, TransferDouble
 
 _PROGRAM: Final = "aind_launcher_watchdog.real_service"
@@ -25,7 +25,8 @@ _PATIENCE: Final = 120
 def service(folder: Path, subjects: Sequence[str]) -> Iterator[DemoService]:
     """The service, a folder that stands for the server's share, and a double of the transfer service.
 
-    :raises LauncherError: something that the service needs is not installed.
+    :raises Refused: something that the service needs is not installed.
+    :raises LauncherError: the service does not start.
     """
     require_installed(sys.platform)
     place = Place(folder)
@@ -54,16 +55,14 @@ def require_installed(system: str) -> None:
     """Refuse where the service cannot run.
 
     :param system: `sys.platform`.
-    :raises LauncherError: names what is missing.
+    :raises Refused: names what is missing.
     """
     if missing := [name for name in _NEEDED if find_spec(name) is None]:
-        raise LauncherError(
-            f"The watchdog service needs {', '.join(missing)}.", 'pip install "aind-launcher-watchdog[demo]"'
-        )
+        raise Refused(f"The watchdog service needs {', '.join(missing)}.", 'pip install "aind-launcher-watchdog[demo]"')
     copies_with = "robocopy" if system == "win32" else "rsync"
     if shutil.which(copies_with) is None:
         mend = "It is part of Windows; put it on the PATH." if system == "win32" else "sudo apt-get install rsync"
-        raise LauncherError(f"The watchdog service copies with {copies_with}, which is not there.", mend)
+        raise Refused(f"The watchdog service copies with {copies_with}, which is not installed.", mend)
 
 
 @dataclass(frozen=True)

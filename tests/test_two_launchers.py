@@ -1,0 +1,154 @@
+"""One launcher per rig: a second is refused and told who holds it, and a dead one holds nothing."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from programs import SCRIPT, Ended, aind_launch
+from task_repositories import Laboratory, laboratory
+
+from aind_launcher.errors import Refused
+from aind_launcher.journal import Journal, SessionRecord
+from aind_launcher.machine import rig_lock
+
+# Waits in its place until it is told to go on, by whom and how often it was called.
+PLUGINS = """
+    from aind_launcher import hookimpl
+
+    class Waits:
+        @hookimpl
+        def post_session(self, session):
+            place = session.repository.path.parent
+            with (place / "calls.txt").open("a", encoding="utf-8") as calls:
+                calls.write(f"{session.name}\\n")
+            if (place / "wait").exists():
+                print("waiting", flush=True)
+                input()
+            return "done"
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Laboratory:
+    made = laboratory(tmp_path, PLUGINS, names={"waits": "Waits"})
+    (tmp_path / "wait").touch()
+    return made
+
+
+@contextmanager
+def waiting(lab: Laboratory, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """A launcher that is in its post-session step as long as the context lasts."""
+    with subprocess.Popen(
+        [SCRIPT, *arguments],
+        cwd=lab.repository,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "waiting\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def go_on(process: "subprocess.Popen[str]") -> Ended:
+    out, err = process.communicate("\n")
+    return Ended(process.returncode, out, err)
+
+
+def only_session(lab: Laboratory) -> SessionRecord:
+    with Journal.open(lab.journal) as journal:
+        (record,) = journal.sessions()
+    return record
+
+
+def calls(lab: Laboratory) -> list[str]:
+    return (lab.root / "calls.txt").read_text("utf-8").split()
+
+
+def test_a_second_launcher_is_told_session_time_and_process_of_the_first(lab: Laboratory) -> None:
+    with waiting(lab, "run", "--subject", "123") as first:
+        running = only_session(lab)
+        holder = first.pid if os.name != "nt" else psutil.Process(first.pid).children()[0].pid
+        for command in (["run", "--subject", "123"], ["resume", "--all"], ["resume", running.name]):
+            second = aind_launch(lab.repository, *command)
+            assert second.code == 3
+            assert f"This rig is busy: session {running.name} since {running.started.astimezone():%Y-%m-%d %H:%M}" in (
+                second.err
+            )
+            assert f"(process {holder}, " in second.err
+        assert only_session(lab) == running
+        assert go_on(first).code == 0
+    assert only_session(lab).state == "completed"
+    assert calls(lab) == [running.name]
+
+
+def test_of_two_resumes_at_once_one_does_the_work(lab: Laboratory) -> None:
+    with waiting(lab, "run", "--subject", "123") as first:
+        first.kill()
+    with waiting(lab, "resume", "--all") as second:
+        third = aind_launch(lab.repository, "resume", "--all")
+        assert (third.code, "This rig is busy" in third.err) == (3, True)
+        assert go_on(second).code == 0
+    (lab.root / "wait").unlink()
+    assert aind_launch(lab.repository, "resume", "--all").out == "Nothing is left undone.\n"
+    assert len(calls(lab)) == 2
+    assert lab.stage() == "rung2"
+
+
+def test_a_dry_run_is_answered_while_a_session_runs(lab: Laboratory) -> None:
+    with waiting(lab, "run", "--subject", "123") as first:
+        assert aind_launch(lab.repository, "resume", "--all", "--dry-run").code == 0
+        assert aind_launch(lab.repository, "sessions", "list").code == 0
+        assert go_on(first).code == 0
+
+
+def test_a_launcher_that_died_holds_nothing(lab: Laboratory) -> None:
+    with waiting(lab, "run", "--subject", "123") as first:
+        for process in (first, *psutil.Process(first.pid).children()):
+            process.kill()
+        first.wait()
+    assert (lab.state / "rig.json").exists()
+    (lab.root / "wait").unlink()
+    following = aind_launch(lab.repository, "run", "--subject", "123")
+    assert following.code == 0
+    assert "1 earlier session(s) are unfinished" in following.err
+    assert not (lab.state / "rig.json").exists()
+
+
+def test_who_has_no_session_yet_is_named_too(tmp_path: Path) -> None:
+    (tmp_path / "rig.json").write_text('{"session": "123_of-a-dead-one", "since": "2026-01-31T10:00:00Z"}')
+    with rig_lock(tmp_path):
+        with pytest.raises(Refused, match=rf"busy: another launcher since .* \(process {os.getpid()}, "):
+            with rig_lock(tmp_path):
+                pytest.fail("two hold the rig")
+    with rig_lock(tmp_path) as lock:
+        lock.tell("123_of-mine")
+        with pytest.raises(Refused, match="busy: session 123_of-mine since"), rig_lock(tmp_path):
+            pytest.fail("two hold the rig")
+
+
+def test_a_scheduled_task_resumes_without_any_terminal(lab: Laboratory) -> None:
+    with waiting(lab, "run", "--subject", "123") as first:
+        first.kill()
+    (lab.root / "wait").unlink()
+    # Neither input nor output, as where nobody is logged in.
+    command = f"{os.fspath(SCRIPT)!r}, 'resume', '--all', '--unattended'"
+    closed = f"import os, sys; [os.close(n) for n in (0, 1, 2)]; os.execv({os.fspath(SCRIPT)!r}, [{command}])"
+    if os.name == "nt":
+        ended = subprocess.run(
+            [SCRIPT, "resume", "--all", "--unattended"],
+            cwd=lab.repository,
+            creationflags=0x00000008,  # DETACHED_PROCESS: no console
+        )
+    else:
+        ended = subprocess.run([psutil.Process().exe(), "-c", closed], cwd=lab.repository)
+    assert ended.returncode == 0
+    assert only_session(lab).state == "completed"
