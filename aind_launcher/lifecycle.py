@@ -98,7 +98,7 @@ def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContex
         allow_dirty_repo=request.allow_dirty,
         skip_hardware_validation=request.skip_hardware_validation,
     )
-    while launcher.journal.session(session.session_name) or (data_directory / session.session_name).exists():
+    while launcher.journal.session(session.session_name) or _is_taken(data_directory / session.session_name):
         # Names have whole seconds; the next one is free.
         later = session.date + timedelta(seconds=1)
         session = session.model_copy(update={"date": later, "session_name": session_name(session.subject, later)})
@@ -112,6 +112,16 @@ def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContex
     keep(launcher, context)
     lock.tell(context.name)
     return context
+
+
+def _is_taken(folder: Path) -> bool:
+    try:
+        return folder.exists()
+    except OSError as error:
+        raise Refused(
+            f"{folder.parent} cannot be looked into: {error.strerror or error}.",
+            "Connect the disk, or give this login the right to write there.",
+        ) from None
 
 
 def _with_animal_state(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:

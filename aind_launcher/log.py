@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,7 +76,9 @@ def session_log(path: Path, session: str, redact: Redactor) -> Iterator[None]:
         yield
     finally:
         root.removeHandler(handler)
-        handler.close()
+        # What a full disk kept from being written is written, or not, by now.
+        with suppress(OSError):
+            handler.close()
         for logger, level in levels:
             logger.setLevel(level)
 

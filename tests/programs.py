@@ -70,12 +70,14 @@ class Programs:
         happens: Misfortune = "kill",
         within: Path | None = None,
         kill_after: float | None = None,
+        interrupts: tuple[float, ...] = (),
     ) -> Ended:
         """Call the program.
 
         :param at: the instant before or after a write at which it is met by a misfortune, from 1; 0 counts them only.
         :param happens: it is killed; or from then on no file can grow, or nothing be written in `within`.
         :param kill_after: seconds after which it is killed.
+        :param interrupts: seconds after which Ctrl-C is pressed, each from the one before.
         """
         files = {name: str(self._scratch / name) for name in ("out", "err", "writes")}
         wish = {
@@ -86,6 +88,7 @@ class Programs:
             "happens": happens,
             "within": str(within),
             "kill_after": kill_after,
+            "interrupts": interrupts,
         }
         for file in files.values():
             Path(file).write_bytes(b"")
@@ -150,6 +153,9 @@ def _serve() -> None:
             os.close(writing)
             readers.append(threading.Thread(target=_keep, args=(reading, Path(wish["files"][name]))))
             readers[-1].start()
+        for pause in wish["interrupts"]:
+            time.sleep(pause)
+            os.kill(child, signal.SIGINT)
         if wish["kill_after"] is not None:
             time.sleep(wish["kill_after"])
             os.kill(child, KILL)
@@ -166,6 +172,8 @@ def _keep(reading: int, file: Path) -> None:
 
 def _call(wish: dict[str, Any], out: int, err: int) -> int:
     """What the console script does."""
+    # Nobody can press Ctrl-C so early.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number, opened in ((0, os.open(os.devnull, os.O_RDONLY)), (1, out), (2, err)):
         os.dup2(opened, number)
     os.chdir(wish["folder"])
@@ -178,8 +186,10 @@ def _call(wish: dict[str, Any], out: int, err: int) -> int:
     from aind_launcher.cli import main
 
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         main()
     except SystemExit as ended:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stdout.flush()
         return ended.code if isinstance(ended.code, int) else 0
     raise AssertionError("the program ends with an exit code")

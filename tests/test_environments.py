@@ -262,6 +262,7 @@ class TestBuilding:
         assert output(built(shallow, cache)) == "1.0.0"
 
 
+@pytest.mark.integration
 class TestLocks:
     def test_what_the_lock_says_is_installed_and_not_as_a_link_to_the_source(
         self, locked_task: Path, cache: Path
@@ -315,6 +316,7 @@ class TestLocks:
         assert files_of(environment, "lib").name == "__init__.py"
 
 
+@pytest.mark.integration
 class TestDirectories:
     def test_a_workspace_member_is_built_with_what_it_depends_on_and_nothing_else(
         self, tmp_path: Path, cache: Path
@@ -374,6 +376,7 @@ class TestDirectories:
             files_of(without, "lib")
 
 
+@pytest.mark.integration
 class TestUnreviewed:
     def test_uncommitted_changes_are_built_as_they_are(self, task: Path, cache: Path, tmp_path: Path) -> None:
         submodule = task / "the curricula"
@@ -474,6 +477,7 @@ class TestFailures:
         assert "cache-directory" in str(caught.value.mend)
 
 
+@pytest.mark.integration
 class TestInterruptedAndConcurrent:
     @pytest.fixture
     def slow_task(self, tmp_path: Path) -> Path:

@@ -187,14 +187,20 @@ def show_error(error: Exception) -> int:
         if error.mend:
             console.print(Text(f"  {error.mend}"), soft_wrap=True)
         return int(error.exit_code)
-    handle, name = tempfile.mkstemp(prefix="aind-launch-", suffix=".txt")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write("".join(traceback.format_exception(error)))
+    told = "".join(traceback.format_exception(error))
+    try:
+        handle, name = tempfile.mkstemp(prefix="aind-launch-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(told)
+        where = f"the file {Path(name)}"
+    except OSError:
+        # The disk is full, which may be why this was called.
+        where = f"this:\n{told}"
     console.print(
         Text.assemble(
             ("Error: ", "bold red"),
             f"the launcher met something that it does not know ({type(error).__name__}: {error}).\n"
-            f"  Please report it with the file {Path(name)}; finished sessions are safe.",
+            f"  Finished sessions are safe. Please report it with {where}",
         ),
         soft_wrap=True,
     )
