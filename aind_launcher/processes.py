@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final, Literal
@@ -86,13 +86,17 @@ def run_child(
     :raises KeyboardInterrupt: after the tree has ended.
     :raises InterruptedAgain: at a second Ctrl-C during `close_grace`, which kills the tree at once.
     """
-    child = _Child(command, cwd, env, stdout, stderr)
-    tail = _Tail(stdout, stderr, on_line) if on_line else None
+    child: _Child | None = None
+    tail: _Tail | None = None
     try:
+        with _interrupts_held():
+            child = _Child(command, cwd, env, stdout, stderr)
+            tail = _Tail(stdout, stderr, on_line) if on_line else None
         ended_by = child.wait(timeout, output_limit)
     except BaseException:
         try:
-            child.close(close_grace)
+            if child is not None:
+                child.close(close_grace)
         except KeyboardInterrupt:
             raise InterruptedAgain from None
         raise
@@ -100,7 +104,8 @@ def run_child(
         if ended_by != "itself":
             child.close(close_grace)
     finally:
-        child.kill()
+        if child is not None:
+            child.kill()
         if tail:
             tail.finish()
     return Ended(child.exit_code, child.duration, ended_by)
@@ -237,6 +242,24 @@ class _Child:
             if process.environ().get(MARKER) == self._mark:
                 return True
         return not self._ended.is_set() and any(parent.pid == self._process.pid for parent in process.parents())
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait until the context is left: what is being started could not be ended yet."""
+    held: list[int] = []
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+    heard = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    if threading.current_thread() is not threading.main_thread():
+        heard = []  # signals go to the main thread alone
+    before = {number: signal.signal(number, lambda number, _: held.append(number)) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in held[:1]:
+            signal.raise_signal(number)
 
 
 class _Tail:

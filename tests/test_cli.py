@@ -423,3 +423,17 @@ def test_a_session_is_brought_back_from_its_folder(lab: Laboratory) -> None:
     lab.journal.unlink()
     assert newest["session"] in call(*again, cwd=lab.repository).stdout
     assert len(json.loads(call("sessions", "list", "--json", cwd=lab.repository).stdout)) == 1
+
+
+def test_what_the_terminals_code_page_lacks_is_escaped(tmp_path: Path) -> None:
+    lab = laboratory(tmp_path)
+    ended = subprocess.run(
+        [sys.executable, "-m", "aind_launcher", "run", "--subject", "Mäuschen"],
+        cwd=lab.repository,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert rb"M\xe4uschen" in ended.stderr
+    assert b"Traceback" not in ended.stderr

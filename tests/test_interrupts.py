@@ -16,6 +16,7 @@ from programs import SCRIPT, Ended, aind_launch
 from task_repositories import Laboratory, laboratory
 from trials import trials_in
 
+from aind_launcher import processes
 from aind_launcher.journal import Journal, SessionRecord, StepRecord
 from aind_launcher.session import SessionContext
 
@@ -368,3 +369,25 @@ def test_two_ctrl_c_at_any_instants_leave_a_whole_journal(tmp_path: Path, part: 
             counts = [trial.server.counts(record.name) for record in trial.sessions]
             assert all(set(made.values()) <= {1} for made in counts), counts
             assert trial.call("resume", "--all", "--dry-run").out == "Nothing is left undone.\n"
+
+
+def test_ctrl_c_while_a_program_is_being_started_ends_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def pressed(pid: int) -> float:
+        started.append(pid)
+        signal.raise_signal(signal.SIGINT)
+        return 0.0
+
+    monkeypatch.setattr(processes, "_created", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        processes.run_child(
+            [sys.executable, "-c", "import time; time.sleep(600)"],
+            cwd=tmp_path,
+            env=os.environ,
+            stdout=tmp_path / "out",
+            stderr=tmp_path / "err",
+        )
+    (pid,) = started
+    assert is_over(pid)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -112,8 +112,9 @@ def test_a_dry_run_is_answered_while_a_session_runs(lab: Laboratory) -> None:
 
 def test_a_launcher_that_died_holds_nothing(lab: Laboratory) -> None:
     with waiting(lab, "run", "--subject", "123") as first:
-        for process in (first, *psutil.Process(first.pid).children()):
-            process.kill()
+        for child in psutil.Process(first.pid).children():
+            child.kill()
+        first.kill()
         first.wait()
     assert (lab.state / "rig.json").exists()
     (lab.root / "wait").unlink()
@@ -125,10 +126,9 @@ def test_a_launcher_that_died_holds_nothing(lab: Laboratory) -> None:
 
 def test_who_has_no_session_yet_is_named_too(tmp_path: Path) -> None:
     (tmp_path / "rig.json").write_text('{"session": "123_of-a-dead-one", "since": "2026-01-31T10:00:00Z"}')
-    with rig_lock(tmp_path):
-        with pytest.raises(Refused, match=rf"busy: another launcher since .* \(process {os.getpid()}, "):
-            with rig_lock(tmp_path):
-                pytest.fail("two hold the rig")
+    busy = pytest.raises(Refused, match=rf"busy: another launcher since .* \(process {os.getpid()}, ")
+    with rig_lock(tmp_path), busy, rig_lock(tmp_path):
+        pytest.fail("two hold the rig")
     with rig_lock(tmp_path) as lock:
         lock.tell("123_of-mine")
         with pytest.raises(Refused, match="busy: session 123_of-mine since"), rig_lock(tmp_path):

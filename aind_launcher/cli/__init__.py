@@ -1,5 +1,6 @@
 """The command `aind-launch`. Each subcommand lies in a file of its own and is imported when it is called."""
 
+import io
 import signal
 import sys
 from importlib import import_module
@@ -74,6 +75,10 @@ def main() -> None:
     for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(signal.Signals[name], signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        # A pipe on Windows has the code page of the country: a name that it lacks is escaped, and ends nothing.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = launch.main(prog_name="aind-launch", standalone_mode=False)
     except click.exceptions.Abort:
