@@ -31,7 +31,9 @@ from aind_launcher.journal_file import (
 logger = logging.getLogger(__name__)
 
 StepState = Literal["running", "done", "failed", "skipped"]
-SessionState = Literal["running", "completed", "incomplete", "failed", "refused", "cancelled", "discarded"]
+SessionState = Literal[
+    "running", "completed", "incomplete", "failed", "refused", "cancelled", "interrupted", "discarded", "closed"
+]
 # States that `resume` has something to do for: a crash leaves *running* behind.
 UNFINISHED: tuple[SessionState, ...] = ("running", "incomplete")
 

@@ -61,6 +61,12 @@ def collect_inputs(session: SessionContext) -> list[str]:
                 raise HandedOff(f"{kept.name} is missing in {session.folder}, which was handed off.", session.name)
             write_whole(kept, staged.read_bytes())
             added.append(kept.relative_to(session.folder).as_posix())
+    for output in sorted(session.staging.glob("acquisition.std*.txt")):
+        # Left where the launcher was killed before it could bring them.
+        kept = session.paths.launcher / output.name
+        if not kept.exists() and not session.handed_off:
+            write_whole(kept, output.read_bytes())
+            added.append(kept.relative_to(session.folder).as_posix())
     return added
 
 

@@ -17,7 +17,7 @@ from aind_launcher.log import session_log
 from aind_launcher.machine import RigLock
 from aind_launcher.operator import Operator
 from aind_launcher.plugins import Plugins
-from aind_launcher.processes import InterruptedAgain
+from aind_launcher.processes import InterruptedAgain, orphans
 from aind_launcher.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
 from aind_launcher.settings import LauncherSettings
 from aind_launcher.steps import INTERRUPTED, LAUNCHER, Steps, as_model, with_result
@@ -74,6 +74,7 @@ def run_session(launcher: Launcher, request: Request, lock: RigLock) -> Outcome:
 
     :raises LauncherError: the session was refused before the acquisition; nothing was changed.
     """
+    refuse_orphans(launcher.settings.state_directory / "sessions")
     session = _begin(launcher, request, lock)
     with closed_whatever_happens(launcher, session):
         session = _with_animal_state(launcher, session, request)
@@ -124,10 +125,26 @@ def _is_taken(folder: Path) -> bool:
         ) from None
 
 
+def refuse_orphans(*places: Path) -> None:
+    """Refuse to go on beside a task or a curriculum that outlived its launcher.
+
+    :param places: where its output would be kept.
+    :raises Refused: one runs; two acquisitions would drive one rig, or one folder be handed off while it grows.
+    """
+    for orphan in orphans():
+        if any(orphan.kept.is_relative_to(place) for place in places):
+            raise Refused(
+                f"{orphan.name} (process {orphan.pid}) of an earlier session still runs; its launcher was killed.",
+                f"End it, or wait for it. What it prints is in {orphan.kept}.",
+            )
+
+
 def _with_animal_state(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
     """The newest state that any store knows; disagreement is shown."""
     records = list(launcher.steps.each("load_animal_state", session))
     known = {record.id.plugin: as_model(record, AnimalState) for record in records if record.result is not None}
+    stood = {name: {"session_name": s.session_name, "date": s.date.isoformat()} for name, s in known.items()}
+    session = session.model_copy(update={"results": {**session.results, "load_animal_state": stood}})
     failed = [record for record in records if record.state == "failed"]
     if not known:
         if failed and request.task_file is None:
@@ -220,9 +237,9 @@ def settled(launcher: Launcher, session: SessionContext, acquisition: Acquisitio
     """The session with its acquisition, and with what the operator wants done with data that may be incomplete."""
     disposition = "score"
     if acquisition.outcome != "completed":
-        logger.warning("The acquisition %s. %s", acquisition.outcome, acquisition.message or "")
+        logger.warning("The acquisition %s. %s", _was(acquisition), acquisition.message or "")
         disposition = launcher.operator.ask(
-            f"The acquisition {acquisition.outcome}. What becomes of its data?",
+            f"The acquisition {_was(acquisition)}. What becomes of its data?",
             {
                 "score": "hand it off and let the curriculum decide on it",
                 "keep": "hand it off; the animal stays where it is",
@@ -233,6 +250,10 @@ def settled(launcher: Launcher, session: SessionContext, acquisition: Acquisitio
     session = session.model_copy(update={"acquisition": acquisition, "disposition": disposition})
     keep(launcher, session)
     return session
+
+
+def _was(acquisition: Acquisition) -> str:
+    return "was interrupted" if acquisition.outcome == "interrupted" else acquisition.outcome
 
 
 def finish_session(launcher: Launcher, session: SessionContext) -> Outcome:
@@ -311,11 +332,15 @@ def _concluded(
         state, code = "incomplete", ExitCode.STEP_FAILED
     elif acquisition_failed:
         state = "failed"
+    elif interrupted:
+        state = "interrupted"
     if acquisition_failed:
         code = ExitCode.ACQUISITION_FAILED
     elif interrupted:
         code = ExitCode.INTERRUPTED
     message = held or (f"{failed[0].id.hook} ({failed[0].id.plugin}): {failed[0].error}" if failed else None)
+    if message is None and session.acquisition is not None and session.acquisition.outcome != "completed":
+        message = session.acquisition.message
     for record in launcher.steps.each("session_finished", session, f"{state}/{len(failed)}", outcome=state):
         passed.append(record)
     keep(launcher, session)

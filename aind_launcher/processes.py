@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Final, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 import psutil
 
@@ -25,6 +25,8 @@ OnLine = Callable[[Literal["stdout", "stderr"], str], None]
 MARKER: Final = "AIND_LAUNCHER_CHILD"
 
 _LONGEST_LINE: Final = 8192
+# What is shown at most of one burst of output; all of it is kept in any case.
+_MOST_LINES: Final = 200
 # Ctrl-C cannot wake a wait on Windows, so waits are cut into pieces; the end of the child wakes them at once.
 _PATIENCE: Final = 0.2
 # Seconds for which killing is repeated. What outlives that hangs in a driver, and no program can end it.
@@ -111,6 +113,40 @@ def run_child(
     return Ended(child.exit_code, child.duration, ended_by)
 
 
+@dataclass(frozen=True)
+class Orphan:
+    """A child that outlived its launcher, as where that was killed.
+
+    :param kept: the folder that its output goes to; tells the session that it belongs to.
+    """
+
+    pid: int
+    name: str
+    kept: Path
+
+
+def orphans() -> Iterator[Orphan]:
+    """Children of launchers that are no more; those of other accounts may not be seen."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError, ValueError):
+            mark = process.environ().get(MARKER)
+            if mark is None or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            _, launcher, kept = mark.split(" ", 2)
+            if not _is_running_since(int(launcher), process.create_time()):
+                yield Orphan(process.pid, process.name(), Path(kept))
+
+
+def _is_running_since(pid: int, moment: float) -> bool:
+    """Whether the process `pid` runs and is the one that ran at `moment`, not a later one of the same number."""
+    try:
+        return psutil.Process(pid).create_time() <= moment + 1
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
 class _Child:
     """A process and all that it started."""
 
@@ -118,7 +154,8 @@ class _Child:
         self, command: Sequence[str | Path], cwd: Path, env: Mapping[str, str], stdout: Path, stderr: Path
     ) -> None:
         program = _program(str(command[0]), cwd, env)
-        self._mark = uuid.uuid4().hex
+        # What finds it, whatever becomes of its parents; and, where the launcher dies, what it belonged to.
+        self._mark = f"{uuid.uuid4().hex} {os.getpid()} {stdout.parent}"
         self._outputs = (stdout, stderr)
         try:
             for output in self._outputs:
@@ -285,21 +322,30 @@ class _Tail:
             while not last_round:
                 last_round = self._finished.wait(_PATIENCE / 2)
                 for name, file, pending in streams:
-                    while chunk := file.read(1 << 16):
-                        pending += chunk
-                        self._show(name, pending)
+                    self._show(name, file, pending)
                     if last_round and pending:
                         self._on_line(name, _decoded(pending))
 
-    def _show(self, name: Literal["stdout", "stderr"], pending: bytearray) -> None:
-        *lines, rest = pending.split(b"\n")
-        for line in lines:
-            for start in range(0, max(len(line), 1), _LONGEST_LINE):
-                self._on_line(name, _decoded(line[start : start + _LONGEST_LINE]))
-        while len(rest) > _LONGEST_LINE:
-            self._on_line(name, _decoded(rest[:_LONGEST_LINE]))
-            del rest[:_LONGEST_LINE]
-        pending[:] = rest
+    def _show(self, name: Literal["stdout", "stderr"], file: BinaryIO, pending: bytearray) -> None:
+        """Show what came since the last round; of a flood only its beginning, so that nobody waits for a terminal."""
+        hidden = 0
+        left = _MOST_LINES
+        while chunk := file.read(1 << 16):
+            pending += chunk
+            *lines, rest = pending.split(b"\n")
+            pieces = [
+                line[at : at + _LONGEST_LINE] for line in lines for at in range(0, max(len(line), 1), _LONGEST_LINE)
+            ]
+            while len(rest) > size:
+                pieces.append(rest[:size])
+                del rest[:size]
+            pending[:] = rest
+            for piece in pieces[:left]:
+                self._on_line(name, _decoded(piece))
+            hidden += max(0, len(pieces) - left)
+            left = max(0, left - len(pieces))
+        if hidden:
+            self._on_line(name, f"... {hidden} more lines are in {Path(file.name).name}")
 
 
 def own_group(platform: str) -> dict[str, Any]:

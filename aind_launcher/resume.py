@@ -17,6 +17,7 @@ from aind_launcher.lifecycle import (
     closed_whatever_happens,
     finish_session,
     keep,
+    refuse_orphans,
     settled,
 )
 from aind_launcher.machine import RigLock
@@ -76,7 +77,10 @@ def plan(launcher: Launcher, record: SessionRecord, wishes: Wishes) -> tuple[Pla
 def _not_done(launcher: Launcher, session: SessionContext, wishes: Wishes) -> Iterator[Planned]:
     latest = {(step.id.hook, step.id.plugin): step for step in launcher.journal.current_steps(session.name)}
     answered = any(hook == "curriculum_suggest" and step.result is not None for (hook, _), step in latest.items())
-    late = not answered and (wishes.score or session.disposition == "score")
+    ended = session.acquisition or acquisition_of(launcher.journal, session.name)
+    # Data that may be incomplete is only kept, unless somebody says otherwise.
+    scored = session.disposition == "score" and (session.acquisition is not None or _is_complete(ended, wishes))
+    late = not answered and (wishes.score or scored)
     again = wishes.hand_off_again and session.handed_off
     for hook, plugin in _road(launcher):
         step = latest.get((hook, plugin))
@@ -91,6 +95,10 @@ def _not_done(launcher: Launcher, session: SessionContext, wishes: Wishes) -> It
             yield Planned(hook, plugin, "runs again if the curriculum answers")
         elif hook in ("keep_suggestion", "seal_folder", "transfer_session") and again:
             yield Planned(hook, plugin, "runs again for the new hand-off")
+
+
+def _is_complete(acquisition: Acquisition | None, wishes: Wishes) -> bool:
+    return wishes.acquisition_complete if acquisition is None else acquisition.outcome == "completed"
 
 
 def _road(launcher: Launcher) -> list[tuple[str, str]]:
@@ -123,6 +131,7 @@ def resume_session(launcher: Launcher, record: SessionRecord, wishes: Wishes, lo
     session = SessionContext.model_validate_json(record.context)
     if not _may_have_data(launcher, session):
         return _never_acquired(launcher, record, session)
+    refuse_orphans(session.staging, session.folder)
     lock.tell(record.name)
     with closed_whatever_happens(launcher, session):
         if session.acquisition is None:

@@ -253,7 +253,9 @@ def _from_environment(model: type[BaseModel], section: tuple[str, ...]) -> dict[
         if (model, name) != (LauncherSettings, "plugin")
     }
     view: type[BaseSettings] = create_model("EnvironmentView", __base__=_EnvironmentView, **fields)  # type: ignore[call-overload]
-    source = EnvSettingsSource(view, env_prefix=_variable_prefix(section), env_nested_delimiter="__")
+    source = EnvSettingsSource(
+        view, env_prefix=_variable_prefix(section), env_nested_delimiter="__", env_ignore_empty=True
+    )
     try:
         return {name: value for name, value in source().items() if value is not None}
     except EnvironmentValueError as error:

@@ -119,7 +119,9 @@ class Steps:
             logger.error("%s failed: %s", _title(step), problem)
             logger.debug("traceback of %s", _title(step), exc_info=True)
             _note(failures, problem)
-        except (Exception, SystemExit) as problem:  # isolates one plugin's step from the others and from the session
+        except KeyboardInterrupt:
+            raise
+        except BaseException as problem:  # isolates one plugin's step, whatever it raises, from the others'
             error = self.redact(_described(problem))
             logger.error("%s failed: %s", _title(step), error)
             logger.debug("traceback of %s", _title(step), exc_info=True)

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,16 @@ def _a_machine_of_its_own(
     _configuration_of_indexes(folder / "user")
     for name, value in _places(folder).items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(autouse=True)
+def _no_plugins_of_another_test(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Plugins of a repository's own tree are imported by name, and every test has another repository."""
+    yield
+    base = str(tmp_path_factory.getbasetemp())
+    for name in [name for name, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(base)]:
+        del sys.modules[name]
+    sys.path[:] = [entry for entry in sys.path if not entry.startswith(base)]
 
 
 def _places(folder: Path) -> dict[str, str]:

@@ -193,11 +193,14 @@ class Library:
         session_name: str,
         session_date: datetime,
         ran_with: AnimalState | None,
+        *,
+        known: bool = False,
     ) -> Recorded:
         """Make a suggestion the animal's state, unless the animal is further already.
 
         Doing it again is harmless and completes what a power failure left half-done.
 
+        :param known: this library had the animal when the session began; if it has not now, it is not all there.
         :raises AnimalError: the animal's state cannot be read.
         :raises TransientError: the folder is locked or cannot be written.
         """
@@ -211,6 +214,11 @@ class Library:
             suggestion_digest=suggestion.digest,
             provenance=suggestion.provenance,
         )
+        if known and self.read(subject).state is None:
+            raise TransientError(
+                f"Animal {subject} is no longer in the library {self.root}, where it was when its session began.",
+                "Connect the library's drive or share and resume.",
+            )
         with self._locked(subject):
             current = self.read(subject)
             if current.state is None or current.state.yields_to(session_name, session_date, ran_with):

@@ -119,7 +119,12 @@ class LocalStore:
         if suggestion is None:
             return None
         recorded = self._library(session).record(
-            session.subject, suggestion, session.name, session.session.date, session.animal_state
+            session.subject,
+            suggestion,
+            session.name,
+            session.session.date,
+            session.animal_state,
+            known="local-store" in session.results.get("load_animal_state", {}),
         )
         if recorded.outcome == "superseded":
             logger.warning(

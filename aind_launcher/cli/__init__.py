@@ -15,7 +15,7 @@ from aind_launcher.cli.groups import CommandGroup
 _COMMANDS = {
     "run": "Take an animal through a whole session.",
     "resume": "Finish what earlier sessions left undone.",
-    "sessions": "List, show and import sessions.",
+    "sessions": "List, show, import and close sessions.",
     "animals": "List animals, show where they stand, move them.",
     "curricula": "List, check, sync and run curricula; enrol animals.",
     "env": "List and prune the environments of curricula.",
@@ -69,27 +69,31 @@ def launch() -> None:
     """Run behaviour sessions: load the animal, check the rig, acquire, let the curriculum decide, hand off the data."""
 
 
+def _hear(handler: Any) -> None:
+    """Let Ctrl-C, and whatever else asks a program to end on this platform, call `handler`."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(signal.Signals[name], handler)
+
+
 def main() -> None:
     """The console script: runs `launch` and turns every error into a sentence and an exit code."""
     # Who ends the launcher, or closes its window, is heard like Ctrl-C: what it started ends first.
-    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(signal.Signals[name], signal.default_int_handler)
+    _hear(signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         # A pipe on Windows has the code page of the country: a name that it lacks is escaped, and ends nothing.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         code = launch.main(prog_name="aind-launch", standalone_mode=False)
-    except click.exceptions.Abort:
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        # All is closed by now, and pressing it again ends nothing more.
+        _hear(signal.SIG_IGN)
         click.echo("Interrupted.", err=True)
         code = 130
     except click.ClickException as error:
         error.show()
         code = 2
-    except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
-        code = 130
     except Exception as error:
         from aind_launcher.cli.terminal import show_error
 

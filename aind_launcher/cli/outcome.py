@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from aind_launcher.animal import AnimalState
-from aind_launcher.cli.terminal import print_json, print_table
+from aind_launcher.cli.terminal import plain, print_json, print_table
 from aind_launcher.lifecycle import Outcome
 
 
@@ -19,10 +19,19 @@ def print_outcome(outcome: Outcome, journal_problem: str | None, *, as_json: boo
     print_table(("", ""), [(name, value) for name, value in _lines(outcome) if value], empty="")
     failed = [record for record in outcome.steps if record.state == "failed"]
     for record in failed:
-        click.echo(f"  failed: {record.id.hook} ({record.id.plugin}): {record.error}")
+        click.echo(f"  failed: {record.id.hook} ({record.id.plugin}): {plain(record.error or '')}")
     if outcome.held:
         click.echo(f"  The hand-off is held back: {outcome.held}.")
-    if failed or outcome.held:
+    acquisition = session.acquisition
+    if acquisition and acquisition.outcome != "completed" and acquisition.message:
+        click.echo(f"  The acquisition: {plain(acquisition.message)}")
+    if outcome.state in ("failed", "interrupted"):
+        click.echo(
+            f"  Its data was kept; `aind-launch resume {session.name} --score` lets the curriculum decide on it."
+        )
+    if acquisition and not session.folder.is_dir():
+        click.echo(f"  The session's folder is gone: {session.folder}")
+    elif failed or outcome.held:
         click.echo(f"  The data is safe. Finish with `aind-launch resume {session.name}`.")
     if journal_problem:
         click.echo(f"  The journal could not be written ({journal_problem}).")
@@ -31,8 +40,8 @@ def print_outcome(outcome: Outcome, journal_problem: str | None, *, as_json: boo
 def decision(before: AnimalState | None, outcome: Outcome) -> str:
     """One line: where the animal goes next, and why it stays where it does."""
     if outcome.suggestion is None:
-        stage = before.trainer_state.stage if before else None
-        return f"none; the animal stays at {stage}" if stage else "none; no curriculum decides over this animal"
+        state = before.trainer_state if before else None
+        return "none; the animal's state is unchanged" if state else "none; no curriculum decides over this animal"
     if any(_superseded(record.result) for record in outcome.steps):
         return "superseded: the animal has moved on since"
     then = outcome.suggestion.trainer_state

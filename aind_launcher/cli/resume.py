@@ -5,7 +5,7 @@ import click
 from aind_launcher.cli.outcome import outcome_data, print_outcome
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table, show_error
-from aind_launcher.errors import ExitCode, LauncherError, UsageError
+from aind_launcher.errors import ExitCode, UsageError
 from aind_launcher.journal import SessionRecord
 from aind_launcher.lifecycle import Launcher
 from aind_launcher.machine import open_state_directory, rig_lock
@@ -59,7 +59,8 @@ def command(
             for record in records:
                 try:
                     outcome = resume_session(launcher, record, wishes, lock)
-                except LauncherError as error:
+                except Exception as error:
+                    # Of several sessions, none may keep the others from being finished.
                     if not everything:
                         raise
                     show_error(error)

@@ -12,6 +12,10 @@ from aind_launcher.lifecycle import Launcher, Request, run_session
 from aind_launcher.machine import RigLock, open_state_directory, rig_lock
 from aind_launcher.resume import Wishes, resume_session, unfinished
 
+# Of unfinished sessions, so many are named at the start, and so much of each one's reason.
+_SHOWN = 3
+_WIDTH = 150
+
 
 @click.command(
     epilog="""\b
@@ -79,13 +83,18 @@ def _offer_to_finish(launcher: Launcher, lock: RigLock) -> None:
     if not waiting:
         return
     launcher.operator.say(f"{len(waiting)} earlier session(s) are unfinished:", "yellow")
-    for record in waiting:
-        launcher.operator.say(f"  {record.name}: {record.message or 'the launcher ended'}", "yellow")
+    for record in waiting[-_SHOWN:]:
+        why = (record.message or "the launcher ended").partition("\n")[0]
+        launcher.operator.say(f"  {record.name}: {why[:_WIDTH]}{'...' if len(why) > _WIDTH else ''}", "yellow")
+    if len(waiting) > _SHOWN:
+        launcher.operator.say(f"  and {len(waiting) - _SHOWN} before; see `aind-launch sessions list`", "yellow")
     answer = launcher.operator.ask(
         "Finish them now?", {"yes": "resume them first", "no": "later, with `aind-launch resume --all`"}, default="no"
     )
     if answer != "yes":
-        launcher.operator.say("  Finish them with `aind-launch resume --all`.", "yellow")
+        launcher.operator.say(
+            "  Finish them with `aind-launch resume --all`, or give one up with `aind-launch sessions close`.", "yellow"
+        )
         return
     for record in waiting:
         try:

@@ -1,11 +1,12 @@
 """`aind-launch sessions`: what the journal knows."""
 
+import getpass
 import os
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from pydantic import ValidationError
@@ -16,18 +17,19 @@ from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table
 from aind_launcher.errors import UsageError
 from aind_launcher.importing import import_session
-from aind_launcher.journal import SessionRecord, StepRecord
+from aind_launcher.journal import UNFINISHED, SessionRecord, SessionState, StepRecord
+from aind_launcher.machine import open_state_directory, rig_lock
 from aind_launcher.session import Acquisition, SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion
 
-_STATES = ("running", "completed", "incomplete", "failed", "refused", "cancelled", "discarded")
+_STATES = get_args(SessionState)
 # Characters of what a step returned; a table is to be read.
 _WIDEST = 300
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch sessions show")
 def command() -> None:
-    """List, show and import sessions."""
+    """List, show, import and close sessions."""
 
 
 @command.command(
@@ -82,6 +84,32 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
         )
         return
     _print_story(record, context, steps)
+
+
+@command.command(
+    "close", epilog='Example: aind-launch sessions close 123456_2026-01-31T170000Z --reason "the lick file is lost"'
+)
+@in_task_repository
+@click.argument("session")
+@click.option("--reason", required=True, help="Why what is left is not to be done; kept in the journal.")
+def close(repository: TaskRepository, session: str, reason: str) -> None:
+    """Give up what is left of a session: it is no longer named at every start, and `resume --all` passes it over.
+
+    Nothing of it is deleted, and `resume SESSION` still finishes it.
+    """
+    if not reason.strip():
+        raise UsageError("--reason is empty.", "Say in a few words why what is left is not to be done.")
+    with (
+        rig_lock(open_state_directory(repository.settings.state_directory)),
+        repository.journal() as journal,
+    ):
+        record = journal.session(session)
+        if record is None:
+            raise UsageError(f"The journal has no session {session}.", "See `aind-launch sessions list`.")
+        if record.state not in UNFINISHED:
+            raise UsageError(f"Session {session} is {record.state}; nothing is left of it.")
+        journal.end_session(session, "closed", record.exit_code or 0, f"closed by {getpass.getuser()}: {reason}")
+    click.echo(f"{session}: closed. `aind-launch resume {session}` would still finish it.")
 
 
 @command.command("import", epilog="Example: aind-launch sessions import D:/data/123456_2026-01-31T170000Z")

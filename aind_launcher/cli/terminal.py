@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from aind_launcher.journal import StepRecord
     from aind_launcher.session import Check
 
+# Control characters but tab and line feed, and those that turn the direction of writing.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _STYLES = {
     "passed": "green",
     "done": "green",
@@ -94,7 +97,7 @@ class Terminal:
         return chosen
 
     def say(self, line: str, style: str = "") -> None:
-        self._console.print(Text(self.redact(line), style=style), soft_wrap=True)
+        self._console.print(Text(plain(self.redact(line)), style=style), soft_wrap=True)
 
     @contextmanager
     def showing_log(self, verbose: bool = False) -> Iterator[None]:
@@ -151,6 +154,11 @@ def _check_line(check: "Check") -> Text:
     return line
 
 
+def plain(text: str) -> str:
+    """`text` without what would steer a terminal: curricula and tasks may print anything."""
+    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def print_json(data: Any) -> None:
     """Data for another program, on stdout."""
     click.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
@@ -158,7 +166,7 @@ def print_json(data: Any) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """A table on stdout, without colours and not cut in a pipe; `empty` where there are no rows."""
-    listed = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    listed = [["" if cell is None else plain(str(cell)) for cell in row] for row in rows]
     if not listed:
         click.echo(empty)
         return

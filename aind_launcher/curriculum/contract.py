@@ -215,6 +215,8 @@ def read_suggestion(stdout: Path) -> CurriculumSuggestion:
             f"The curriculum ended well but printed no suggestion: {what}.", f"All that it printed is in {stdout}."
         )
     try:
+        # JSON may name halves of characters, which no file and no database takes.
+        json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8")
         return CurriculumSuggestion(
             text=text, trainer_state=TrainerStateText.read(_member(text, "trainer_state"), "the curriculum's answer")
         )

@@ -127,8 +127,10 @@ class Installed:
         )
         write_whole(session.kept_output / "provenance.json", provenance.model_dump_json(indent=2))
         _say_if_newer(provenance.dsl_version)
-        new = sorted(_files(session.folder) - before)
-        return answer.model_copy(update={"provenance": provenance, "new_files": tuple(new)})
+        after = _files(session.folder)
+        if lost := sorted(name for name in before if before[name] != after.get(name)):
+            logger.warning("the curriculum changed or removed files of the session: %s", ", ".join(lost[:5]))
+        return answer.model_copy(update={"provenance": provenance, "new_files": tuple(sorted(after.keys() - before))})
 
     def _version(self, command: list[str] | None) -> str | None:
         lines = self._ask(command).split() if command else []
@@ -145,11 +147,12 @@ class Installed:
         return f"{self.source.name} has: {', '.join(names)}." if names else None
 
 
-def _files(folder: Path) -> set[str]:
-    """Every file of a session but the launcher's own, relative to its folder."""
-    launcher = Path("behavior", "Logs", "launcher")
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return {path.as_posix() for path in found if not path.is_relative_to(launcher)}
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of every file of a session but the launcher's own, by its path in the folder."""
+    launcher = folder / "behavior" / "Logs" / "launcher"
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(launcher))
+    states = ((path.relative_to(folder).as_posix(), path.stat()) for path in found)
+    return {name: (state.st_size, state.st_mtime_ns) for name, state in states}
 
 
 def _say_if_newer(dsl: str | None) -> None:
