@@ -99,9 +99,3 @@ class HandedOff(LauncherError):
 
     def __init__(self, message: str, session: str) -> None:
         super().__init__(message, f"Ask for a new hand-off with `aind-launch resume {session} --hand-off-again`.")
-
-
-class Interrupted(LauncherError):
-    """The operator pressed Ctrl-C."""
-
-    exit_code = ExitCode.INTERRUPTED

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from aind_launcher.errors import UsageError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_LONGEST_NAME = 128
 # Windows opens a device instead of a file for these, with any extension and in any case.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 
@@ -18,9 +19,18 @@ def checked_name(kind: str, value: str) -> str:
     """`value`, if it can be one part of a path on every platform.
 
     :param kind: what the name is of, for the error: "subject", "experiment".
-    :raises UsageError: it is empty, has a separator, or is a name that Windows reserves.
+    :raises UsageError: it is empty, too long, has a separator, or is a name that Windows reserves.
     """
-    if not _NAME.fullmatch(value) or value.endswith(".") or value.split(".")[0].lower() in _DEVICES:
+    if len(value) > _LONGEST_NAME:
+        raise UsageError(
+            f"The {kind} {value[:16]!r}... has {len(value)} characters; {_LONGEST_NAME} are the most.",
+            "Choose a shorter one.",
+        )
+    if value.split(".")[0].lower() in _DEVICES:
+        raise UsageError(
+            f"{value!r} is not a valid {kind}: Windows reserves this name for a device.", "Choose another."
+        )
+    if not _NAME.fullmatch(value) or value.endswith("."):
         raise UsageError(
             f"{value!r} is not a valid {kind}.",
             "Use letters, digits, '-', '_', '+' and '.', starting with a letter or digit.",
@@ -102,6 +112,8 @@ def write_problem(folder: Path) -> str | None:
 
     Where `folder` is missing, the nearest folder above it is tried: it will be made there.
     """
+    if link := next((path for path in (folder, *folder.parents) if _is_dangling(path)), None):
+        return f"{link} is a link to a place that is not there."
     nearest = existing_parent(folder)
     if nearest is None:
         return f"{folder} is not there."
@@ -122,3 +134,11 @@ def exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return True
+
+
+def _is_dangling(path: Path) -> bool:
+    """Whether `path` is a link to nothing: neither a folder, nor can one be made there."""
+    try:
+        return path.is_symlink() and not path.exists()
+    except OSError:
+        return False

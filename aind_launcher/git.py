@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import urlsplit, urlunsplit
@@ -33,6 +33,7 @@ _INHERITED = frozenset(
         "GIT_WORK_TREE",
     }
 )
+_SHOWN_CHANGES = 3
 _SAFE_DIRECTORY = re.compile(r"git config --global --add safe\.directory .+")
 
 
@@ -93,6 +94,24 @@ def changes(repository: Path, within: Iterable[str] = ()) -> tuple[str, ...]:
         cwd=repository,
     )
     return tuple(sorted(entry[3:] for entry in listed.split("\0") if entry))
+
+
+def few(paths: Sequence[str]) -> str:
+    """The first of `paths` and how many more there are, as a sentence names them."""
+    more = len(paths) - _SHOWN_CHANGES
+    return ", ".join(paths[:_SHOWN_CHANGES]) + (f" and {more} more" if more > 0 else "")
+
+
+def is_ignored(repository: Path, path: Path) -> bool:
+    """Whether git ignores what lies at `path`, which need not be there.
+
+    :param path: without links, in the working tree of `repository`.
+    """
+    arguments = ("check-ignore", "--quiet", "--", str(path))
+    ended = _run(arguments, repository)
+    if ended.returncode not in (0, 1):
+        raise _failure(arguments, repository, _text(ended.stderr))
+    return ended.returncode == 0
 
 
 def remote_url(repository: Path) -> str | None:

@@ -30,7 +30,7 @@ def load_animal_state(session: "SessionContext") -> "AnimalState | None":
     The newest state of all stores wins and disagreement is shown. Return None for an unknown animal. An
     exception is a warning where another store answered, and refuses the session where none did.
 
-    :param session: has neither rig, task nor animal state yet.
+    :param session: has the rig file as it is, and neither task nor animal state yet.
     """
 
 
@@ -108,7 +108,8 @@ def transfer_session(session: "SessionContext", suggestion: "CurriculumSuggestio
 def session_finished(session: "SessionContext", outcome: str) -> None:
     """Called last: the session has ended, for good or until it is resumed.
 
-    :param outcome: *completed*, *incomplete* (a step failed), *failed* (the acquisition did) or *refused*.
+    :param outcome: *completed*, *incomplete* (a step failed), *failed* or *interrupted* (the acquisition
+        was), or *discarded*.
     """
 
 

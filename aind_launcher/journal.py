@@ -8,7 +8,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -115,7 +115,8 @@ class Journal:
             if is_locked(error):
                 substitute = beside(path, "substitute")
                 logger.warning("The journal %s is locked by another program; going on in %s.", path, substitute)
-                return cls(connect(substitute, alone=True), substitute, f"{path} is locked")
+                with suppress(OSError, sqlite3.Error):
+                    return cls(connect(substitute, alone=True), substitute, f"{path} is locked")
         except OSError as error:
             reason = error.strerror or str(error)
         logger.warning("The journal %s cannot be used (%s); it is kept in memory only.", path, reason)
@@ -127,8 +128,9 @@ class Journal:
             try:
                 with closing(opened(self.path)) as home:
                     merge(self._connection, home)
+                self.impaired = None
                 logger.warning("The journal %s can be written again and is complete.", self.path)
-            except (OSError, sqlite3.Error) as error:
+            except (OSError, sqlite3.Error, LauncherError) as error:
                 logger.error(
                     "The journal %s lacks the end of this session (%s). It can be rebuilt from the session's folder: "
                     "`aind-launch sessions import FOLDER`.",

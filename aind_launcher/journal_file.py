@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aind_launcher.animal import now
-from aind_launcher.errors import LauncherError
+from aind_launcher.errors import LauncherError, Refused
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     with _transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(_MIGRATIONS):
-            raise LauncherError(
+            raise Refused(
                 f"The journal was written by a newer launcher (schema {version}).", "Update aind-launcher on this rig."
             )
         for script in _MIGRATIONS[version:]:

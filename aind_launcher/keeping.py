@@ -88,7 +88,13 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
         paths = session.paths
     write_whole(paths.suggestion, suggestion.text)
     write_whole(paths.metrics, suggestion.metrics_text)
-    return [str(paths.suggestion), str(paths.metrics)]
+    written = [paths.suggestion, paths.metrics]
+    if not session.handed_off:
+        # What a curriculum that answered late left beside the folder: its output, and the code that decided.
+        for late in (*session.staging.glob("curriculum*.std*.txt"), *session.staging.glob("provenance.json")):
+            written.append(paths.launcher / late.name)
+            write_whole(written[-1], late.read_bytes())
+    return [str(path) for path in written]
 
 
 def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[StepRecord]) -> list[str]:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +16,9 @@ from aind_launcher.journal import Journal, SessionState, StepId, StepRecord
 from aind_launcher.log import session_log
 from aind_launcher.machine import RigLock
 from aind_launcher.operator import Operator
+from aind_launcher.orphans import refuse_orphans
 from aind_launcher.plugins import Plugins
-from aind_launcher.processes import InterruptedAgain, orphans
+from aind_launcher.processes import InterruptedAgain
 from aind_launcher.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
 from aind_launcher.settings import LauncherSettings
 from aind_launcher.steps import INTERRUPTED, LAUNCHER, Steps, as_model, with_result
@@ -125,20 +126,6 @@ def _is_taken(folder: Path) -> bool:
         ) from None
 
 
-def refuse_orphans(*places: Path) -> None:
-    """Refuse to go on beside a task or a curriculum that outlived its launcher.
-
-    :param places: where its output would be kept.
-    :raises Refused: one runs; two acquisitions would drive one rig, or one folder be handed off while it grows.
-    """
-    for orphan in orphans():
-        if any(orphan.kept.is_relative_to(place) for place in places):
-            raise Refused(
-                f"{orphan.name} (process {orphan.pid}) of an earlier session still runs; its launcher was killed.",
-                f"End it, or wait for it. What it prints is in {orphan.kept}.",
-            )
-
-
 def _with_animal_state(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
     """The newest state that any store knows; disagreement is shown."""
     records = list(launcher.steps.each("load_animal_state", session))
@@ -208,7 +195,7 @@ def _acquired(launcher: Launcher, session: SessionContext) -> SessionContext:
         raise
     except KeyboardInterrupt:
         # A plugin that did not handle it. What its acquisition wrote is data all the same.
-        if acquisition_step(launcher.journal, session.name) is None:
+        if acquisition_of(launcher.journal, session.name) is None:
             raise
     acquisition = acquisition_of(launcher.journal, session.name)
     if acquisition is None:
@@ -219,7 +206,7 @@ def _acquired(launcher: Launcher, session: SessionContext) -> SessionContext:
 def acquisition_step(journal: Journal, session: str) -> StepRecord | None:
     """The step that ran, or was running, the acquisition; not those of plugins that left it to another."""
     steps = [step for step in journal.current_steps(session) if step.id.hook == "run_session"]
-    return next((step for step in steps if step.result is not None or step.state != "done"), None)
+    return next((step for step in steps if step.result is not None or step.state in ("running", "failed")), None)
 
 
 def acquisition_of(journal: Journal, session: str) -> Acquisition | None:
@@ -263,7 +250,7 @@ def finish_session(launcher: Launcher, session: SessionContext) -> Outcome:
     passed = [_own(launcher, session, "collect_inputs", lambda: keeping.collect_inputs(session))]
     suggestion = None
     if session.disposition == "score":
-        answer = launcher.steps.first("curriculum_suggest", session)
+        answer = _answer(launcher.journal, session.name) or launcher.steps.first("curriculum_suggest", session)
         if answer and answer.state == "failed":
             passed.append(answer)
         elif answer and answer.result is not None:
@@ -273,10 +260,30 @@ def finish_session(launcher: Launcher, session: SessionContext) -> Outcome:
     for record in launcher.steps.each("post_session", session, digest, suggestion=suggestion):
         session = with_result(session, record)
         passed.append(record)
+    passed += _left_out(launcher, session, digest)
     held = _reason_to_hold(launcher, passed)
     if held is None:
         session = _handed_off(launcher, session, passed, suggestion)
     return _concluded(launcher, session, suggestion, passed, held)
+
+
+def _answer(journal: Journal, session: str) -> StepRecord | None:
+    """The decision that was given, also where its plugin is left out by now."""
+    steps = (step for step in journal.current_steps(session) if step.id.hook == "curriculum_suggest")
+    return next((step for step in steps if step.state == "done" and step.result is not None), None)
+
+
+def _left_out(launcher: Launcher, session: SessionContext, digest: str) -> list[StepRecord]:
+    """What plugins that are left out of this call alone have still to do: it waits for the next."""
+    identity = {"curriculum_suggest": "", "post_session": digest, "transfer_session": str(session.hand_off)}
+    absent = {plugin.name for plugin in launcher.plugins.all if plugin.blocked} - set(launcher.settings.disable)
+    return [
+        replace(step, state="failed", error=step.error or f"{step.id.plugin} is left out of this call")
+        for step in launcher.journal.current_steps(session.name)
+        if step.id.plugin in absent
+        and step.state in ("failed", "running")
+        and identity.get(step.id.hook) == step.id.suggestion
+    ]
 
 
 def _kept_suggestion(launcher: Launcher, session: SessionContext, suggestion: CurriculumSuggestion) -> StepRecord:
@@ -301,7 +308,9 @@ def _handed_off(
     def seal() -> list[str]:
         return keeping.seal_folder(session, then, launcher.journal.steps(session.name))
 
-    passed.append(_own(launcher, session, "seal_folder", seal, number))
+    # A folder that stays may be written again, and is then sealed again.
+    digest = suggestion.digest if suggestion else ""
+    passed.append(_own(launcher, session, "seal_folder", seal, number if then.handed_off else f"{number}/{digest}"))
     if not session.handed_off and not session.folder.is_dir():
         return session  # there is nothing to hand off until it is back
     session = then
@@ -343,6 +352,8 @@ def _concluded(
         message = session.acquisition.message
     for record in launcher.steps.each("session_finished", session, f"{state}/{len(failed)}", outcome=state):
         passed.append(record)
+        if record.state == "failed" and code == ExitCode.DONE:
+            code, message = ExitCode.STEP_FAILED, f"session_finished ({record.id.plugin}): {record.error}"
     keep(launcher, session)
     launcher.journal.end_session(session.name, state, code, message)
     return Outcome(session, state, code, suggestion, tuple(passed), held)
@@ -374,7 +385,7 @@ def closed_whatever_happens(launcher: Launcher, session: SessionContext) -> Iter
             _close_early(launcher, session, "refused", error.exit_code, str(error))
             raise
         except OSError as error:
-            kind = LauncherError if _has_data(launcher, session) else Refused
+            kind = LauncherError if may_have_data(launcher, session) else Refused
             problem = kind(
                 f"{error.filename or session.folder} cannot be written: {error.strerror or error}.",
                 "Free the disk or choose another folder; no data was lost.",
@@ -387,9 +398,11 @@ def _close_early(
     launcher: Launcher, session: SessionContext, before: SessionState, code: ExitCode, message: str
 ) -> None:
     """Close the entry of a session that left the road: as `before`, or as incomplete once it has data."""
-    state: SessionState = "incomplete" if _has_data(launcher, session) else before
+    state: SessionState = "incomplete" if may_have_data(launcher, session) else before
     launcher.journal.end_session(session.name, state, code, launcher.steps.redact(message))
 
 
-def _has_data(launcher: Launcher, session: SessionContext) -> bool:
-    return bool(session.acquisition or acquisition_step(launcher.journal, session.name))
+def may_have_data(launcher: Launcher, session: SessionContext) -> bool:
+    """Whether the acquisition began; the folder knows it, too, where the journal could not be written."""
+    known = session.acquisition or acquisition_step(launcher.journal, session.name)
+    return known is not None or keeping.has_data(session)

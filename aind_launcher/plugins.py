@@ -3,6 +3,7 @@
 import difflib
 import importlib
 import inspect
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +17,10 @@ from pydantic import BaseModel, SecretStr
 
 from aind_launcher import hookspecs
 from aind_launcher.errors import LauncherError, PluginError
-from aind_launcher.settings import LauncherSettings, Resolved, SettingsLayers, refuse_unknown_sections
+from aind_launcher.settings import LauncherSettings, Resolved, SettingsLayers
+from aind_launcher.variables import refuse_unknown_sections
+
+logger = logging.getLogger(__name__)
 
 GROUP = "aind_launcher"
 
@@ -63,8 +67,8 @@ class Plugin:
     @property
     def transient(self) -> tuple[type[BaseException], ...]:
         """Error types that it declares worth a second try."""
-        declared = getattr(self.object, "transient_errors", ())
-        return tuple(kind for kind in declared if isinstance(kind, type) and issubclass(kind, Exception))
+        declared: tuple[type[BaseException], ...] = getattr(self.object, "transient_errors", ())
+        return declared
 
 
 @dataclass(frozen=True)
@@ -120,8 +124,7 @@ class Plugins:
         Those of their settings, and those that a plugin got elsewhere and tells with a method ``secrets()``.
         """
         in_settings = (value for plugin in self.all if plugin.settings for value in _secrets(plugin.settings.settings))
-        told = (plugin.object.secrets() for plugin in self.all if callable(getattr(plugin.object, "secrets", None)))
-        elsewhere = (value for values in told for value in _secrets_in(values))
+        elsewhere = (value for plugin in self.all for value in _secrets_in(_told_secrets(plugin.object)))
         return frozenset((*in_settings, *elsewhere))
 
 
@@ -258,6 +261,12 @@ def _register(candidate: Candidate, registered: Any, manager: pluggy.PluginManag
                 "Use tryfirst or trylast, or results of earlier steps in session.results.",
             )
         hooks.append(hook)
+    declared = getattr(registered, "transient_errors", ())
+    if not isinstance(declared, tuple) or not all(isinstance(k, type) and issubclass(k, Exception) for k in declared):
+        raise PluginError(
+            f"transient_errors of plugin {candidate.name} ({candidate.provider}) is not a tuple of exception types.",
+            "Write it as (ConnectionError,).",
+        )
     if not hooks:
         raise PluginError(
             f"Plugin {candidate.name} ({candidate.provider}) implements no hook.",
@@ -339,6 +348,14 @@ def _secrets_in(value: object) -> Iterable[str]:
 def _reversed(name: str) -> tuple[int, ...]:
     """A key that sorts names from Z to A."""
     return tuple(-ord(letter) for letter in name)
+
+
+def _told_secrets(plugin: Any) -> object:
+    try:
+        return plugin.secrets() if callable(getattr(plugin, "secrets", None)) else ()
+    except Exception:  # isolates foreign code; what it cannot tell, it does not have
+        logger.warning("the secrets of %s cannot be asked for", type(plugin).__name__, exc_info=True)
+        return ()
 
 
 def _version(point: importlib_metadata.EntryPoint) -> str | None:

@@ -113,40 +113,6 @@ def run_child(
     return Ended(child.exit_code, child.duration, ended_by)
 
 
-@dataclass(frozen=True)
-class Orphan:
-    """A child that outlived its launcher, as where that was killed.
-
-    :param kept: the folder that its output goes to; tells the session that it belongs to.
-    """
-
-    pid: int
-    name: str
-    kept: Path
-
-
-def orphans() -> Iterator[Orphan]:
-    """Children of launchers that are no more; those of other accounts may not be seen."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError, ValueError):
-            mark = process.environ().get(MARKER)
-            if mark is None or process.status() == psutil.STATUS_ZOMBIE:
-                continue
-            _, launcher, kept = mark.split(" ", 2)
-            if not _is_running_since(int(launcher), process.create_time()):
-                yield Orphan(process.pid, process.name(), Path(kept))
-
-
-def _is_running_since(pid: int, moment: float) -> bool:
-    """Whether the process `pid` runs and is the one that ran at `moment`, not a later one of the same number."""
-    try:
-        return psutil.Process(pid).create_time() <= moment + 1
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
-
-
 class _Child:
     """A process and all that it started."""
 
@@ -328,14 +294,11 @@ class _Tail:
 
     def _show(self, name: Literal["stdout", "stderr"], file: BinaryIO, pending: bytearray) -> None:
         """Show what came since the last round; of a flood only its beginning, so that nobody waits for a terminal."""
-        hidden = 0
-        left = _MOST_LINES
+        hidden, left, size = 0, _MOST_LINES, _LONGEST_LINE
         while chunk := file.read(1 << 16):
             pending += chunk
             *lines, rest = pending.split(b"\n")
-            pieces = [
-                line[at : at + _LONGEST_LINE] for line in lines for at in range(0, max(len(line), 1), _LONGEST_LINE)
-            ]
+            pieces = [line[at : at + size] for line in lines for at in range(0, max(len(line), 1), size)]
             while len(rest) > size:
                 pieces.append(rest[:size])
                 del rest[:size]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aind_launcher import keeping
 from aind_launcher.errors import ExitCode, LauncherError, Refused
 from aind_launcher.journal import UNFINISHED, Journal, SessionRecord
 from aind_launcher.lifecycle import (
@@ -17,10 +16,11 @@ from aind_launcher.lifecycle import (
     closed_whatever_happens,
     finish_session,
     keep,
-    refuse_orphans,
+    may_have_data,
     settled,
 )
 from aind_launcher.machine import RigLock
+from aind_launcher.orphans import refuse_orphans
 from aind_launcher.session import Acquisition, SessionContext
 from aind_launcher.steps import LAUNCHER
 
@@ -63,7 +63,7 @@ def plan(launcher: Launcher, record: SessionRecord, wishes: Wishes) -> tuple[Pla
     """What resuming would do, without doing it."""
     session = SessionContext.model_validate_json(record.context)
     acquired = acquisition_step(launcher.journal, record.name)
-    if not _may_have_data(launcher, session):
+    if not may_have_data(launcher, session):
         return (Planned("session", LAUNCHER, "ended before its acquisition; is closed as cancelled"),)
     seen_to_end = session.acquisition or acquisition_of(launcher.journal, record.name)
     if not seen_to_end and not wishes.acquisition_complete:
@@ -129,8 +129,13 @@ def resume_session(launcher: Launcher, record: SessionRecord, wishes: Wishes, lo
     # As it is now: until the rig was free, another launcher may have had the session.
     record = launcher.journal.session(record.name) or record
     session = SessionContext.model_validate_json(record.context)
-    if not _may_have_data(launcher, session):
+    if not may_have_data(launcher, session):
         return _never_acquired(launcher, record, session)
+    if wishes.hand_off_again and session.handed_off and not session.folder.is_dir():
+        raise LauncherError(
+            f"The folder {session.folder} is gone, so it cannot be handed off again.",
+            "The transfer service may have moved it; ask there.",
+        )
     refuse_orphans(session.staging, session.folder)
     lock.tell(record.name)
     with closed_whatever_happens(launcher, session):
@@ -138,12 +143,6 @@ def resume_session(launcher: Launcher, record: SessionRecord, wishes: Wishes, lo
             session = _with_acquisition(launcher, session, wishes)
         session = _as_wished(launcher, session, wishes)
         return finish_session(launcher, session)
-
-
-def _may_have_data(launcher: Launcher, session: SessionContext) -> bool:
-    """Whether the acquisition began; the folder knows it, too, where the journal could not be written."""
-    known = session.acquisition or acquisition_step(launcher.journal, session.name)
-    return known is not None or keeping.has_data(session)
 
 
 def _never_acquired(launcher: Launcher, record: SessionRecord, session: SessionContext) -> Outcome:
@@ -181,11 +180,6 @@ def _as_wished(launcher: Launcher, session: SessionContext, wishes: Wishes) -> S
     if wishes.score and session.disposition != "score":
         session = session.model_copy(update={"disposition": "score"})
     if wishes.hand_off_again and session.handed_off:
-        if not session.folder.is_dir():
-            raise LauncherError(
-                f"The folder {session.folder} is gone, so it cannot be handed off again.",
-                "The transfer service may have moved it; ask there.",
-            )
         session = session.model_copy(update={"handed_off": False, "hand_off": session.hand_off + 1})
     keep(launcher, session)
     return session

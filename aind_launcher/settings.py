@@ -4,9 +4,7 @@ Defaults; ``[tool.aind-launcher]`` of the task repository; the rig's own ``aind-
 ``AIND_LAUNCHER_…`` in the environment; the command line.
 """
 
-import difflib
 import os
-import re
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,18 +13,14 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, create_model, field_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
-from pydantic_settings.exceptions import SettingsError as EnvironmentValueError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, field_validator
 
 from aind_launcher.errors import SettingsError, UsageError
 from aind_launcher.files import checked_name
 from aind_launcher.machine import machine_directory
+from aind_launcher.variables import PREFIX, as_json_hint, from_environment, nearest, refuse_unknown_variables, variable
 
-PREFIX = "AIND_LAUNCHER_"
 RIG_FILE = "aind-launcher.toml"
-# Set by the launcher itself for the processes that it starts; not settings.
-_OWN_VARIABLES = frozenset({"AIND_LAUNCHER_CHILD"})
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -96,7 +90,7 @@ class SettingsLayers:
 
         :raises SettingsError: a key is unknown or a value has the wrong type; names its origin.
         """
-        _refuse_unknown_variables(os.environ)
+        refuse_unknown_variables(os.environ, LauncherSettings)
         resolved = self._resolve(LauncherSettings, ())
         bases = {layer.origin: layer.base for layer in self.layers}
         absolute = {
@@ -119,7 +113,7 @@ class SettingsLayers:
 
     def _resolve(self, model: type[Model], section: tuple[str, ...]) -> Resolved[Model]:
         files = [Layer(x.origin, _section(x, section), x.base) for x in self.layers]
-        environment = Layer("environment", _from_environment(model, section), self.repository)
+        environment = Layer("environment", from_environment(model, section), self.repository)
         *weaker, command_line = files
         merged: dict[str, Any] = {}
         origins: dict[str, str] = {}
@@ -127,7 +121,7 @@ class SettingsLayers:
             _merge(merged, _by_field(model, layer.values, section, layer.origin), origins, layer.origin)
             if layer is environment:
                 origins.update(
-                    (key, _variable(section, key)) for key, origin in origins.items() if origin == layer.origin
+                    (key, variable(section, key)) for key, origin in origins.items() if origin == layer.origin
                 )
         try:
             return Resolved(model.model_validate(merged), origins)
@@ -143,6 +137,12 @@ def load_layers(repository: Path, overrides: Mapping[str, Any] | None = None) ->
     """
     rig_file = machine_directory("config", sys.platform, os.environ) / RIG_FILE
     rig = _read_toml(rig_file) if rig_file.is_file() else {}
+    if "aind-launcher" in rig or "aind-launcher" in rig.get("tool", {}):
+        raise SettingsError(
+            f"{rig_file} has a section named aind-launcher.",
+            "Its settings stand at the top of the file, without [tool.aind-launcher]; those of a plugin below "
+            "[plugin.NAME].",
+        )
     return SettingsLayers(
         repository,
         (
@@ -235,74 +235,6 @@ def _section(layer: Layer, path: tuple[str, ...]) -> Mapping[str, Any]:
     return dict(values)
 
 
-def _variable_prefix(section: tuple[str, ...]) -> str:
-    return PREFIX + "".join(f"{part.replace('-', '_').upper()}__" for part in section)
-
-
-def _variable(section: tuple[str, ...], key: str) -> str:
-    """The variable that sets `key`, up to the tables that it may write as JSON."""
-    return _variable_prefix(section) + key.partition(".")[0].replace("-", "_").upper()
-
-
-def _from_environment(model: type[BaseModel], section: tuple[str, ...]) -> dict[str, Any]:
-    """What the environment says of `model`; lists and tables are JSON there."""
-    # Without the model's aliases and validators: the names of variables follow from the fields alone.
-    fields = {
-        name: (field.annotation, None)
-        for name, field in model.model_fields.items()
-        if (model, name) != (LauncherSettings, "plugin")
-    }
-    view: type[BaseSettings] = create_model("EnvironmentView", __base__=_EnvironmentView, **fields)  # type: ignore[call-overload]
-    source = EnvSettingsSource(
-        view, env_prefix=_variable_prefix(section), env_nested_delimiter="__", env_ignore_empty=True
-    )
-    try:
-        return {name: value for name, value in source().items() if value is not None}
-    except EnvironmentValueError as error:
-        # The library names the field in its sentence alone.
-        named = re.search(r'field "(\w+)"', str(error))
-        variable = _variable(section, named[1]) if named else f"{_variable_prefix(section)}…"
-        raise SettingsError(
-            f"The environment variable {variable} cannot be read.", "Lists and tables are written as JSON there."
-        ) from None
-
-
-class _EnvironmentView(BaseSettings):
-    model_config = SettingsConfigDict(extra="ignore", arbitrary_types_allowed=True)
-
-
-def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
-    known = {PREFIX + name.upper() for name in LauncherSettings.model_fields if name != "plugin"}
-    for variable in sorted(environ):
-        name = variable.upper()
-        nested = any(name.startswith(f"{key}__") for key in (f"{PREFIX}PLUGIN", f"{PREFIX}PLUGINS"))
-        if name.startswith(PREFIX) and name not in known | _OWN_VARIABLES and not nested:
-            raise SettingsError(
-                f"The environment variable {variable} is not a setting.", _nearest(name, known) or "Unset it."
-            )
-
-
-def refuse_unknown_sections(environ: Mapping[str, str], sections: Mapping[str, type[BaseModel] | None]) -> None:
-    """Refuse environment variables of plugins that do not exist, and of settings that they do not have.
-
-    :raises SettingsError: names the variable and the nearest known one.
-    """
-    known = {
-        _variable_prefix(("plugin", name)) + key.upper()
-        for name, model in sections.items()
-        for key in (model.model_fields if model else ())
-    }
-    for variable in sorted(environ):
-        name = variable.upper()
-        if name.startswith(f"{PREFIX}PLUGIN__") and not any(
-            name == key or name.startswith(f"{key}__") for key in known
-        ):
-            raise SettingsError(
-                f"The environment variable {variable} is not a setting of an installed plugin.",
-                _nearest(name, known) or "Unset it.",
-            )
-
-
 def _by_field(
     model: type[BaseModel], values: Mapping[str, Any], section: tuple[str, ...], origin: str
 ) -> dict[str, Any]:
@@ -314,7 +246,7 @@ def _by_field(
             dotted = ".".join((*section, key))
             raise SettingsError(
                 f"Unknown setting '{dotted}' {_there(origin)}.",
-                _nearest(key, {hyphenated(name) for name in model.model_fields}) or "See `aind-launch config show`.",
+                nearest(key, {hyphenated(name) for name in model.model_fields}) or "See `aind-launch config show`.",
             )
         field = model.model_fields[names[key]]
         result[names[key]] = _nested_by_field(field.annotation, value, (*section, key), origin)
@@ -373,18 +305,21 @@ def _wrong_value(
         table = ".".join(("tool", "aind-launcher", *section))
         return SettingsError(
             f"Setting '{dotted}' is missing.",
-            f"Add it to [{table}] in pyproject.toml, or set {_variable(section, path[0])}.",
+            f"Add it to [{table}] in pyproject.toml, or set {variable(section, path[0])}.",
         )
     field = model.model_fields.get(str(first["loc"][0])) if first["loc"] else None
     where = f" {_there(origin)}" if origin else ""
     mend = f"{path[0]}: {field.description}" if field and field.description else None
+    if (
+        field
+        and origin
+        and origin.startswith(PREFIX)
+        and len(path) == 1
+        and first["type"] in ("list_type", "dict_type")
+    ):
+        mend = as_json_hint(origin, field.annotation)
     return SettingsError(f"Setting '{dotted}'{where} is wrong: {message}.", mend)
 
 
 def _there(origin: str) -> str:
     return "on the command line" if origin == "command line" else f"in {origin}"
-
-
-def _nearest(name: str, known: set[str]) -> str | None:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f"Did you mean '{close[0]}'?" if close else None

@@ -29,7 +29,7 @@ LAUNCHER = "launcher"
 # The error of a step that Ctrl-C ended.
 INTERRUPTED = "interrupted"
 # Their text is the animal's, byte for byte; hiding a secret in it would change what it means.
-_UNTOUCHED = (AnimalState, CurriculumSuggestion, Acquisition, Inputs)
+_UNTOUCHED = (AnimalState, CurriculumSuggestion, Inputs)
 
 
 # What the hooks whose answers the launcher itself reads must return, if anything.
@@ -76,7 +76,14 @@ class Steps:
         if call.plugin.interactive and not self.operator.attended:
             waiting = LauncherError(f"{call.plugin.name} asks a person.", f"Run `aind-launch resume {session.name}`.")
             return self._attempt(step, _raising(waiting))
-        return self.run(step, lambda: call(session=session, **arguments), call.plugin.transient)
+
+        def function() -> Any:
+            return call(session=session, **arguments)
+
+        # An animal's session cannot be tried again.
+        return (
+            self._attempt(step, function) if hook == "run_session" else self.run(step, function, call.plugin.transient)
+        )
 
     def done(self, step: StepId) -> StepRecord | None:
         """The record of a step that has taken effect; it is not run again."""
@@ -165,8 +172,19 @@ class Steps:
             from_json(f"[[[{text}]]]")
         except (PydanticSerializationError, ValueError, RecursionError, UnicodeError):
             logger.warning("%s returned a %s, which the journal cannot store.", _title(step), type(value).__name__)
-            return {"unstorable": self.redact(_depicted(value)[:1000])}
-        return plain if isinstance(value, _UNTOUCHED) else json.loads(self.redact(text))
+            return {"unstorable": self.redact(_depicted(value))[:1000]}
+        return plain if isinstance(value, _UNTOUCHED) else _redacted(json.loads(text), self.redact)
+
+
+def _redacted(value: Any, redact: Redactor) -> Any:
+    """Text by text: in JSON as a whole a secret may be escaped, or be part of a number."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, list):
+        return [_redacted(item, redact) for item in value]
+    if isinstance(value, dict):
+        return {redact(key): _redacted(item, redact) for key, item in value.items()}
+    return value
 
 
 def with_result(session: SessionContext, record: StepRecord) -> SessionContext:

@@ -19,7 +19,7 @@ class Provenance(BaseModel):
     :param dirty: whether uncommitted changes were part of it (``--allow-dirty``).
     :param environment: the key of the virtual environment.
     :param python: the environment's Python version.
-    :param package_version: what the source's ``version`` command answered, where it has one.
+    :param package_version: of the package that answered, where it says so.
     :param duration: seconds from start to end of the curriculum's process.
     """
 

@@ -96,6 +96,11 @@ def test_what_is_filled_in_is_not_looked_at_again(argument: str) -> None:
 @pytest.mark.parametrize(
     ("command", "hint"),
     [
+        (
+            ["bonsai", "--to={session_directory"],
+            r"'\{session_directory' in .* lacks a brace; write \{session_directory\}",
+        ),
+        (["bonsai", "{session_directory/{rig}"], r"lacks a brace; write \{session_directory\}"),
         (["bonsai", "{sesion}"], r"unknown placeholder \{sesion\}.*did you mean \{session\}\?"),
         (["bonsai", "x{trainer-state}"], r"did you mean \{trainer_state\}"),
         (["bonsai", "{Q}"], "known are session, rig"),
@@ -111,6 +116,22 @@ def test_a_command_that_cannot_work_is_refused_when_settings_are_read(command: l
 def test_data_is_required_only_within_the_sessions_folder(pattern: str) -> None:
     with pytest.raises(ValidationError, match="not a pattern within"):
         Acquisition.Settings(requires_data=[pattern])
+
+
+@pytest.mark.parametrize("pattern", ["behavior/**.csv", "x**/a", "behavior/[ab.csv", "[ab]/[c"])
+def test_a_pattern_that_means_no_files_is_refused_when_settings_are_read(pattern: str) -> None:
+    with pytest.raises(ValidationError, match="beside other letters|without its"):
+        Acquisition.Settings(requires_data=[pattern])
+
+
+@pytest.mark.parametrize("argument", ['{"session": 1}', "{session}{rig}", "{ session", "{sessions"])
+def test_braces_of_another_meaning_are_left_alone(argument: str) -> None:
+    assert Acquisition.Settings(command=["x", argument]).command == ["x", argument]
+
+
+@pytest.mark.parametrize("pattern", ["behavior/**/*.csv", "**", "[!a]b/[]]", "a[[]b", "*.harp"])
+def test_a_pattern_that_means_files_is_taken(pattern: str) -> None:
+    assert Acquisition.Settings(requires_data=[pattern]).requires_data == [pattern]
 
 
 def test_the_examples_in_the_documentation_are_valid_settings() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -171,7 +172,7 @@ def test_an_option_that_says_nonsense_is_refused(lab: Laboratory, arguments: tup
     ("variable", "value", "sentence"),
     [
         ("AIND_LAUNCHER_DATA_DIRECTRY", "x", "is not a setting. Did you mean 'AIND_LAUNCHER_DATA_DIRECTORY'"),
-        ("AIND_LAUNCHER_DISABLE", "slims", "AIND_LAUNCHER_DISABLE cannot be read. Lists and tables .* JSON"),
+        ("AIND_LAUNCHER_DISABLE", "slims", "AIND_LAUNCHER_DISABLE cannot be read. Lists .* JSON there: ..slims"),
         ("AIND_LAUNCHER_PLUGIN__CHECKS__CLEAN_REPOSITORY", "maybe", "in AIND_LAUNCHER_PLUGIN__CHECKS__CLEAN_REPO"),
     ],
 )
@@ -211,7 +212,7 @@ def test_a_plugin_that_is_broken_or_doubled_is_refused(lab: Laboratory, added: s
 @pytest.mark.parametrize("subject", ["../../x", "", "a/b", "a\\b", "con", ".", "a b"])
 def test_a_subject_that_could_not_be_a_folder_is_refused(lab: Laboratory, subject: str) -> None:
     for command in (("run", "--subject", subject), ("curricula", "enroll", "--curriculum", "x", "--", subject)):
-        refuse_in(lab, USAGE, "is not a valid subject. Use letters", *command)
+        refuse_in(lab, USAGE, "is not a valid subject(. Use letters|: Windows reserves)", *command)
 
 
 @pytest.mark.parametrize("command", [("run", "--subject", "999"), ("animals", "show", "999")], ids=" ".join)
@@ -356,7 +357,9 @@ def test_without_git_nothing_starts(lab: Laboratory, tmp_path: Path) -> None:
 
 def test_uncommitted_changes_in_the_task_repository_are_refused(lab: Laboratory) -> None:
     lab.write("chain.py", (lab.repository / "chain.py").read_text(encoding="utf-8") + "\n# a try\n")
-    refuse_in(lab, REFUSED, "task repository: .* changes that are not committed.* See them with `git -C", *RUN)
+    refuse_in(
+        lab, REFUSED, "task repository: .* changes that are not committed \\(chain.py\\).* See them with `git -C", *RUN
+    )
 
 
 # -- names that nothing has ----------------------------------------------------------------------------------------
@@ -369,6 +372,9 @@ def test_uncommitted_changes_in_the_task_repository_are_refused(lab: Laboratory)
         ("animals mvoe 123", "There is no command 'mvoe'. Did you mean 'move'"),
         ("sessions show 123_2026-01-31T170000Z", "The journal has no session 123_.* See `aind-launch sessions list`"),
         ("sessions show", "The journal has no session yet"),
+        ("sessions list --since 99999999999d", "--since 99999999999d is before all time"),
+        ("run --subject 123 -e ''", "--experimenter is empty"),
+        ("animals move 123 --off-curriculum --reason ' '", "--reason is empty"),
         ("sessions list --since soon", "--since soon is neither a date nor an age. Write"),
         ("sessions list --state happy", "'happy' is not one of"),
         ("sessions import nowhere", "There is no folder nowhere. Give the folder of a session"),
@@ -378,7 +384,7 @@ def test_uncommitted_changes_in_the_task_repository_are_refused(lab: Laboratory)
     ],
 )
 def test_what_is_not_there_is_refused(lab: Laboratory, command: str, sentence: str) -> None:
-    refuse_in(lab, USAGE, sentence, *command.split())
+    refuse_in(lab, USAGE, sentence, *shlex.split(command))
 
 
 # -- curriculum sources --------------------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """Is there room for a session, may it be written, and is the code what it says?"""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from contexts import a_session, folder_for_everybody, read_only
-from pydantic import ValidationError
+from pydantic import ByteSize, ValidationError
+from repositories import commit, make_repository, write
 
 from aind_launcher.builtin.checks import Checks
 from aind_launcher.session import Check, Repository, SessionContext
@@ -107,8 +108,43 @@ def test_code_that_is_not_committed_refuses_or_warns_as_the_settings_say(
 
 def test_the_doctor_looks_at_the_disk_where_there_is_a_data_directory(tmp_path: Path) -> None:
     made = Checks(Checks.Settings(minimum_free_space="900 PB"))
-    assert [check.outcome for check in made.check_rig(tmp_path)] == ["failed"]
-    assert made.check_rig(None) == []
+    assert [check.outcome for check in made.check_rig(tmp_path, tmp_path)] == ["failed"]
+    assert made.check_rig(tmp_path, None) == []
+
+
+@pytest.mark.parametrize(("setting", "outcomes"), [("fail", ["failed"]), ("warn", ["warning"]), ("off", [])])
+def test_the_doctor_says_of_uncommitted_changes_what_a_session_would(
+    tmp_path: Path, setting: Literal["fail", "warn", "off"], outcomes: list[str]
+) -> None:
+    made = Checks(Checks.Settings(minimum_free_space=ByteSize(0), clean_repository=setting))
+    repository = make_repository(tmp_path / "my task", {"README.md": "Hello\n"})
+    assert made.check_rig(repository, None) == []
+    write(repository, {f"{name}.txt": "new" for name in "abcde"})
+    checks = made.check_rig(repository, None)
+    assert [check.outcome for check in checks] == outcomes
+    assert all("(a.txt, b.txt, c.txt and 2 more)" in check.message for check in checks)
+
+
+def test_a_data_directory_in_the_repository_that_git_does_not_ignore_is_pointed_out(tmp_path: Path) -> None:
+    made = Checks(Checks.Settings(minimum_free_space=ByteSize(0)))
+    repository = make_repository(tmp_path / "my task", {"README.md": "Hello\n"})
+    (check,) = made.check_rig(repository, repository / "my data")
+    assert check.outcome == "warning"
+    assert f"Add the line `/my data/` to {repository / '.gitignore'}" in (check.mend or "")
+    session = a_session(repository, repository=Repository(path=repository, commit="0123456789ab"))
+    assert check in made.pre_session(session)
+    (at_the_root,) = made.check_rig(repository, repository)
+    assert at_the_root.mend == "Choose a folder outside the repository."
+    commit(repository, {".gitignore": "/my data/\n"})
+    assert made.check_rig(repository, repository / "my data") == []
+    assert made.check_rig(repository, tmp_path / "elsewhere") == []
+
+
+def test_a_data_directory_that_is_a_link_to_nothing_refuses_the_session(tmp_path: Path) -> None:
+    (tmp_path / "my data").symlink_to(tmp_path / "gone", target_is_directory=True)
+    check = looked_at(a_session(tmp_path))["data directory"]
+    assert check.outcome == "failed"
+    assert f"{tmp_path / 'my data'} is a link to a place that is not there." in check.message
 
 
 def test_every_setting_is_described() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -307,6 +308,15 @@ def test_the_doctor_refuses_a_rig_on_which_a_session_would_be_refused(lab: Labor
     assert checks["git"]["outcome"] == "passed"
 
 
+def test_the_doctor_refuses_uncommitted_changes_as_a_session_would(lab: Laboratory) -> None:
+    lab.write("notes.txt", "a try")
+    checks = [c for c in json.loads(call("doctor", "--json", cwd=lab.repository).stdout) if c["outcome"] == "failed"]
+    assert [check["name"] for check in checks] == ["task repository"]
+    assert "(notes.txt)" in checks[0]["message"]
+    assert call("doctor", cwd=lab.repository).returncode == 3
+    assert call("doctor", "--set", "plugin.checks.clean-repository=warn", cwd=lab.repository).returncode == 0
+
+
 @pytest.mark.parametrize("nested", [False, True], ids=["the section", "the whole pyproject.toml"])
 def test_the_schema_accepts_the_task_repository_and_refuses_a_misspelt_key(lab: Laboratory, nested: bool) -> None:
     printed = call("config", "schema", *(["--pyproject"] if nested else []), cwd=lab.repository).stdout
@@ -381,6 +391,15 @@ def test_a_source_is_listed_built_used_and_its_environment_pruned_when_the_pin_h
     assert environment["pinned"] is True
     assert datetime.fromisoformat(environment["used"]) >= datetime.fromisoformat(environment["built"])
     assert call("env", "prune", "--older-than", "0", cwd=task).stdout == "Nothing to remove.\n"
+
+    shutil.rmtree(Path(environment["folder"]) / "venv")
+    (source,) = json.loads(call("curricula", "list", "--json", cwd=task).stdout)
+    assert source["built"] is False
+    unwell = call("doctor", cwd=task).stdout
+    assert "its environment will be built anew. Its Python, " in unwell
+    unknown = call("doctor", "--set", "plugin.isolated-curriculum.source=nope", cwd=task)
+    assert unknown.returncode == 3
+    assert "There is no curriculum source 'nope'." in unknown.stdout
 
     commit(task / "curricula", {"NEWS.md": "A new version.\n"})
     refused = call("curricula", "list", cwd=task).stdout

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -191,3 +193,14 @@ def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_seco
     assert "did not show all that it promises" in second.stderr
     assert "habituation -> detection" in second.stdout
     assert "left out the plugins foreign" in second.stdout
+
+
+def test_what_to_go_on_with_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from aind_launcher.cli.demo import _program
+
+    scripts = sysconfig.get_path("scripts")
+    monkeypatch.setenv("PATH", scripts)
+    assert _program() == "aind-launch"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    own = shutil.which("aind-launch", path=scripts)
+    assert own and Path(_program().strip('"')).samefile(own)

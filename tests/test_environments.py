@@ -444,6 +444,17 @@ class TestFailures:
         assert find_environment(spec) is None
         assert not spec.folder.exists()
 
+    def test_an_index_that_is_not_reached_is_told_with_what_to_do_once_it_is(
+        self, needy_task: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("UV_INDEX_URL", "http://127.0.0.1:9/simple")
+        monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+
+        with pytest.raises(EnvironmentBuildError, match="was not reached: .*surely-not-a-package") as caught:
+            ensure_environment(the_spec(needy_task, cache))
+
+        assert "`aind-launch curricula sync` when this machine is connected" in str(caught.value.mend)
+
     def test_an_index_that_cannot_be_reached_is_named(
         self, needy_task: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

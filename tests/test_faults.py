@@ -181,11 +181,22 @@ def test_a_plugin_that_ends_the_process_is_called_again_by_resume(tmp_path: Path
     assert steps(lab, record.name)["post_session", "exits"].attempt == 2
 
 
+def only_session(lab: Laboratory) -> str:
+    with Journal.open(lab.journal) as journal:
+        (record,) = journal.sessions()
+    return record.name
+
+
 def test_a_plugin_that_always_ends_the_process_can_be_left_out(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"exits": "AlwaysExits", "sees": "Sees"})
     assert aind_launch(lab.repository, "run", "--subject", "123").code == 7
     assert aind_launch(lab.repository, "resume", "--all").code == 7
-    assert aind_launch(lab.repository, "resume", "--all", "-p", "no:exits").code == 0
+    # For one call: all else is done, and what it has to do waits.
+    assert aind_launch(lab.repository, "resume", "--all", "-p", "no:exits").code == 1
+    assert steps(lab, only_session(lab))["transfer_session", "sees"].state == "done"
+    # For good: nothing is left.
+    disabled = 'disable=["isolated-curriculum", "acquisition", "exits"]'
+    assert aind_launch(lab.repository, "resume", "--all", "--set", disabled).code == 0
     with Journal.open(lab.journal) as journal:
         assert [record.state for record in journal.sessions()] == ["completed"]
 

@@ -12,8 +12,10 @@ from aind_launcher.git import (
     changes,
     commit_of,
     describe_repository,
+    few,
     git,
     git_environment,
+    is_ignored,
     remote_url,
     toplevel,
     without_credentials,
@@ -166,3 +168,15 @@ def test_a_url_is_shown_without_its_credentials(url: str, shown: str) -> None:
 @given(st.text(min_size=1), st.sampled_from(["https", "http", "ssh", "git+ssh", "ftp"]))
 def test_no_password_survives(noise: str, scheme: str) -> None:
     assert "s3cret" not in without_credentials(f"{scheme}://user:s3cret@example.org/{noise}")
+
+
+def test_what_git_ignores_need_not_be_there(repository: Path) -> None:
+    write(repository, {".gitignore": "/data/\n"})
+
+    assert is_ignored(repository, repository / "data" / "session")
+    assert not is_ignored(repository, repository / "other" / "session")
+
+
+def test_only_a_few_paths_are_named() -> None:
+    assert few(["a", "b", "c"]) == "a, b, c"
+    assert few(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"

@@ -129,6 +129,17 @@ def test_an_animal_on_which_no_curriculum_decides_needs_no_library_to_write(tmp_
     assert checked(a_store(), tmp_path) is None
 
 
+def test_the_doctor_warns_where_animals_are_kept_for_one_login_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    check = LocalStore(LocalStore.Settings()).check_rig(tmp_path)
+    assert check.outcome == "warning"
+    assert "belongs to this login" in check.message
+    assert "plugin.local-store.library" in (check.mend or "")
+    assert a_store(library=tmp_path).check_rig(tmp_path).outcome == "passed"
+
+
 def test_a_share_that_is_not_connected_is_found_by_the_doctor_and_refuses_the_session(tmp_path: Path) -> None:
     store = a_store(library=tmp_path / "share" / "library")
     check = store.check_rig(tmp_path)

@@ -62,7 +62,14 @@ def test_fields_of_a_newer_schema_are_kept():
     "subject", ["../../x", "", "a/b", "a\\b", "..", "CON", "nul.txt", "a.", " a", "x" * 200, "a:b"]
 )
 def test_a_subject_that_is_no_folder_name_is_refused(subject):
-    with pytest.raises(UsageError, match="not a valid subject"):
+    with pytest.raises(UsageError, match="subject"):
         checked_name("subject", subject)
     with pytest.raises((UsageError, ValidationError)):
         Session(subject=subject)
+
+
+def test_a_name_that_is_too_long_or_reserved_is_refused_with_the_reason():
+    with pytest.raises(UsageError, match="has 300 characters; 128 are the most"):
+        checked_name("subject", "1" * 300)
+    with pytest.raises(UsageError, match="Windows reserves this name"):
+        checked_name("subject", "CON")

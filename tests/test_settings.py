@@ -7,6 +7,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from aind_launcher.builtin.acquisition import Acquisition
 from aind_launcher.errors import SettingsError, UsageError
 from aind_launcher.schema import json_schema
 from aind_launcher.settings import (
@@ -14,8 +15,8 @@ from aind_launcher.settings import (
     load_layers,
     merged_overrides,
     parsed_override,
-    refuse_unknown_sections,
 )
+from aind_launcher.variables import refuse_unknown_sections
 
 
 class Place(BaseModel):
@@ -130,8 +131,35 @@ def test_a_wrong_type_names_key_and_source_and_never_the_value(repository, monke
 
 def test_a_list_in_the_environment_that_is_not_json_is_refused(repository, monkeypatch):
     monkeypatch.setenv("AIND_LAUNCHER_DISABLE", "slims")
-    with pytest.raises(SettingsError, match="written as JSON"):
+    root = repository("[tool.aind-launcher]")
+    with pytest.raises(SettingsError, match=r'AIND_LAUNCHER_DISABLE .* written as JSON there: \["slims"\]\.'):
+        load_layers(root).launcher()
+    monkeypatch.setenv("AIND_LAUNCHER_DISABLE", "slims, watchdog")
+    with pytest.raises(SettingsError, match=r'\["slims", "watchdog"\]'):
+        load_layers(root).launcher()
+    monkeypatch.setenv("AIND_LAUNCHER_DISABLE", '["slims"')
+    with pytest.raises(SettingsError, match=r'as in \["one", "two"\]'):
+        load_layers(root).launcher()
+
+
+def test_a_list_that_may_be_left_out_is_json_in_the_environment_too(repository, monkeypatch):
+    monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__ACQUISITION__COMMAND", "python -m my_task")
+    with pytest.raises(SettingsError, match=r'written as JSON there: \["python", "-m", "my_task"\]'):
+        load_layers(repository("[tool.aind-launcher]")).plugin("acquisition", Acquisition.Settings)
+
+
+def test_a_variable_of_a_plugin_with_single_underscores_is_refused_with_the_double_ones(repository, monkeypatch):
+    monkeypatch.setenv("AIND_LAUNCHER_PLUGIN_CHECKS_CLEAN_REPOSITORY", "off")
+    with pytest.raises(SettingsError, match="two underscores .*: AIND_LAUNCHER_PLUGIN__NAME__SETTING"):
         load_layers(repository("[tool.aind-launcher]")).launcher()
+
+
+def test_the_rigs_own_file_has_its_settings_at_the_top(repository, rig_file):
+    root = repository("[tool.aind-launcher]")
+    for section in ("tool.aind-launcher", "aind-launcher"):
+        rig_file.write_text(f'[{section}]\nexperiment = "a"')
+        with pytest.raises(SettingsError, match=r"aind-launcher\.toml has a section .* stand at the top of the file"):
+            load_layers(root)
 
 
 def test_a_pyproject_that_is_not_toml_is_refused(repository):

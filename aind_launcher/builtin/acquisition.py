@@ -31,6 +31,10 @@ STDERR: Final = "acquisition.stderr.txt"
 
 # Other braces, as of JSON in an argument, are left as they are.
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z][\w-]*)\}")
+# A known name whose closing brace is missing; a brace of any kind further on may be its own.
+_HALF_PLACEHOLDER: Final = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\b(?![^{{]*\}})")
+# In a file pattern: one of several letters.
+_LETTERS: Final = re.compile(r"\[!?\]?[^\]/]*\]")
 
 
 class Acquisition:
@@ -77,6 +81,14 @@ class Acquisition:
                         raise ValueError(f"unknown placeholder {{{name}}} in {argument!r}; {hint}")
             return command
 
+        @field_validator("command")
+        @classmethod
+        def _closed_placeholders(cls, command: list[str] | None) -> list[str] | None:
+            for argument in command or ():
+                if half := _HALF_PLACEHOLDER.search(argument):
+                    raise ValueError(f"{half[0]!r} in {argument!r} lacks a brace; write {{{half[1]}}}")
+            return command
+
         @field_validator("requires_data")
         @classmethod
         def _within_the_folder(cls, patterns: list[str]) -> list[str]:
@@ -84,6 +96,10 @@ class Acquisition:
                 parts = PureWindowsPath(pattern)
                 if not parts.parts or parts.anchor or ".." in parts.parts:
                     raise ValueError(f"{pattern!r} is not a pattern within the session's folder")
+                if any("**" in part and part != "**" for part in parts.parts):
+                    raise ValueError(f"{pattern!r} has '**' beside other letters; write it as '**/*.csv'")
+                if "[" in _LETTERS.sub("", pattern):
+                    raise ValueError(f"{pattern!r} has a '[' without its ']'")
             return patterns
 
     def __init__(self, settings: Settings) -> None:

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
+from aind_launcher.errors import LauncherError
 from aind_launcher.files import existing_parent, exists, write_problem
+from aind_launcher.git import changes, describe_repository, few, is_ignored, toplevel
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.session import Check, Repository, SessionContext
 
@@ -57,15 +59,25 @@ class Checks:
         data_directory = session.folder.parent
         # Where nothing can be written, how much would fit is of no interest.
         checks = [_data_directory(data_directory), *self._disk(data_directory), _session_folder(session.folder)]
-        if self.settings.clean_repository != "off":
-            strict = self.settings.clean_repository == "fail" and not session.session.allow_dirty_repo
-            checks.append(_repository(session.repository, "failed" if strict else "warning"))
-        return checks
+        checks += _not_ignored(data_directory, session.repository.path)
+        return [*checks, *self._code(session.repository, allow_dirty=session.session.allow_dirty_repo)]
 
     @hookimpl
-    def check_rig(self, data_directory: Path | None) -> list[Check]:
-        """The disk; the launcher itself looks at the folder and the repository."""
-        return [] if data_directory is None else self._disk(data_directory)
+    def check_rig(self, repository: Path, data_directory: Path | None) -> list[Check]:
+        """The disk, and what in the repository would refuse a session; the launcher itself names folder and commit."""
+        of_disk = [] if data_directory is None else self._disk(data_directory)
+        of_disk += [] if data_directory is None else _not_ignored(data_directory, repository)
+        try:
+            described = describe_repository(repository).model_copy(update={"path": repository})
+        except LauncherError:
+            return of_disk  # shown by the launcher's own look at the repository
+        return [*of_disk, *(check for check in self._code(described) if check.outcome != "passed")]
+
+    def _code(self, repository: Repository, *, allow_dirty: bool = False) -> list[Check]:
+        if self.settings.clean_repository == "off":
+            return []
+        strict = self.settings.clean_repository == "fail" and not allow_dirty
+        return [_repository(repository, "failed" if strict else "warning")]
 
     def _disk(self, data_directory: Path) -> list[Check]:
         needed = self.settings.minimum_free_space
@@ -117,6 +129,28 @@ def _data_directory(folder: Path) -> Check:
     return Check(name="data directory", outcome="passed", message=str(folder))
 
 
+def _not_ignored(data_directory: Path, repository: Path) -> list[Check]:
+    """A warning where git would take the sessions for changes of the task repository."""
+    try:
+        root, folder = toplevel(repository), data_directory.resolve()
+        # A pattern for folders also holds for one that is not made yet if something in it is asked for.
+        if not folder.is_relative_to(root) or is_ignored(root, folder / "session"):
+            return []
+    except (LauncherError, OSError):
+        return []  # what is wrong there is another check's to say
+    inside = folder.relative_to(root).as_posix()
+    line = f"Add the line `/{inside}/` to {root / '.gitignore'} and commit it, or c"
+    return [
+        Check(
+            name="gitignore",
+            outcome="warning",
+            message=f"{data_directory} lies in the task repository and git does not ignore it, so that each session "
+            "leaves changes that are not committed.",
+            mend=f"{'C' if folder == root else line}hoose a folder outside the repository.",
+        )
+    ]
+
+
 def _session_folder(folder: Path) -> Check:
     if exists(folder):
         return Check(
@@ -134,18 +168,26 @@ def _repository(repository: Repository, bad: Literal["failed", "warning"]) -> Ch
         return Check(
             name=name,
             outcome=bad,
-            message=f"{repository.path} has no commit, so nobody will know which code this session ran.",
+            message=f"{repository.path} has no commit, so nobody will know which code a session ran.",
             mend="Commit it with git, or run with --allow-dirty.",
         )
     if repository.clean:
         return Check(name=name, outcome="passed", message=f"{repository.path} at {repository.commit[:10]}")
+    named = _changed(repository.path)
     return Check(
         name=name,
         outcome=bad,
-        message=f"{repository.path} has changes that are not committed, so nobody will know which code this "
-        "session ran.",
+        message=f"{repository.path} has changes that are not committed{f' ({named})' if named else ''}, so nobody "
+        "will know which code a session ran.",
         mend=f"See them with `git -C {_quoted(repository.path)} status`; commit them, or run with --allow-dirty.",
     )
+
+
+def _changed(repository: Path) -> str:
+    try:
+        return few(changes(repository))
+    except LauncherError:
+        return ""
 
 
 def _quoted(path: Path) -> str:

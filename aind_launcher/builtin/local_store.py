@@ -111,6 +111,13 @@ class LocalStore:
         root = self.root(repository)
         # A new library's folder is made with its first animal; what would hold it must be there.
         problem = write_problem(root) if root.parent.is_dir() else f"{root} is not there."
+        if problem is None and self.settings.library is None:
+            return Check(
+                name="library",
+                outcome="warning",
+                message=f"{root} belongs to this login: another operator does not find the animals that it keeps.",
+                mend="Set plugin.local-store.library to a folder that all operators and rigs share.",
+            )
         return _writable(problem, str(root), "record where an animal stands")
 
     @hookimpl

@@ -69,26 +69,29 @@ def launch() -> None:
     """Run behaviour sessions: load the animal, check the rig, acquire, let the curriculum decide, hand off the data."""
 
 
-def _hear(handler: Any) -> None:
-    """Let Ctrl-C, and whatever else asks a program to end on this platform, call `handler`."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(signal.Signals[name], handler)
-
-
 def main() -> None:
     """The console script: runs `launch` and turns every error into a sentence and an exit code."""
     # Who ends the launcher, or closes its window, is heard like Ctrl-C: what it started ends first.
-    _hear(signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
+        # What whoever started us has turned off, as nohup does, stays off.
+        if hasattr(signal, name) and signal.getsignal(signal.Signals[name]) is not signal.SIG_IGN:
+            signal.signal(signal.Signals[name], signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         # A pipe on Windows has the code page of the country: a name that it lacks is escaped, and ends nothing.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        code = _called()
+    except KeyboardInterrupt:
+        # Pressed again, when all was closed already.
+        code = 130
+    sys.exit(code)
+
+
+def _called() -> int:
+    try:
         code = launch.main(prog_name="aind-launch", standalone_mode=False)
     except (KeyboardInterrupt, click.exceptions.Abort):
-        # All is closed by now, and pressing it again ends nothing more.
-        _hear(signal.SIG_IGN)
         click.echo("Interrupted.", err=True)
         code = 130
     except click.ClickException as error:
@@ -98,4 +101,4 @@ def main() -> None:
         from aind_launcher.cli.terminal import show_error
 
         code = show_error(error)
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0

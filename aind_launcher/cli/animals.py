@@ -124,6 +124,8 @@ def move(
             "The options contradict each other." if ways else "Nothing says where the animal goes.",
             "Give one of --stage or --curriculum, --to, and --off-curriculum.",
         )
+    if not reason.strip():
+        raise UsageError("--reason is empty.", "Say in a few words why the animal is moved.")
     library = _library(repository)
     if file:
         target = TrainerStateText.read_file(file)

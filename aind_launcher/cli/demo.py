@@ -1,5 +1,8 @@
 """`aind-launch demo`: the whole of it on a simulated animal, through the same code as `run`."""
 
+import shutil
+import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -13,8 +16,9 @@ from aind_launcher.cli.enrolment import enroll_animal
 from aind_launcher.cli.outcome import decision, outcome_data
 from aind_launcher.cli.task_repository import TaskRepository, open_repository
 from aind_launcher.cli.terminal import Terminal, print_json, print_table
+from aind_launcher.curriculum.build import executable
 from aind_launcher.curriculum.plugin import IsolatedCurriculum
-from aind_launcher.curriculum.sources import pin
+from aind_launcher.curriculum.sources import pin, quoted
 from aind_launcher.demo.build import build_demo
 from aind_launcher.demo.services import DemoService, running_services
 from aind_launcher.errors import ExitCode
@@ -233,6 +237,15 @@ def _places(repository: TaskRepository) -> dict[str, str]:
     }
 
 
+def _program() -> str:
+    """What the user types to call this launcher: its name, unless the search path leads to another or to none."""
+    script = Path(sysconfig.get_path("scripts")) / executable("aind-launch", sys.platform)
+    if not script.is_file():
+        return f"{quoted(sys.executable)} -m aind_launcher"
+    found = shutil.which("aind-launch")
+    return "aind-launch" if found and Path(found).samefile(script) else quoted(str(script))
+
+
 def _print(
     repository: TaskRepository,
     shown: Sequence[Shown],
@@ -257,13 +270,14 @@ def _print(
     click.echo("\nWhere everything lies:")
     print_table(("", ""), [(f"  {name}", place) for name, place in places.items()], empty="")
     lost = shown[LOST - 1 : LOST] or shown[-1:]
+    program = _program()
     click.echo("\nGo on with:")
     for line in (
         f'cd "{repository.path}"',
-        f"aind-launch sessions show {lost[0].outcome.session.name}",
-        f"aind-launch animals show {SUBJECT}",
-        "aind-launch curricula list",
-        " ".join(["aind-launch run --subject", SUBJECT, "--experimenter me", *(f"-p no:{name}" for name in without)]),
+        f"{program} sessions show {lost[0].outcome.session.name}",
+        f"{program} animals show {SUBJECT}",
+        f"{program} curricula list",
+        " ".join([program, "run --subject", SUBJECT, "--experimenter me", *(f"-p no:{name}" for name in without)]),
     ):
         click.echo(f"  {line}")
     if without:

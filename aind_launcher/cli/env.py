@@ -50,7 +50,9 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
 
 @command.command("prune", epilog="Example: aind-launch env prune --older-than 90")
 @in_task_repository
-@click.option("--older-than", type=click.IntRange(min=0), default=30, show_default=True, help="Days since last used.")
+@click.option(
+    "--older-than", type=click.IntRange(0, 36_500), default=30, show_default=True, help="Days since last used."
+)
 def prune_(repository: TaskRepository, older_than: int) -> None:
     """Remove environments that were not used for a while and that this repository no longer pins."""
     curricula = repository.curricula()

@@ -55,6 +55,8 @@ def command(
     acquisition, asks the curriculum, stores its suggestion, calls every subscriber and hands off the data.
     """
     checked_name("subject", subject)
+    if not all(name.strip() for name in experimenters):
+        raise UsageError("--experimenter is empty.", "Say who runs the session, or leave it out.")
     if rig is not None:
         if not rig.is_file():
             raise UsageError(f"There is no rig file {rig}.", "Give --rig an existing JSON file.")

@@ -252,10 +252,12 @@ def _since(text: str | None) -> datetime | None:
     if text is None:
         return None
     units = {"d": "days", "h": "hours", "w": "weeks"}
-    if text[:-1].isdigit() and text[-1:] in units:
-        return now() - timedelta(**{units[text[-1]]: int(text[:-1])})
     try:
+        if text[:-1].isdecimal() and text[-1:] in units:
+            return now() - timedelta(**{units[text[-1]]: int(text[:-1])})
         return datetime.fromisoformat(text).astimezone(UTC)
+    except OverflowError:
+        raise UsageError(f"--since {text} is before all time.", "Leave it out to list all sessions.") from None
     except ValueError:
         raise UsageError(f"--since {text} is neither a date nor an age.", "Write 2026-01-31, 7d or 12h.") from None
 

@@ -45,6 +45,10 @@ _MISLEADING = frozenset(
 _SHOWN_OUTPUT = 400
 # One line a package, and what is said of the Python: too much for whoever waits, and in the log all the same.
 _FOR_THE_LOG = re.compile(r"\s*([+~-] |Using Python|Python \d)")
+# What uv and git say where they reach nothing.
+_UNREACHABLE = re.compile(
+    r"error sending request|dns error|Failed to connect|Could not resolve host|network was disabled|timed out"
+)
 _FRAME = re.compile(r"[\s│]*(error:|cause:|hint:|[\u00d7╰├]─?▶?)?\s*(.*)", re.DOTALL)
 
 
@@ -266,6 +270,13 @@ class _Tool:
             return EnvironmentBuildError(
                 f"The lock file of {self._source} does not fit its pyproject.toml.",
                 f"Run `uv lock` in the source and commit {LOCK}. The whole output is in {self._log}.",
+            )
+        if any(_UNREACHABLE.search(line) for line in lines):
+            return EnvironmentBuildError(
+                f"The environment of {self._source} cannot be built, for the package index or a repository was not "
+                f"reached: {complaint(lines)}",
+                "Run `aind-launch curricula sync` when this machine is connected; after that no network is needed. "
+                f"The whole output is in {self._log}.",
             )
         return EnvironmentBuildError(
             f"The environment of {self._source} cannot be built: {complaint(lines)}",

@@ -73,14 +73,19 @@ class Installed:
     def check(self, package: str | None) -> Versions:
         """Its versions, after importing `package`, all at once since each takes seconds to start.
 
-        :raises CurriculumError: one of them failed.
+        A source may lack the commands that tell its versions; the import then shows that it works.
+
+        :raises CurriculumError: the import failed or, without `package`, nothing answered.
         """
         with ThreadPoolExecutor(max_workers=3) as pool:
-            versions = [pool.submit(self._version, verb) for verb in (self.commands.version, self.commands.dsl_version)]
+            asked = [pool.submit(self._version, verb) for verb in (self.commands.version, self.commands.dsl_version)]
             imported = pool.submit(self.import_package, package) if package else None
             if imported:
                 imported.result()
-            return Versions(*(answer.result() for answer in versions))
+            problems = [problem for answer in asked if (problem := answer.exception())]
+            if len(problems) == len(asked) and not package:
+                raise problems[0]
+            return Versions(*(None if answer.exception() else answer.result() for answer in asked))
 
     def import_package(self, package: str) -> None:
         """Import the module of an animal's curriculum in the environment, as evaluating it will.
@@ -98,7 +103,7 @@ class Installed:
                 self._known(),
             ) from None
 
-    def suggest(self, session: SessionContext, versions: Versions, on_line: OnLine | None) -> CurriculumSuggestion:
+    def suggest(self, session: SessionContext, on_line: OnLine | None = None) -> CurriculumSuggestion:
         """Evaluate the curriculum on a session's folder; answer, provenance and output are kept.
 
         :raises CurriculumError: it gave no usable answer.
@@ -120,8 +125,8 @@ class Installed:
             dirty=self.pin.dirty,
             environment=self.environment.key,
             python=self.environment.python_version,
-            package_version=versions.package or answer.version,
-            dsl_version=answer.dsl_version or versions.dsl,
+            package_version=answer.version,
+            dsl_version=answer.dsl_version,
             launcher_version=__version__,
             duration=round(time.monotonic() - started, 3),
         )
@@ -130,7 +135,14 @@ class Installed:
         after = _files(session.folder)
         if lost := sorted(name for name in before if before[name] != after.get(name)):
             logger.warning("the curriculum changed or removed files of the session: %s", ", ".join(lost[:5]))
-        return answer.model_copy(update={"provenance": provenance, "new_files": tuple(sorted(after.keys() - before))})
+        new = tuple(sorted(after.keys() - before))
+        if session.handed_off and (new or lost):
+            logger.warning(
+                "the curriculum wrote into %s, which was handed off; send it anew with "
+                "`aind-launch resume %s --hand-off-again`",
+                *(session.folder, session.name),
+            )
+        return answer.model_copy(update={"provenance": provenance, "new_files": new})
 
     def _version(self, command: list[str] | None) -> str | None:
         lines = self._ask(command).split() if command else []

@@ -26,7 +26,7 @@ from aind_launcher.curriculum.environments import (
     health_check,
     specify,
 )
-from aind_launcher.curriculum.installed import Installed, Versions
+from aind_launcher.curriculum.installed import Installed
 from aind_launcher.curriculum.sources import Pin, Source, choose_source, find_sources, pin
 from aind_launcher.errors import CurriculumError, LauncherError, StepSkipped
 from aind_launcher.hookspecs import hookimpl
@@ -139,24 +139,34 @@ class IsolatedCurriculum:
 
     def is_built(self, source: Source, pinned: Pin) -> bool:
         """Whether the environment of `source` at its pin is there and well."""
+        return self._unbuilt(source, pinned) is None
+
+    def _unbuilt(self, source: Source, pinned: Pin) -> str | None:
+        """Why a session would have to build the environment of `source` first; None where it would not."""
         environment = None if pinned.blocked else find_environment(self.specify(source, pinned))
-        return environment is not None and health_check(environment) is None
+        if environment is None:
+            return "its environment is not built yet."
+        problem = health_check(environment)
+        return f"its environment will be built anew. {problem}" if problem else None
 
     @hookimpl
     def check_rig(self, repository: Path) -> list[Check]:
-        """Every source is as pinned, and built."""
+        """The source that settings choose is there, and every source is as pinned, and built."""
         checks = []
+        if self.settings.source is not None:
+            try:
+                self.choose(repository)
+            except LauncherError as error:
+                checks.append(Check(name="curriculum", outcome="failed", message=error.message, mend=error.mend))
         for source in self.sources(repository):
             pinned = pin(source)
             name = f"curriculum {source.name}"
             if pinned.problem:
                 problem = pinned.problem
                 checks.append(Check(name=name, outcome="failed", message=problem.message, mend=problem.mend))
-            elif not self.is_built(source, pinned):
+            elif unbuilt := self._unbuilt(source, pinned):
                 mend = "Run `aind-launch curricula sync` before the first animal."
-                checks.append(
-                    Check(name=name, outcome="warning", message="its environment is not built yet.", mend=mend)
-                )
+                checks.append(Check(name=name, outcome="warning", message=unbuilt, mend=mend))
             else:
                 checks.append(
                     Check(name=name, outcome="passed", message=f"pinned at {(pinned.commit or '')[:10]}, built")
@@ -202,9 +212,7 @@ class IsolatedCurriculum:
             )
         source = self.choose(session.repository.path, state.package)
         installed = self.install(source, allow_dirty=session.session.allow_dirty_repo)
-        return installed.suggest(
-            session, Versions(None, None), lambda stream, line: logger.debug("%s: %s", stream, line)
-        )
+        return installed.suggest(session, lambda stream, line: logger.debug("%s: %s", stream, line))
 
     def _of(self, source: Source) -> SourceSettings:
         return self.settings.sources.get(source.name) or SourceSettings.model_validate({})

@@ -10,9 +10,7 @@ from typing import Literal
 
 from aind_launcher.curriculum.project import COMMAND, Project, built_from, normalised, read_project
 from aind_launcher.errors import Refused, SettingsError, SourceError
-from aind_launcher.git import changes, commit_of, git, remote_url, toplevel, without_credentials
-
-_SHOWN_CHANGES = 3
+from aind_launcher.git import changes, commit_of, few, git, remote_url, toplevel, without_credentials
 
 
 @dataclass(frozen=True)
@@ -255,7 +253,7 @@ def _submodule_pin(source: Source) -> Pin:
         )
     elif differing:
         unreviewed = SourceError(
-            f"The submodule {relative} has uncommitted changes: {_few(differing)}.",
+            f"The submodule {relative} has uncommitted changes: {few(differing)}.",
             f"See `git -C {shown} status`; put them aside with `git -C {shown} stash -u`.",
         )
     identity = f"{head}:{source.inside}"
@@ -276,7 +274,7 @@ def _directory_pin(source: Source) -> Pin:
     unreviewed = None
     if differing:
         unreviewed = SourceError(
-            f"The curriculum in {source.relative} differs from the last commit: {_few(differing)}.",
+            f"The curriculum in {source.relative} differs from the last commit: {few(differing)}.",
             "See `git status`; commit the changes, or put them aside with `git stash -u`.",
         )
     elif source.relative not in recorded and source.path.is_dir():
@@ -363,8 +361,3 @@ def _contents(checkout: Path, changed: Iterable[str]) -> Iterator[bytes]:
             yield from _contents(path, changes(path))
         else:
             yield path.read_bytes() if path.is_file() else b"deleted"
-
-
-def _few(paths: Sequence[str]) -> str:
-    more = len(paths) - _SHOWN_CHANGES
-    return ", ".join(paths[:_SHOWN_CHANGES]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,129 @@
+"""Settings in the environment: what each variable is called, and what it says."""
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretBytes, SecretStr, create_model
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as EnvironmentValueError
+
+from aind_launcher.errors import SettingsError
+
+PREFIX = "AIND_LAUNCHER_"
+# Set by the launcher itself for the processes that it starts; not settings.
+_OWN_VARIABLES = frozenset({"AIND_LAUNCHER_CHILD"})
+# The launcher's own setting whose sections belong to plugins.
+_SECTIONS = "plugin"
+
+
+def variable_prefix(section: tuple[str, ...]) -> str:
+    """What the variables of `section` begin with."""
+    return PREFIX + "".join(f"{part.replace('-', '_').upper()}__" for part in section)
+
+
+def variable(section: tuple[str, ...], key: str) -> str:
+    """The variable that sets `key`, up to the tables that it may write as JSON."""
+    return variable_prefix(section) + key.partition(".")[0].replace("-", "_").upper()
+
+
+def from_environment(model: type[BaseModel], section: tuple[str, ...]) -> dict[str, Any]:
+    """What the environment says of `model`; lists and tables are JSON there.
+
+    :raises SettingsError: a list or a table is written in another way.
+    """
+    # Without the model's aliases and validators: the names of variables follow from the fields alone.
+    fields = {name: (field.annotation, None) for name, field in _fields(model, section).items()}
+    view: type[BaseSettings] = create_model("EnvironmentView", __base__=_EnvironmentView, **fields)  # type: ignore[call-overload]
+    source = EnvSettingsSource(
+        view, env_prefix=variable_prefix(section), env_nested_delimiter="__", env_ignore_empty=True
+    )
+    try:
+        return {name: value for name, value in source().items() if value is not None}
+    except EnvironmentValueError as error:
+        # The library names the field in its sentence alone.
+        named = re.search(r'field "(\w+)"', str(error))
+        which = variable(section, named[1]) if named else f"{variable_prefix(section)}…"
+        field = model.model_fields.get(named[1]) if named else None
+        raise SettingsError(
+            f"The environment variable {which} cannot be read.",
+            as_json_hint(which, field.annotation if field else None),
+        ) from None
+
+
+def as_json_hint(name: str, annotation: Any) -> str:
+    """How the list or table in the variable `name` is to be written: with its value, unless it may be secret."""
+    written = os.environ.get(name, "")
+    if _is_plain_list(annotation) and not written.lstrip().startswith(("[", "{")):
+        items = [item for item in re.split(r"[,\s]+", written) if item]
+        return f"Lists are written as JSON there: {json.dumps([_read(item) for item in items], ensure_ascii=False)}."
+    return 'Lists and tables are written as JSON there, as in ["one", "two"] or {"name": "value"}.'
+
+
+def refuse_unknown_variables(environ: Mapping[str, str], model: type[BaseModel]) -> None:
+    """Refuse environment variables that are neither the launcher's own settings, those of `model`, nor a plugin's.
+
+    :raises SettingsError: names the variable and the nearest known one.
+    """
+    known = {PREFIX + name.upper() for name in _fields(model, ())}
+    for given in sorted(environ):
+        name = given.upper()
+        nested = any(name.startswith(f"{key}__") for key in (f"{PREFIX}PLUGIN", f"{PREFIX}PLUGINS"))
+        if not name.startswith(PREFIX) or name in known | _OWN_VARIABLES or nested:
+            continue
+        mend = nearest(name, known) or "Unset it."
+        if name.startswith(f"{PREFIX}PLUGIN_"):
+            mend = f"Write two underscores before and after the plugin's name: {PREFIX}PLUGIN__NAME__SETTING."
+        raise SettingsError(f"The environment variable {given} is not a setting.", mend)
+
+
+def refuse_unknown_sections(environ: Mapping[str, str], sections: Mapping[str, type[BaseModel] | None]) -> None:
+    """Refuse environment variables of plugins that do not exist, and of settings that they do not have.
+
+    :raises SettingsError: names the variable and the nearest known one.
+    """
+    known = {
+        variable_prefix((_SECTIONS, name)) + key.upper()
+        for name, model in sections.items()
+        for key in (model.model_fields if model else ())
+    }
+    for given in sorted(environ):
+        name = given.upper()
+        if name.startswith(f"{PREFIX}PLUGIN__") and not any(
+            name == key or name.startswith(f"{key}__") for key in known
+        ):
+            raise SettingsError(
+                f"The environment variable {given} is not a setting of an installed plugin.",
+                nearest(name, known) or "Unset it.",
+            )
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The question whether one of `known` was meant; None where none is like `name`."""
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"Did you mean '{close[0]}'?" if close else None
+
+
+class _EnvironmentView(BaseSettings):
+    model_config = SettingsConfigDict(extra="ignore", arbitrary_types_allowed=True)
+
+
+def _fields(model: type[BaseModel], section: tuple[str, ...]) -> dict[str, Any]:
+    return {name: field for name, field in model.model_fields.items() if section or name != _SECTIONS}
+
+
+def _is_plain_list(annotation: Any) -> bool:
+    if get_origin(annotation) in (Union, UnionType):
+        return any(map(_is_plain_list, get_args(annotation)))
+    return get_origin(annotation) is list and not {SecretStr, SecretBytes} & {*get_args(annotation)}
+
+
+def _read(item: str) -> Any:
+    try:
+        return json.loads(item)
+    except ValueError:
+        return item
