@@ -4,14 +4,14 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from aind_launcher.journal import Journal
 from aind_launcher.lifecycle import Launcher, Outcome, Request, run_session
 from aind_launcher.log import Redactor
-from aind_launcher.machine import open_state_directory, rig_lock
+from aind_launcher.machine import RigLock, open_state_directory, rig_lock
 from aind_launcher.operator import Nobody, Operator
 from aind_launcher.plugins import load_plugins
 from aind_launcher.resume import Wishes, resume_session
@@ -90,7 +90,11 @@ class Laboratory:
         git(self.repository, "commit", "--quiet", "--allow-empty", "--message", "as it is")
 
     def launch(
-        self, action, *, operator: Operator | None = None, overrides: Mapping[str, object] | None = None
+        self,
+        action: Callable[[Launcher, RigLock], Outcome],
+        *,
+        operator: Operator | None = None,
+        overrides: Mapping[str, object] | None = None,
     ) -> Outcome:
         """Do `action(launcher, lock)` as one call of the program."""
         # Each call of the program imports the repository's own plugins anew.
@@ -115,13 +119,15 @@ class Laboratory:
 
     def resume(self, name: str, wishes: Wishes | None = None, **options) -> Outcome:
         def action(launcher: Launcher, lock):
-            return resume_session(launcher, launcher.journal.session(name), wishes or Wishes(), lock)
+            record = launcher.journal.session(name)
+            assert record
+            return resume_session(launcher, record, wishes or Wishes(), lock)
 
         return self.launch(action, **options)
 
     def stage(self, subject: str = "123") -> str:
         text = (self.subjects / subject / "trainer_state.json").read_text(encoding="utf-8")
-        return json.loads(text)["stage"]["name"]
+        return str(json.loads(text)["stage"]["name"])
 
 
 def laboratory(root: Path, plugins: str = "", settings: str = "", names: Mapping[str, str] | None = None) -> Laboratory:
