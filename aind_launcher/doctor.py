@@ -14,6 +14,7 @@ from aind_launcher.plugins import Plugins
 from aind_launcher.resume import unfinished
 from aind_launcher.session import Check
 from aind_launcher.settings import LauncherSettings
+from aind_launcher.steps import as_checks
 
 
 def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> Iterator[Check]:
@@ -33,7 +34,7 @@ def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> I
     for call in plugins.calls("check_rig"):
         try:
             answer = call(repository=repository, data_directory=data_directory)
-            yield from [] if answer is None else [answer] if isinstance(answer, Check) else list(answer)
+            yield from as_checks(answer)
         except LauncherError as error:
             yield _failed(call.plugin.name, error)
         except Exception as error:  # isolates one plugin's look at the rig from the others'

@@ -157,7 +157,7 @@ class Steps:
         The step has taken effect all the same, so a value that cannot be stored does not fail it.
         """
         if step.hook == "pre_session":
-            value = _checks(value)
+            value = as_checks(value)
         expected = _RETURNS.get(step.hook)
         if expected and value is not None and not isinstance(value, expected):
             raise LauncherError(
@@ -198,10 +198,16 @@ def as_model(record: StepRecord, model: type[Model]) -> Model:
     return model.model_validate(record.result)
 
 
-def _checks(value: Any) -> list[Check]:
+def as_checks(value: Any) -> list[Check]:
+    """What `pre_session` or `check_rig` answered, as a list.
+
+    :raises LauncherError: it is something else.
+    """
     checks = [] if value is None else [value] if isinstance(value, Check) else list(value)
     if strangers := [item for item in checks if not isinstance(item, Check)]:
-        raise LauncherError(f"pre_session answers with Checks, not with a {type(strangers[0]).__name__}.")
+        raise LauncherError(
+            f"It answered with a {type(strangers[0]).__name__} where Checks are expected.", "Tell the plugin's author."
+        )
     return checks
 
 

@@ -186,3 +186,16 @@ def test_the_animal_is_not_put_into_a_library_that_lost_it(repository: TaskRepos
     assert error
     assert "no longer in the library" in error
     assert not Path(repository.subjects, "123456", "trainer_state.json").exists()
+
+
+def test_doctor_shows_a_plugin_that_answers_with_something_else(repository: TaskRepositoryForTests):
+    repository.write(
+        "mine.py",
+        "from aind_launcher import hookimpl\n\nclass Chatty:\n    @hookimpl\n    def check_rig(self):\n"
+        "        return ['all is well']\n",
+    )
+    repository.configure(plugins={"chatty": "mine:Chatty"})
+    command = [sys.executable, "-m", "aind_launcher", "doctor"]
+    ended = subprocess.run(command, cwd=repository.path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 3
+    assert "chatty: It answered with a str where Checks are expected." in ended.stdout
