@@ -67,7 +67,7 @@ def changed(session: SessionContext, inputs: Inputs, plugin: str) -> SessionCont
         raise Refused(f"Plugin {plugin} changed the rig's data_directory.", "Set it in the rig file.")
     source = session.task_source
     if session.task is None and inputs.task is not None:
-        source = "animal" if plugin == "local-store" else "plugin"
+        source = inputs.task_from
     return session.model_copy(update={"rig": inputs.rig, "task": inputs.task, "task_source": source})
 
 

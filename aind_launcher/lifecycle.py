@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from aind_launcher import inputs, keeping
+from aind_launcher.acquired import acquisition_of, acquisition_step
 from aind_launcher.animal import AnimalState
 from aind_launcher.errors import AnimalError, ExitCode, LauncherError, Refused
 from aind_launcher.git import describe_repository
@@ -21,7 +22,7 @@ from aind_launcher.plugins import Plugins
 from aind_launcher.processes import InterruptedAgain
 from aind_launcher.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
 from aind_launcher.settings import LauncherSettings
-from aind_launcher.steps import INTERRUPTED, LAUNCHER, Steps, as_model, with_result
+from aind_launcher.steps import LAUNCHER, Steps, as_model, with_result
 from aind_launcher.suggestion import CurriculumSuggestion
 
 logger = logging.getLogger(__name__)
@@ -201,23 +202,6 @@ def _acquired(launcher: Launcher, session: SessionContext) -> SessionContext:
     if acquisition is None:
         raise Refused("No plugin ran the acquisition.", "Set plugin.acquisition.command in pyproject.toml.")
     return settled(launcher, session, acquisition)
-
-
-def acquisition_step(journal: Journal, session: str) -> StepRecord | None:
-    """The step that ran, or was running, the acquisition; not those of plugins that left it to another."""
-    steps = [step for step in journal.current_steps(session) if step.id.hook == "run_session"]
-    return next((step for step in steps if step.result is not None or step.state in ("running", "failed")), None)
-
-
-def acquisition_of(journal: Journal, session: str) -> Acquisition | None:
-    """How the acquisition ended; None where there was none, or where nobody saw it end."""
-    step = acquisition_step(journal, session)
-    if step is None or step.state == "running":
-        return None
-    if step.state == "done":
-        return as_model(step, Acquisition)
-    outcome: Literal["interrupted", "failed"] = "interrupted" if step.error == INTERRUPTED else "failed"
-    return Acquisition(outcome=outcome, start=step.started, end=step.ended or step.started, message=step.error)
 
 
 def settled(launcher: Launcher, session: SessionContext, acquisition: Acquisition) -> SessionContext:

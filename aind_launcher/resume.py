@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from aind_launcher.acquired import acquisition_of, acquisition_step
 from aind_launcher.errors import ExitCode, LauncherError, Refused
 from aind_launcher.journal import UNFINISHED, Journal, SessionRecord
 from aind_launcher.lifecycle import (
     Launcher,
     Outcome,
-    acquisition_of,
-    acquisition_step,
     closed_whatever_happens,
     finish_session,
     keep,

@@ -125,12 +125,17 @@ class Repository(BaseModel):
 
 
 class Inputs(BaseModel):
-    """What the acquisition is started with. `prepare_session` may answer with changed ones."""
+    """What the acquisition is started with. `prepare_session` may answer with changed ones.
+
+    :param task_from: where a task comes from that there was none of before: a store's record of the *animal*, or
+        the *plugin* itself.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     rig: dict[str, Any] | None = None
     task: dict[str, Any] | None = None
+    task_from: Literal["animal", "plugin"] = "plugin"
 
 
 class Acquisition(BaseModel):

@@ -77,7 +77,9 @@ def test_an_animal_without_curriculum_brings_its_own_task_unless_it_has_one_alre
     session = a_session(tmp_path)
     assert store.load_animal_state(session) is None
     rig = {"rig_name": "west"}
-    assert store.prepare_session(session, Inputs(rig=rig)) == Inputs(rig=rig, task={"name": "Habituation"})
+    assert store.prepare_session(session, Inputs(rig=rig)) == Inputs(
+        rig=rig, task={"name": "Habituation"}, task_from="animal"
+    )
     assert store.prepare_session(session, Inputs(task={"name": "Climb"})) is None
 
 

@@ -92,7 +92,7 @@ class LocalStore:
         if inputs.task is not None:
             return None
         task = self._library(session).task(session.subject)
-        return None if task is None else inputs.model_copy(update={"task": task})
+        return None if task is None else inputs.model_copy(update={"task": task, "task_from": "animal"})
 
     @hookimpl
     def pre_session(self, session: SessionContext) -> Check | None:
