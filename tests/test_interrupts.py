@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -300,7 +301,14 @@ if hasattr(os, "openpty"):
                 shown += os.read(rig, 4096)
             os.write(rig, answer.encode())
             try:
-                while chunk := os.read(rig, 4096):
+                while True:
+                    # A Ctrl-C that comes just before readline begins to wait is heard with the next key: a person
+                    # presses again.
+                    if not select.select([rig], [], [], 5)[0]:
+                        os.write(rig, answer.encode())
+                        continue
+                    if not (chunk := os.read(rig, 4096)):
+                        break
                     shown += chunk
             except OSError:  # Linux says so where the other side is closed
                 pass
