@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from aind_launcher import inputs, keeping
+from aind_launcher import inputs, interrupts, keeping
 from aind_launcher.acquired import acquisition_of, acquisition_step
 from aind_launcher.animal import AnimalState
 from aind_launcher.errors import AnimalError, ExitCode, LauncherError, Refused
@@ -356,8 +356,11 @@ def _own(launcher: Launcher, session: SessionContext, hook: str, function: Any, 
 
 @contextmanager
 def closed_whatever_happens(launcher: Launcher, session: SessionContext) -> Iterator[None]:
-    """Log the session while the context lasts, and close its entry also where it is refused or interrupted."""
-    with session_log(session.staging / keeping.LOG, session.name, launcher.steps.redact):
+    """Log the session while the context lasts, and close its entry also where it is refused or interrupted.
+
+    Ctrl-C is held within it, and heard where somebody is waited for: in the plugins' parts, pauses and questions.
+    """
+    with interrupts.held(), session_log(session.staging / keeping.LOG, session.name, launcher.steps.redact):
         logger.info("session %s of %s", session.name, launcher.repository)
         try:
             yield

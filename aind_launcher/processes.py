@@ -10,13 +10,14 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO, Final, Literal
 
 import psutil
 
+from aind_launcher import interrupts
 from aind_launcher.errors import LauncherError, UsageError
 
 OnLine = Callable[[Literal["stdout", "stderr"], str], None]
@@ -91,7 +92,8 @@ def run_child(
     child: _Child | None = None
     tail: _Tail | None = None
     try:
-        with _interrupts_held():
+        # What is being started could not be ended yet.
+        with interrupts.held():
             child = _Child(command, cwd, env, stdout, stderr)
             tail = _Tail(stdout, stderr, on_line) if on_line else None
         ended_by = child.wait(timeout, output_limit)
@@ -245,24 +247,6 @@ class _Child:
             if process.environ().get(MARKER) == self._mark:
                 return True
         return not self._ended.is_set() and any(parent.pid == self._process.pid for parent in process.parents())
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Let Ctrl-C wait until the context is left: what is being started could not be ended yet."""
-    held: list[int] = []
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-    heard = [number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None)]
-    if threading.current_thread() is not threading.main_thread():
-        heard = []  # signals go to the main thread alone
-    before = {number: signal.signal(number, lambda number, _: held.append(number)) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in held[:1]:
-            signal.raise_signal(number)
 
 
 class _Tail:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
+from aind_launcher import interrupts
 from aind_launcher.animal import AnimalState
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
 from aind_launcher.journal import Journal, StepId, StepRecord, StepState
@@ -103,7 +104,7 @@ class Steps:
             if not failures or not isinstance(failures[0], (TransientError, *transient)):
                 return record
             logger.warning("%s failed for the moment; trying again in %g s.", _title(step), pause)
-            with self.operator.working(f"{_title(step)}: waiting {pause:g} s to try again"):
+            with self.operator.working(f"{_title(step)}: waiting {pause:g} s to try again"), interrupts.heard():
                 time.sleep(pause)
         return self._attempt(step, function)
 
@@ -116,7 +117,9 @@ class Steps:
         result: Any = None
         try:
             with self._shown(step):
-                result = self._storable(step, function())
+                with interrupts.heard():
+                    answer = function()
+                result = self._storable(step, answer)
             state, error = "done", None
         except StepSkipped as reason:
             state, error = "skipped", self.redact(str(reason))

@@ -1,14 +1,13 @@
 """The command `aind-launch`. Each subcommand lies in a file of its own and is imported when it is called."""
 
 import io
-import signal
 import sys
 from importlib import import_module
 from typing import Any
 
 import click
 
-from aind_launcher import __version__
+from aind_launcher import __version__, interrupts
 from aind_launcher.cli.groups import CommandGroup
 
 # Name and one line for `--help`: what is not called is not imported.
@@ -71,11 +70,6 @@ def launch() -> None:
 
 def main() -> None:
     """The console script: runs `launch` and turns every error into a sentence and an exit code."""
-    # Who ends the launcher, or closes its window, is heard like Ctrl-C: what it started ends first.
-    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
-        # What whoever started us has turned off, as nohup does, stays off.
-        if hasattr(signal, name) and signal.getsignal(signal.Signals[name]) is not signal.SIG_IGN:
-            signal.signal(signal.Signals[name], signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):
         # A pipe on Windows has the code page of the country: a name that it lacks is escaped, and ends nothing.
         if isinstance(stream, io.TextIOWrapper):
@@ -90,7 +84,8 @@ def main() -> None:
 
 def _called() -> int:
     try:
-        code = launch.main(prog_name="aind-launch", standalone_mode=False)
+        with interrupts.heard():
+            code = launch.main(prog_name="aind-launch", standalone_mode=False)
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("Interrupted.", err=True)
         code = 130

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from aind_launcher import interrupts
 from aind_launcher.errors import ExitCode, LauncherError
 from aind_launcher.log import Redactor, current_step
 
@@ -88,9 +89,10 @@ class Terminal:
         for answer, meaning in answers.items():
             self._console.print(f"  {answer:<8} {meaning}", markup=False)
         try:
-            chosen: str = click.prompt(
-                "Answer", type=click.Choice(list(answers)), default=default, err=True, show_choices=False
-            )
+            with interrupts.heard():
+                chosen: str = click.prompt(
+                    "Answer", type=click.Choice(list(answers)), default=default, err=True, show_choices=False
+                )
         except click.Abort:
             # Ctrl-C like any other: the session it was asked for is to be closed.
             raise KeyboardInterrupt from None

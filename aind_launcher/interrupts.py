@@ -1,0 +1,109 @@
+"""Ctrl-C: heard while the launcher waits for others, held while it writes down what happened.
+
+Python raises KeyboardInterrupt between any two instructions. Inside a serializer or a callback it comes out as another
+error, or not at all, and what was being written down is lost with it.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from aind_launcher.errors import LauncherError
+
+# Seconds after which nothing is held any longer: a disk may hang, and whoever presses again wants to leave.
+_PATIENCE: Final = 2.0
+
+
+class _Interrupts:
+    """A signal handler that raises KeyboardInterrupt now, or when the next context in which it is heard begins."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self.count = 0
+        self._waiting_since: float | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        now = time.monotonic()
+        if not self.held or (self._waiting_since is not None and now - self._waiting_since > _PATIENCE):
+            self._waiting_since = None
+            raise KeyboardInterrupt
+        self._waiting_since = self._waiting_since or now
+
+    def deliver(self) -> None:
+        """Raise for what waited, if it may be heard."""
+        if not self.held and self._waiting_since is not None:
+            self._waiting_since = None
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let Ctrl-C wait until the context is left, or until one that hears it begins within.
+
+    :raises KeyboardInterrupt: at the end, for what waited.
+    """
+    with _handled() as interrupts, _holding(interrupts, True):
+        yield
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Hear Ctrl-C within the context, though it is held around it.
+
+    :raises KeyboardInterrupt: also in the place of an error that it became on its way through foreign code.
+    """
+    with _handled() as interrupts:
+        before = interrupts.count
+        try:
+            with _holding(interrupts, False):
+                yield
+        except LauncherError:
+            # Said on purpose by who knew of the interrupt.
+            raise
+        except Exception as error:
+            if interrupts.count > before:
+                raise KeyboardInterrupt from error
+            raise
+
+
+@contextmanager
+def _holding(interrupts: _Interrupts, held: bool) -> Iterator[None]:
+    before, interrupts.held = interrupts.held, held
+    try:
+        interrupts.deliver()
+        yield
+    finally:
+        interrupts.held = before
+        interrupts.deliver()
+
+
+@contextmanager
+def _handled() -> Iterator[_Interrupts]:
+    """The handler in place, or a new one for as long as the context lasts.
+
+    Who ends the launcher, or closes its window, is heard like Ctrl-C; what whoever started it has turned off, as nohup
+    does, stays off.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield _Interrupts()  # signals go to the main thread alone
+        return
+    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+    before = {number: signal.getsignal(number) for name in names if (number := getattr(signal, name, None)) is not None}
+    in_place = next((handler for handler in before.values() if isinstance(handler, _Interrupts)), None)
+    if in_place is not None:
+        yield in_place
+        return
+    interrupts = _Interrupts()
+    hearing = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    try:
+        for number in hearing:
+            signal.signal(number, interrupts)
+        yield interrupts
+    finally:
+        for number, handler in hearing.items():
+            signal.signal(number, handler)

@@ -1,0 +1,192 @@
+"""When Ctrl-C is heard and when it waits: what is being written down is written whole, whoever writes it."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from programs import aind_launch
+from pydantic import BaseModel, field_serializer
+from pydantic_core import PydanticSerializationError
+from task_repositories import laboratory
+
+from aind_launcher import interrupts
+from aind_launcher.errors import LauncherError
+from aind_launcher.journal import Journal
+
+# Plugins that have Ctrl-C pressed in the middle of a serializer: their own, and the launcher's.
+PLUGINS = """
+    import signal
+    from pathlib import Path
+    from pydantic import BaseModel, field_serializer
+    from aind_launcher import hookimpl
+
+    class Answer(BaseModel):
+        mark: Path
+
+        @field_serializer("mark")
+        def pressed(self, mark):
+            if not mark.exists():
+                mark.touch()
+                signal.raise_signal(signal.SIGINT)
+            return "whole"
+
+    class Tells:
+        @hookimpl
+        def post_session(self, session):
+            with (session.repository.path.parent / "told").open("a") as told:
+                told.write("told\\n")
+            return Answer(mark=session.repository.path.parent / "pressed while it is written down")
+
+    class Writes:
+        @hookimpl
+        def post_session(self, session):
+            return Answer(mark=session.repository.path.parent / "pressed while it writes").model_dump_json()
+"""
+
+
+class Pressed(BaseModel):
+    """Something during whose serialization Ctrl-C is pressed."""
+
+    value: int = 1
+
+    @field_serializer("value")
+    def press(self, value: int) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return value
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    yield
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_without_help_it_becomes_another_error() -> None:
+    with pytest.raises(PydanticSerializationError):
+        Pressed().model_dump_json()
+
+
+def test_heard_it_is_what_it_was() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupts.heard():
+        Pressed().model_dump_json()
+
+
+def test_held_it_waits_for_the_end() -> None:
+    written = ""
+    with pytest.raises(KeyboardInterrupt), interrupts.held():
+        written = Pressed().model_dump_json()
+        written += "\n"
+    assert written == '{"value":1}\n'
+
+
+def test_held_it_waits_for_whoever_hears_it() -> None:
+    reached: list[str] = []
+    with interrupts.held():
+        signal.raise_signal(signal.SIGINT)
+        reached.append("held")
+        with pytest.raises(KeyboardInterrupt), interrupts.heard():
+            reached.append("heard")
+        with interrupts.heard():
+            reached.append("heard once")
+    assert reached == ["held", "heard once"]
+
+
+def test_what_is_held_within_is_heard_where_that_ends() -> None:
+    reached: list[str] = []
+    with interrupts.held():
+        with pytest.raises(KeyboardInterrupt), interrupts.heard():
+            with interrupts.held():
+                signal.raise_signal(signal.SIGINT)
+                reached.append("held")
+            reached.append("heard")
+    assert reached == ["held"]
+
+
+@pytest.mark.parametrize(("seconds", "heard"), [(0.1, False), (1.9, False), (2.1, True), (60, True)])
+def test_who_presses_again_after_two_seconds_is_heard_everywhere(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, heard: bool
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    reached: list[str] = []
+    with pytest.raises(KeyboardInterrupt), interrupts.held():
+        signal.raise_signal(signal.SIGINT)
+        clock[0] += seconds
+        signal.raise_signal(signal.SIGINT)
+        reached.append("end")
+    assert reached == ([] if heard else ["end"])
+
+
+@pytest.mark.parametrize("name", [name for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)])
+def test_who_ends_the_launcher_is_heard_like_ctrl_c(name: str) -> None:
+    with pytest.raises(KeyboardInterrupt), interrupts.heard():
+        signal.raise_signal(signal.Signals[name])
+
+
+def test_what_whoever_started_us_turned_off_stays_off() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with interrupts.heard():
+            signal.raise_signal(signal.SIGTERM)
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_an_error_that_has_nothing_to_do_with_it_stays() -> None:
+    with interrupts.held(), pytest.raises(ValueError, match="another"), interrupts.heard():
+        raise ValueError("another")
+
+
+def test_what_is_said_on_purpose_is_still_said() -> None:
+    with pytest.raises(LauncherError, match="nothing was kept"), interrupts.heard():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise LauncherError("Interrupted, and nothing was kept.") from None
+
+
+def test_in_another_thread_there_is_nothing_to_hear() -> None:
+    held = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with interrupts.held():
+            held[0].set()
+            held[1].wait()
+
+    thread = threading.Thread(target=hold)
+    with interrupts.heard():
+        thread.start()
+        held[0].wait()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        held[1].set()
+    thread.join()
+
+
+def test_what_a_plugin_answered_is_in_the_journal_whole(tmp_path: Path) -> None:
+    lab = laboratory(tmp_path, PLUGINS, names={"tells": "Tells"})
+    run = aind_launch(lab.repository, "run", "--subject", "123")
+    assert (run.code, "Interrupted." in run.err) == (130, True), run.err
+    resumed = aind_launch(lab.repository, "resume", "--all")
+    assert resumed.code == 0, resumed.err
+    assert (tmp_path / "told").read_text() == "told\n"
+    with Journal.open(lab.state / "journal.sqlite") as journal:
+        (session,) = journal.sessions()
+        (step,) = [step for step in journal.steps(session.name) if step.id.plugin == "tells"]
+    assert (session.state, step.state, step.result) == ("completed", "done", {"mark": "whole"})
+
+
+def test_a_plugin_that_was_writing_is_left_to_resume(tmp_path: Path) -> None:
+    lab = laboratory(tmp_path, PLUGINS, names={"writes": "Writes"})
+    run = aind_launch(lab.repository, "run", "--subject", "123")
+    assert (run.code, "does not know" in run.err) == (130, False), run.err
+    with Journal.open(lab.state / "journal.sqlite") as journal:
+        (session,) = journal.sessions()
+        (step,) = [step for step in journal.steps(session.name) if step.id.plugin == "writes"]
+    assert (session.state, step.state, step.error) == ("incomplete", "failed", "interrupted")
+    assert aind_launch(lab.repository, "resume", "--all").code == 0
