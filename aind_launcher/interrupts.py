@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from aind_launcher.errors import LauncherError
 
@@ -21,8 +21,8 @@ _PATIENCE: Final = 2.0
 class _Interrupts:
     """A signal handler that raises KeyboardInterrupt now, or when the next context in which it is heard begins."""
 
-    def __init__(self) -> None:
-        self.held = False
+    def __init__(self, held: bool = False) -> None:
+        self.held = held
         self.count = 0
         self._waiting_since: float | None = None
 
@@ -39,6 +39,12 @@ class _Interrupts:
         if not self.held and self._waiting_since is not None:
             self._waiting_since = None
             raise KeyboardInterrupt
+
+
+def hold_from_now_on() -> None:
+    """Hear Ctrl-C only in `heard`, until the program has ended: who leaves already cannot be told to leave."""
+    if _in_place() is None:
+        _take_over(_Interrupts(held=True))
 
 
 @contextmanager
@@ -84,26 +90,39 @@ def _holding(interrupts: _Interrupts, held: bool) -> Iterator[None]:
 
 @contextmanager
 def _handled() -> Iterator[_Interrupts]:
-    """The handler in place, or a new one for as long as the context lasts.
-
-    Who ends the launcher, or closes its window, is heard like Ctrl-C; what whoever started it has turned off, as nohup
-    does, stays off.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield _Interrupts()  # signals go to the main thread alone
-        return
-    names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-    before = {number: signal.getsignal(number) for name in names if (number := getattr(signal, name, None)) is not None}
-    in_place = next((handler for handler in before.values() if isinstance(handler, _Interrupts)), None)
+    """The handler in place, or a new one for as long as the context lasts."""
+    in_place = _in_place()
     if in_place is not None:
         yield in_place
         return
     interrupts = _Interrupts()
-    hearing = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    # Signals go to the main thread alone.
+    before = _take_over(interrupts) if threading.current_thread() is threading.main_thread() else {}
     try:
-        for number in hearing:
-            signal.signal(number, interrupts)
         yield interrupts
     finally:
-        for number, handler in hearing.items():
+        for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _in_place() -> _Interrupts | None:
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    handlers = (signal.getsignal(number) for number in _numbers())
+    return next((handler for handler in handlers if isinstance(handler, _Interrupts)), None)
+
+
+def _take_over(interrupts: _Interrupts) -> dict[int, Any]:
+    """Handle with `interrupts` whatever asks the launcher to end; the handlers before are returned.
+
+    Who closes its window is heard like Ctrl-C. What whoever started it has turned off, as nohup does, stays off.
+    """
+    before = {number: signal.getsignal(number) for number in _numbers()}
+    hearing = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in hearing:
+        signal.signal(number, interrupts)
+    return hearing
+
+
+def _numbers() -> list[int]:
+    return [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]

@@ -142,6 +142,8 @@ def _serve() -> None:
     import aind_launcher.cli.run
     import aind_launcher.cli.sessions  # noqa: F401
 
+    # One that comes before the program has begun waits for that: Python itself would answer it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     for line in sys.stdin:
         wish = json.loads(line)
         pipes = {name: os.pipe() for name in ("out", "err")}
@@ -172,8 +174,6 @@ def _keep(reading: int, file: Path) -> None:
 
 def _call(wish: dict[str, Any], out: int, err: int) -> int:
     """What the console script does."""
-    # Nobody can press Ctrl-C so early.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for number, opened in ((0, os.open(os.devnull, os.O_RDONLY)), (1, out), (2, err)):
         os.dup2(opened, number)
     os.chdir(wish["folder"])
@@ -183,13 +183,15 @@ def _call(wish: dict[str, Any], out: int, err: int) -> int:
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if wish["at"] is not None:
         _watch_writes(wish["at"], wish["happens"], Path(wish["within"]), Path(wish["files"]["writes"]))
+    from aind_launcher import interrupts
     from aind_launcher.cli import main
 
     try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        interrupts.hold_from_now_on()
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         main()
     except SystemExit as ended:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stdout.flush()
         return ended.code if isinstance(ended.code, int) else 0
     raise AssertionError("the program ends with an exit code")

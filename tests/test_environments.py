@@ -34,6 +34,7 @@ from aind_launcher.curriculum.build import complaint, executable, remove_tree, s
 from aind_launcher.curriculum.environments import (
     Environment,
     EnvironmentSpec,
+    alteration,
     ensure_environment,
     find_environment,
     health_check,
@@ -605,6 +606,48 @@ class TestHealth:
         assert "is built anew. Its clone of the source" in lines[0]
         assert second.built > first.built
         assert health_check(second) is None
+
+    @pytest.mark.parametrize(
+        "path",
+        ["{package}/__init__.py", "{package}/helper.py", "sitecustomize.py", "numbers.SO", "venv/pyvenv.cfg"],
+    )
+    def test_code_that_was_changed_is_told(self, copied: Environment, path: str) -> None:
+        assert alteration(copied) is None
+        site = next((copied.folder / "venv").rglob("site-packages"))
+        place = copied.folder if path.startswith("venv") else site
+        changed = place / path.format(package="my_curricula")
+        changed.parent.mkdir(exist_ok=True)
+        with changed.open("a", encoding="utf-8") as file:
+            file.write("\n")
+
+        assert alteration(copied) == f"Code in {copied.folder} was changed after it was built."
+
+    def test_code_that_is_gone_is_told(self, copied: Environment) -> None:
+        next((copied.folder / "venv").rglob("my_curricula/__init__.py")).unlink()
+
+        assert alteration(copied) is not None
+
+    def test_using_an_environment_does_not_change_it(self, copied: Environment) -> None:
+        copied.folder.joinpath("source", "notes.txt").touch()
+        compiling = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        subprocess.run([copied.python, "-c", "import my_curricula"], env=compiling, check=True)
+
+        assert any(copied.folder.rglob("my_curricula/__pycache__"))
+        assert alteration(copied) is None
+
+    def test_an_environment_that_was_changed_is_built_anew(self, task: Path, cache: Path) -> None:
+        first = built(task, cache)
+        changed = next((first.folder / "venv").rglob("my_curricula/__init__.py"))
+        reviewed = changed.read_text("utf-8")
+        changed.unlink()  # another link of the same file is uv's own
+        changed.write_text("def main(): print('up you go')\n", encoding="utf-8")
+        lines: list[str] = []
+
+        assert ensure_environment(the_spec(task, cache), lines.append, compared=False).built == first.built
+        ensure_environment(the_spec(task, cache), lines.append)
+
+        assert "is built anew. Code in" in lines[0]
+        assert changed.read_text("utf-8") == reviewed
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", "\ud800"], ids=["empty", "list", "no fields", "not UTF-8"])
     def test_a_marker_that_cannot_be_read_marks_nothing(self, task: Path, cache: Path, text: str) -> None:

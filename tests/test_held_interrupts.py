@@ -97,12 +97,11 @@ def test_held_it_waits_for_whoever_hears_it() -> None:
 
 def test_what_is_held_within_is_heard_where_that_ends() -> None:
     reached: list[str] = []
-    with interrupts.held():
-        with pytest.raises(KeyboardInterrupt), interrupts.heard():
-            with interrupts.held():
-                signal.raise_signal(signal.SIGINT)
-                reached.append("held")
-            reached.append("heard")
+    with interrupts.held(), pytest.raises(KeyboardInterrupt), interrupts.heard():
+        with interrupts.held():
+            signal.raise_signal(signal.SIGINT)
+            reached.append("held")
+        reached.append("heard")
     assert reached == ["held"]
 
 

@@ -70,14 +70,11 @@ def launch() -> None:
 
 def main() -> None:
     """The console script: runs `launch` and turns every error into a sentence and an exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        # A pipe on Windows has the code page of the country: a name that it lacks is escaped, and ends nothing.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    interrupts.hold_from_now_on()
     try:
         code = _called()
     except KeyboardInterrupt:
-        # Pressed again, when all was closed already.
+        # Pressed again and again, while something hangs as all is being closed.
         code = 130
     sys.exit(code)
 
@@ -85,6 +82,7 @@ def main() -> None:
 def _called() -> int:
     try:
         with interrupts.heard():
+            _write_any_text()
             code = launch.main(prog_name="aind-launch", standalone_mode=False)
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("Interrupted.", err=True)
@@ -97,3 +95,10 @@ def _called() -> int:
 
         code = show_error(error)
     return code if isinstance(code, int) else 0
+
+
+def _write_any_text() -> None:
+    """A pipe on Windows has the code page of the country: a name that it lacks is escaped, and ends nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

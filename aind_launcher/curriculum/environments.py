@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from aind_launcher import __version__
 from aind_launcher.curriculum.build import Progress, build, executable, remove_tree, satisfies, scripts_folder
+from aind_launcher.curriculum.contents import fingerprint
 from aind_launcher.curriculum.project import PYTHON_VERSION, read_project, workspace_of
 from aind_launcher.curriculum.sources import Pin, Source, content_identity, pin
 from aind_launcher.errors import EnvironmentBuildError, LauncherError
@@ -57,6 +58,7 @@ class Environment(BaseModel):
     :param commit: the commit that it was built from.
     :param dirty: whether uncommitted changes are part of it.
     :param inside: the source's folder in the clone.
+    :param contents: the fingerprint of its code when it was built.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -71,6 +73,7 @@ class Environment(BaseModel):
     extras: tuple[str, ...]
     python_version: str
     launcher_version: str
+    contents: str
     built: AwareDatetime
 
     @property
@@ -154,18 +157,30 @@ def health_check(environment: Environment) -> str | None:
     return None
 
 
-def ensure_environment(spec: EnvironmentSpec, progress: Progress = lambda line: None) -> Environment:
+def alteration(environment: Environment) -> str | None:
+    """Says that the code in `environment` is not what was built from the pinned commit; None where it is."""
+    try:
+        same = fingerprint(environment.folder) == environment.contents
+    except OSError as error:
+        return f"The files in {environment.folder} cannot be compared with what was built: {error.strerror or error}."
+    return None if same else f"Code in {environment.folder} was changed after it was built."
+
+
+def ensure_environment(
+    spec: EnvironmentSpec, progress: Progress = lambda line: None, *, compared: bool = True
+) -> Environment:
     """The environment for `spec`, built if it is not there or not well. Several launchers at once build it once.
 
+    :param compared: one whose code was changed is not well either; without, whoever uses it asks `alteration`.
     :param progress: is told, line by line, what goes on.
     :raises EnvironmentBuildError: it cannot be built; nothing half-built is ever taken for built.
     """
     try:
-        if well := _well(spec, progress):
+        if well := _well(spec, progress, compared):
             return well
         _home(spec.cache).mkdir(parents=True, exist_ok=True)
         with _locked(spec.folder, progress):
-            return _well(spec, progress) or _built(spec, progress)
+            return _well(spec, progress, compared) or _built(spec, progress)
     except OSError as error:
         raise EnvironmentBuildError(
             f"The environment of {spec.source.name} cannot be built in {spec.folder}: {error.strerror or error}.",
@@ -197,16 +212,16 @@ def prune(cache: Path, older_than: timedelta, pinned: Collection[str]) -> tuple[
         if _DISCARDED in folder.name:
             with suppress(OSError):
                 remove_tree(folder)
-        elif not _marker(folder).exists() and folder.name not in pinned and _modified(folder) <= limit:
+        elif _read_marker(folder) is None and folder.name not in pinned and _modified(folder) <= limit:
             _discard(folder)
     return tuple(removed)
 
 
-def _well(spec: EnvironmentSpec, progress: Progress) -> Environment | None:
+def _well(spec: EnvironmentSpec, progress: Progress, compared: bool) -> Environment | None:
     environment = find_environment(spec)
     if environment is None:
         return None
-    if problem := health_check(environment):
+    if problem := health_check(environment) or (alteration(environment) if compared else None):
         progress(f"The environment of {spec.source.name} is built anew. {problem}")
         return None
     # The marker's time is when the environment was last used. On a shared machine it may be another account's.
@@ -243,6 +258,7 @@ def _built(spec: EnvironmentSpec, progress: Progress) -> Environment:
         extras=spec.extras,
         python_version=python_version,
         launcher_version=__version__,
+        contents=fingerprint(spec.folder),
         built=datetime.now(UTC),
     )
     write_whole(marker, environment.model_dump_json(indent=2))

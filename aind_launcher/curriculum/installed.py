@@ -11,7 +11,7 @@ from pathlib import Path
 from aind_launcher import __version__
 from aind_launcher.animal import TrainerStateText
 from aind_launcher.curriculum.contract import Commands, parse_list, read_trainer_state
-from aind_launcher.curriculum.environments import Environment
+from aind_launcher.curriculum.environments import Environment, alteration
 from aind_launcher.curriculum.runner import ask, run_curriculum
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.errors import CurriculumError
@@ -110,14 +110,22 @@ class Installed:
         """
         before = _files(session.folder)
         started = time.monotonic()
-        answer = run_curriculum(
-            self.commands.run(session.folder, session.paths.trainer_state),
-            cwd=self.environment.source_folder,
-            kept=session.kept_output,
-            timeout=self.timeout,
-            output_limit=self.output_limit,
-            on_line=on_line,
-        )
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            # While it runs, so that nobody waits for it.
+            alteration_found = pool.submit(alteration, self.environment)
+            answer = run_curriculum(
+                self.commands.run(session.folder, session.paths.trainer_state),
+                cwd=self.environment.source_folder,
+                kept=session.kept_output,
+                timeout=self.timeout,
+                output_limit=self.output_limit,
+                on_line=on_line,
+            )
+        if altered := alteration_found.result():
+            raise CurriculumError(
+                f"What {self.source.name} answered is not taken. {altered}",
+                "Build it anew with `aind-launch curricula sync`, then resume.",
+            )
         provenance = Provenance(
             source=self.source.name,
             url=self.pin.url,

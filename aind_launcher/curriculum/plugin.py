@@ -21,6 +21,7 @@ from aind_launcher.animal import TrainerStateText
 from aind_launcher.curriculum.contract import Contract
 from aind_launcher.curriculum.environments import (
     EnvironmentSpec,
+    alteration,
     ensure_environment,
     find_environment,
     health_check,
@@ -119,14 +120,17 @@ class IsolatedCurriculum:
         cache = source.repository / self.settings.cache_directory
         return specify(source, pinned, cache, of_source.extras, of_source.python)
 
-    def install(self, source: Source, *, allow_dirty: bool = False, progress: Progress | None = None) -> Installed:
+    def install(
+        self, source: Source, *, allow_dirty: bool = False, progress: Progress | None = None, compared: bool = True
+    ) -> Installed:
         """`source` in its environment, which is built where it is not there yet.
 
+        :param compared: see `ensure_environment`.
         :raises LauncherError: the source is not as pinned, or its environment cannot be built.
         """
         pinned = pin(source)
         pinned.require(allow_dirty=allow_dirty)
-        environment = ensure_environment(self.specify(source, pinned), progress or logger.info)
+        environment = ensure_environment(self.specify(source, pinned), progress or logger.info, compared=compared)
         return Installed(
             source,
             pinned,
@@ -146,7 +150,7 @@ class IsolatedCurriculum:
         environment = None if pinned.blocked else find_environment(self.specify(source, pinned))
         if environment is None:
             return "its environment is not built yet."
-        problem = health_check(environment)
+        problem = health_check(environment) or alteration(environment)
         return f"its environment will be built anew. {problem}" if problem else None
 
     @hookimpl
@@ -211,7 +215,7 @@ class IsolatedCurriculum:
                 "Bring the session's folder back and resume.",
             )
         source = self.choose(session.repository.path, state.package)
-        installed = self.install(source, allow_dirty=session.session.allow_dirty_repo)
+        installed = self.install(source, allow_dirty=session.session.allow_dirty_repo, compared=False)
         return installed.suggest(session, lambda stream, line: logger.debug("%s: %s", stream, line))
 
     def _of(self, source: Source) -> SourceSettings:

@@ -1,0 +1,68 @@
+"""The built-in plugin by which the pinned curriculum decides, and nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+from contexts import MONDAY, a_session
+from repositories import make_task_with_submodule
+
+from aind_launcher.animal import AnimalState, TrainerStateText
+from aind_launcher.curriculum.plugin import IsolatedCurriculum
+from aind_launcher.errors import CurriculumError
+from aind_launcher.session import Repository, SessionContext
+
+STATE = json.dumps(
+    {
+        "curriculum": {"name": "counting", "version": "1.0.0", "pkg_location": "my_curricula"},
+        "stage": {"name": "first", "task": {"name": "counting"}},
+        "is_on_curriculum": True,
+        "active_policies": [],
+    }
+)
+
+
+@pytest.fixture
+def curricula(tmp_path: Path) -> IsolatedCurriculum:
+    return IsolatedCurriculum(IsolatedCurriculum.Settings(cache_directory=tmp_path / "cache"))
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> SessionContext:
+    repository = make_task_with_submodule(tmp_path)
+    state = AnimalState(trainer_state=TrainerStateText(text=STATE), session_name="before", date=MONDAY)
+    session = a_session(tmp_path, animal_state=state, repository=Repository(path=repository, commit="0123456789abcdef"))
+    session.paths.trainer_state.parent.mkdir(parents=True)
+    session.paths.trainer_state.write_text(STATE, encoding="utf-8")
+    return session
+
+
+def test_what_was_checked_before_the_session_decides_after_it(
+    curricula: IsolatedCurriculum, session: SessionContext
+) -> None:
+    (check,) = curricula.pre_session(session)
+    suggestion = curricula.curriculum_suggest(session)
+
+    assert check.outcome == "passed"
+    assert suggestion.provenance is not None
+    assert suggestion.provenance.commit[:10] in check.message
+    assert suggestion.metrics == {"sessions": 1}
+
+
+def test_code_that_was_changed_during_the_session_decides_nothing(
+    curricula: IsolatedCurriculum, session: SessionContext
+) -> None:
+    curricula.pre_session(session)
+    code = next((curricula.settings.cache_directory).rglob("site-packages/my_curricula/__init__.py"))
+    reviewed = code.read_text("utf-8")
+    code.unlink()  # another link of the same file is uv's own
+    code.write_text(reviewed.replace(">= 3", ">= 0"), encoding="utf-8")
+
+    with pytest.raises(CurriculumError, match=r"is not taken\. Code in .* was changed after it was built\..* sync`"):
+        curricula.curriculum_suggest(session)
+
+    # What `curricula sync`, and the check before the next session, do.
+    (check,) = curricula.pre_session(session)
+    assert check.outcome == "passed"
+    assert code.read_text("utf-8") == reviewed
+    assert curricula.curriculum_suggest(session).trainer_state.stage == "first"
