@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
@@ -71,7 +72,7 @@ class RigLock:
 
     def tell(self, session: str | None) -> None:
         """Leave word of who holds the rig, and for which session if for one yet, for whoever is refused."""
-        holder = {"session": session, "since": now().isoformat(), "process": os.getpid(), "login": _login()}
+        holder = {"session": session, "since": now().isoformat(), "process": os.getpid(), "login": login()}
         try:
             write_whole(self.note, json.dumps(holder))
         except OSError as error:
@@ -110,9 +111,27 @@ def rig_lock(state_directory: Path) -> Iterator[RigLock]:
         lock.release()
 
 
+def session_in_progress(state_directory: Path) -> str | None:
+    """The session that a launcher is at now; the note of a launcher that died does not count."""
+    import psutil
+
+    try:
+        holder = _told(state_directory / "rig.json")
+        begun = psutil.Process(holder["process"]).create_time()
+        session: str | None = holder["session"]
+        # A process that began later has the number of the one that died.
+        return session if begun <= datetime.fromisoformat(holder["since"]).timestamp() else None
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
+
+
+def _told(note: Path) -> Any:
+    return json.loads(note.read_text(encoding="utf-8"))
+
+
 def _holder(note: Path) -> str:
     try:
-        holder = json.loads(note.read_text(encoding="utf-8"))
+        holder = _told(note)
         since = datetime.fromisoformat(holder["since"]).astimezone()
         who = f"session {holder['session']}" if holder["session"] else "another launcher"
         return f"{who} since {since:%Y-%m-%d %H:%M} (process {holder['process']}, {holder['login']})"
@@ -120,7 +139,8 @@ def _holder(note: Path) -> str:
         return "another launcher is starting"
 
 
-def _login() -> str:
+def login() -> str:
+    """Who is logged in; accounts of services may have no name."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):

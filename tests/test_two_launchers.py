@@ -1,5 +1,6 @@
 """One launcher per rig: a second is refused and told who holds it, and a dead one holds nothing."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -103,10 +104,11 @@ def test_of_two_resumes_at_once_one_does_the_work(lab: Laboratory) -> None:
     assert lab.stage() == "rung2"
 
 
-def test_a_dry_run_is_answered_while_a_session_runs(lab: Laboratory) -> None:
+def test_questions_are_answered_while_a_session_runs(lab: Laboratory) -> None:
     with waiting(lab, "run", "--subject", "123") as first:
         assert aind_launch(lab.repository, "resume", "--all", "--dry-run").code == 0
-        assert aind_launch(lab.repository, "sessions", "list").code == 0
+        (running,) = json.loads(aind_launch(lab.repository, "sessions", "list", "--json").out)
+        assert (running["state"], running["message"]) == ("running", None)
         assert go_on(first).code == 0
 
 
@@ -117,6 +119,10 @@ def test_a_launcher_that_died_holds_nothing(lab: Laboratory) -> None:
         first.kill()
         first.wait()
     assert (lab.state / "rig.json").exists()
+    (cut_off,) = json.loads(aind_launch(lab.repository, "sessions", "list", "--json").out)
+    assert cut_off["state"] == "running"
+    assert cut_off["message"].startswith("Its launcher was killed, or the power failed. `aind-launch resume ")
+    assert cut_off["message"].partition(".")[0] in aind_launch(lab.repository, "sessions", "show").out
     (lab.root / "wait").unlink()
     following = aind_launch(lab.repository, "run", "--subject", "123")
     assert following.code == 0

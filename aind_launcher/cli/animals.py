@@ -1,6 +1,5 @@
 """`aind-launch animals`: where animals stand, how they came there, and moving them by hand."""
 
-import getpass
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from aind_launcher.cli.terminal import Terminal, print_json, print_table
 from aind_launcher.curriculum.enrolment import first_state
 from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.files import checked_name
+from aind_launcher.machine import login
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch animals show 123456")
@@ -130,7 +130,7 @@ def move(
     if file:
         target = TrainerStateText.read_file(file)
         if _stored(library, subject).state is None:
-            library.enroll(subject, target, by=by or getpass.getuser())
+            library.enroll(subject, target, by=by or login())
             click.echo(f"Animal {subject} starts at {target.stage} of {target.curriculum}.")
             return
         before = _known(library, subject).state
@@ -141,7 +141,7 @@ def move(
                 f"Animal {subject} has no trainer state.", "Enrol it with `aind-launch curricula enroll`."
             )
         target = _target(repository, before.trainer_state, stage, curriculum, source, off_curriculum)
-    library.move(subject, target, reason=reason, by=by or getpass.getuser())
+    library.move(subject, target, reason=reason, by=by or login())
     where = f"stage {target.stage} of {target.curriculum}" if target.is_on_curriculum else "off curriculum"
     click.echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
 

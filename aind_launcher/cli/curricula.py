@@ -1,6 +1,5 @@
 """`aind-launch curricula`: what decides over animals, and enrolling them."""
 
-import getpass
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from aind_launcher.curriculum.plugin import IsolatedCurriculum
 from aind_launcher.curriculum.sources import Source, pin
 from aind_launcher.errors import ExitCode, LauncherError, UsageError
 from aind_launcher.files import checked_name
+from aind_launcher.machine import login
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch curricula list")
@@ -110,7 +110,7 @@ def enroll(
         curriculum,
         stage,
         source=source,
-        by=by or getpass.getuser(),
+        by=by or login(),
         replace=replace,
         allow_dirty=allow_dirty,
     )

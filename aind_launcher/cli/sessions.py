@@ -1,6 +1,5 @@
 """`aind-launch sessions`: what the journal knows."""
 
-import getpass
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -18,7 +17,7 @@ from aind_launcher.cli.terminal import print_json, print_table
 from aind_launcher.errors import UsageError
 from aind_launcher.importing import import_session
 from aind_launcher.journal import UNFINISHED, SessionRecord, SessionState, StepRecord
-from aind_launcher.machine import open_state_directory, rig_lock
+from aind_launcher.machine import login, open_state_directory, rig_lock, session_in_progress
 from aind_launcher.session import Acquisition, SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion
 
@@ -51,12 +50,13 @@ def list_(
     """List this rig's sessions, oldest first."""
     with repository.journal() as journal:
         found = journal.sessions(subject=subject, states=states or None, since=_since(since))
+    in_progress = session_in_progress(repository.settings.state_directory)
     if as_json:
-        print_json([_session_data(record) for record in found])
+        print_json([_session_data(record, in_progress) for record in found])
         return
     print_table(
         ("session", "state", "started", "duration", "message"),
-        [(r.name, r.state, _local(r.started), _duration(r), _first_sentence(r.message)) for r in found],
+        [(r.name, r.state, _local(r.started), _duration(r), _first_sentence(_message(r, in_progress))) for r in found],
         empty="No session matches.",
     )
 
@@ -76,14 +76,15 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
                 "See `aind-launch sessions list`.",
             )
         steps = journal.steps(record.name)
+    in_progress = session_in_progress(repository.settings.state_directory)
     context = SessionContext.model_validate_json(record.context)
     if as_json:
         print_json(
-            _session_data(record)
+            _session_data(record, in_progress)
             | {"context": context.model_dump(mode="json"), "steps": [_step_data(step) for step in steps]}
         )
         return
-    _print_story(record, context, steps)
+    _print_story(record, context, steps, _message(record, in_progress))
 
 
 @command.command(
@@ -108,7 +109,7 @@ def close(repository: TaskRepository, session: str, reason: str) -> None:
             raise UsageError(f"The journal has no session {session}.", "See `aind-launch sessions list`.")
         if record.state not in UNFINISHED:
             raise UsageError(f"Session {session} is {record.state}; nothing is left of it.")
-        journal.end_session(session, "closed", record.exit_code or 0, f"closed by {getpass.getuser()}: {reason}")
+        journal.end_session(session, "closed", record.exit_code or 0, f"closed by {login()}: {reason}")
     click.echo(f"{session}: closed. `aind-launch resume {session}` would still finish it.")
 
 
@@ -124,7 +125,9 @@ def import_(repository: TaskRepository, folder: Path) -> None:
     click.echo(f"{record.name}: {record.state}. `aind-launch sessions show {record.name}` tells its story.")
 
 
-def _print_story(record: SessionRecord, context: SessionContext, steps: tuple[StepRecord, ...]) -> None:
+def _print_story(
+    record: SessionRecord, context: SessionContext, steps: tuple[StepRecord, ...], message: str | None
+) -> None:
     state = context.animal_state
     acquisition = context.acquisition
     click.echo(f"Session {record.name}: {record.state}")
@@ -133,7 +136,7 @@ def _print_story(record: SessionRecord, context: SessionContext, steps: tuple[St
         ("experimenter", ", ".join(context.session.experimenter)),
         ("started", _local(record.started)),
         ("ended", _local(record.ended) if record.ended else None),
-        ("message", record.message),
+        ("message", message),
         ("ran with", f"stage {state.trainer_state.stage} of {state.trainer_state.curriculum}" if state else None),
         ("acquisition", f"{acquisition.outcome} {acquisition.message or ''}" if acquisition else None),
         ("repository", f"{record.repository} at {(context.repository.commit or 'no commit')[:10]}"),
@@ -159,7 +162,7 @@ def _print_story(record: SessionRecord, context: SessionContext, steps: tuple[St
     )
 
 
-def _session_data(record: SessionRecord) -> dict[str, Any]:
+def _session_data(record: SessionRecord, in_progress: str | None) -> dict[str, Any]:
     return {
         "session": record.name,
         "subject": record.subject,
@@ -167,7 +170,7 @@ def _session_data(record: SessionRecord) -> dict[str, Any]:
         "started": record.started.isoformat(),
         "ended": record.ended.isoformat() if record.ended else None,
         "exit_code": record.exit_code,
-        "message": record.message,
+        "message": _message(record, in_progress),
         "repository": str(record.repository),
         "folder": str(record.folder),
     }
@@ -242,6 +245,13 @@ _TOLD: Mapping[str, Callable[[dict[str, Any]], str]] = {
     "run_session": _acquisition_told,
     "curriculum_suggest": _suggestion_told,
 }
+
+
+def _message(record: SessionRecord, in_progress: str | None) -> str | None:
+    """Why the session stands as it does; nobody was left to say so where its launcher was killed."""
+    if record.state == "running" and record.name != in_progress:
+        return f"Its launcher was killed, or the power failed. `aind-launch resume {record.name}` goes on."
+    return record.message
 
 
 def _first_sentence(message: str | None) -> str | None:
