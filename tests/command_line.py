@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -45,7 +46,7 @@ def done(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = Non
 def call(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> Ended:
     """The same as `launch`, without the half second that a process takes to start."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-    with pytest.MonkeyPatch.context() as patch, _forgetting_plugins_of(cwd):
+    with pytest.MonkeyPatch.context() as patch, _forgetting_plugins_of(cwd), _hearing_signals_as_before():
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["aind-launch", *arguments])
         for name, value in (environment or {}).items():
@@ -55,6 +56,18 @@ def call(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = Non
     assert isinstance(ended.value.code, int)
     texts = [stream.buffer.getvalue().decode("utf-8").replace(os.linesep, "\n") for stream in (out, err)]
     return Ended(arguments, ended.value.code, *texts)
+
+
+@contextmanager
+def _hearing_signals_as_before() -> Iterator[None]:
+    """The program keeps its handlers until its process ends, which is here the process of all tests."""
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 @contextmanager
