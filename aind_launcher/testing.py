@@ -7,11 +7,13 @@ library, a journal and a rig of its own, whose acquisition and curriculum cost n
 import json
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -96,6 +98,17 @@ class TaskRepositoryForTests:
     def journal(self) -> Path:
         return self.state / "journal.sqlite"
 
+    @classmethod
+    def make(cls, root: Path, settings: str = "", plugins: Mapping[str, str] | None = None) -> Self:
+        """A new one below `root`, with the animal `SUBJECT` on the first rung; see `configure`."""
+        made = cls(root)
+        made.path.mkdir(parents=True)
+        _git(made.path, "init", "--quiet")
+        made.write(".gitignore", "__pycache__/\n*-is-broken\n")
+        made.configure(settings, plugins)
+        made.add_animal()
+        return made
+
     def configure(self, settings: str = "", plugins: Mapping[str, str] | None = None) -> None:
         """Write and commit the repository's settings.
 
@@ -126,9 +139,10 @@ minimum-free-space = "1 MB"
         self.commit()
 
     def write(self, name: str, text: str) -> None:
+        """Write a file of the repository; what all lines of `text` are indented by is left out."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
 
     def commit(self) -> None:
         _git(self.path, "add", "--all")
@@ -166,17 +180,18 @@ minimum-free-space = "1 MB"
 
     def launch(self, action: Callable[[Launcher, RigLock], Outcome], operator: Operator | None = None) -> Outcome:
         """Do `action` as one call of the program, with settings and plugins read anew."""
-        layers = load_layers(self.path)
-        settings = layers.launcher().settings
-        plugins = load_plugins(layers, settings)
-        plugins.require_sound()
-        operator = operator or Nobody()
-        with (
-            Journal.open(open_state_directory(settings.state_directory) / "journal.sqlite") as journal,
-            rig_lock(settings.state_directory) as lock,
-        ):
-            steps = Steps(plugins, journal, operator, Redactor(plugins.secrets()), tuple(settings.retry_pauses))
-            return action(Launcher(self.path, settings, plugins, journal, operator, steps), lock)
+        with forgetting_plugins_of(self.path):
+            layers = load_layers(self.path)
+            settings = layers.launcher().settings
+            plugins = load_plugins(layers, settings)
+            plugins.require_sound()
+            operator = operator or Nobody()
+            with (
+                Journal.open(open_state_directory(settings.state_directory) / "journal.sqlite") as journal,
+                rig_lock(settings.state_directory) as lock,
+            ):
+                steps = Steps(plugins, journal, operator, Redactor(plugins.secrets()), tuple(settings.retry_pauses))
+                return action(Launcher(self.path, settings, plugins, journal, operator, steps), lock)
 
     def steps(self, session: str) -> dict[tuple[str, str], StepRecord]:
         """The last attempt at each step of a session, by hook and plugin."""
@@ -190,22 +205,23 @@ minimum-free-space = "1 MB"
 
 
 @pytest.fixture
-def task_repository(tmp_path: Path) -> Iterator[TaskRepositoryForTests]:
+def task_repository(tmp_path: Path) -> TaskRepositoryForTests:
     """A task repository with one animal, `SUBJECT`, on the first rung; installed plugins are part of it."""
-    made = TaskRepositoryForTests(tmp_path / "launcher")
-    made.path.mkdir(parents=True)
-    _git(made.path, "init", "--quiet")
-    made.write(".gitignore", f"__pycache__/\n{_BROKEN}\n")
-    made.configure()
-    made.add_animal()
-    before = list(sys.path)
-    modules = set(sys.modules)
-    yield made
-    sys.path[:] = before
-    for name in set(sys.modules) - modules:
-        # Plugins of this repository's own tree; the next test has others by the same names.
-        if str(made.path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    return TaskRepositoryForTests.make(tmp_path / "launcher")
+
+
+@contextmanager
+def forgetting_plugins_of(repository: Path) -> Iterator[None]:
+    """Forget at the end what was imported from a repository's own tree: the next has others by the same names."""
+    path, known = list(sys.path), set(sys.modules)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        for name in set(sys.modules) - known:
+            file = getattr(sys.modules[name], "__file__", None)
+            if file and Path(file).is_relative_to(repository.resolve()):
+                del sys.modules[name]
 
 
 def _git(folder: Path, *arguments: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from aind_launcher.cli import main
+from aind_launcher.testing import forgetting_plugins_of
 
 Ended = subprocess.CompletedProcess[str]
 
@@ -46,7 +47,7 @@ def done(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = Non
 def call(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> Ended:
     """The same as `launch`, without the half second that a process takes to start."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-    with pytest.MonkeyPatch.context() as patch, _forgetting_plugins_of(cwd), _hearing_signals_as_before():
+    with pytest.MonkeyPatch.context() as patch, forgetting_plugins_of(cwd), _hearing_signals_as_before():
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["aind-launch", *arguments])
         for name, value in (environment or {}).items():
@@ -68,17 +69,3 @@ def _hearing_signals_as_before() -> Iterator[None]:
         for number, handler in handlers.items():
             if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
-
-
-@contextmanager
-def _forgetting_plugins_of(repository: Path) -> Iterator[None]:
-    """Plugins of a task repository's own tree are imported from it; the next one may have others of the same name."""
-    path, known = list(sys.path), set(sys.modules)
-    try:
-        yield
-    finally:
-        sys.path[:] = path
-        for name in set(sys.modules) - known:
-            file = getattr(sys.modules[name], "__file__", None)
-            if file and Path(file).is_relative_to(repository.resolve()):
-                del sys.modules[name]

@@ -13,12 +13,22 @@ import pytest
 from command_line import call, launch
 from contexts import read_only
 from repositories import commit, curriculum_files, library_files, make_repository, make_task_with_submodule, run_git
-from task_repositories import Laboratory, laboratory
+from task_repositories import laboratory
 
 from aind_launcher.journal import Journal
+from aind_launcher.testing import TaskRepositoryForTests
 
 USAGE, REFUSED = 2, 3
-RUN = ("run", "--subject", "123")
+# A plugin that is sound, and in no section yet.
+LOOKS = """
+    from aind_launcher import hookimpl
+
+    class Looks:
+        @hookimpl
+        def pre_session(self):
+            pass
+"""
+RUN = ("run", "--subject", "123456")
 
 
 def contents(*folders: Path) -> dict[str, bytes | None]:
@@ -70,26 +80,30 @@ def refuse(
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Laboratory:
-    return laboratory(tmp_path)
+def lab(tmp_path: Path) -> TaskRepositoryForTests:
+    return laboratory(tmp_path, LOOKS)
 
 
-def edit(lab: Laboratory, old: str, new: str) -> None:
+def edit(lab: TaskRepositoryForTests, old: str, new: str) -> None:
     """Replace a part of the task repository's settings, and commit it."""
-    text = (lab.repository / "pyproject.toml").read_text(encoding="utf-8")
+    text = (lab.path / "pyproject.toml").read_text(encoding="utf-8")
     assert old in text
     lab.write("pyproject.toml", text.replace(old, new, 1))
     lab.commit()
 
 
-def refuse_in(lab: Laboratory, code: int, sentence: str, *arguments: str, **options: Mapping[str, str]) -> None:
-    keeps = (lab.repository, lab.data, lab.root / "library")
-    refuse(code, sentence, *arguments, cwd=lab.repository, keeps=keeps, journal=lab.journal, **options)
+def refuse_in(
+    lab: TaskRepositoryForTests, code: int, sentence: str, *arguments: str, **options: Mapping[str, str]
+) -> None:
+    keeps = (lab.path, lab.data, lab.root / "library")
+    refuse(code, sentence, *arguments, cwd=lab.path, keeps=keeps, journal=lab.journal, **options)
 
 
-@pytest.mark.parametrize("command", ["run --subject 999", "run --sbject 123", "animals show 123 --set nonsense"])
-def test_a_process_of_its_own_says_the_same_and_ends_with_the_same_code(lab: Laboratory, command: str) -> None:
-    here, apart = (start(*command.split(), cwd=lab.repository) for start in (call, launch))
+@pytest.mark.parametrize("command", ["run --subject 999", "run --sbject 123456", "animals show 123456 --set nonsense"])
+def test_a_process_of_its_own_says_the_same_and_ends_with_the_same_code(
+    lab: TaskRepositoryForTests, command: str
+) -> None:
+    here, apart = (start(*command.split(), cwd=lab.path) for start in (call, launch))
     assert apart.returncode == here.returncode
     assert apart.stdout == here.stdout
     assert apart.stderr.splitlines()[-2:] == here.stderr.splitlines()[-2:]
@@ -112,11 +126,11 @@ def test_a_pyproject_without_the_launchers_section_is_no_task_repository(tmp_pat
     refuse(USAGE, r"has no \[tool\.aind-launcher\] section\. Add one", *RUN, cwd=tmp_path, keeps=(tmp_path,))
 
 
-def test_a_task_repository_that_is_not_in_git_is_refused(lab: Laboratory, tmp_path: Path) -> None:
+def test_a_task_repository_that_is_not_in_git_is_refused(lab: TaskRepositoryForTests, tmp_path: Path) -> None:
     copy = tmp_path / "copied without git"
-    for name in ("pyproject.toml", "chain.py", "more.py"):
+    for name in ("pyproject.toml", "more.py"):
         copy.mkdir(exist_ok=True)
-        (copy / name).write_bytes((lab.repository / name).read_bytes())
+        (copy / name).write_bytes((lab.path / name).read_bytes())
     refuse(REFUSED, "is not in a git repository. .*git init", *RUN, cwd=copy, keeps=(copy, lab.root / "library"))
 
 
@@ -144,7 +158,7 @@ def test_a_task_repository_that_is_not_in_git_is_refused(lab: Laboratory, tmp_pa
     ],
 )
 def test_a_setting_that_is_unknown_or_of_the_wrong_type_is_refused(
-    lab: Laboratory, old: str, new: str, sentence: str
+    lab: TaskRepositoryForTests, old: str, new: str, sentence: str
 ) -> None:
     edit(lab, old, new)
     refuse_in(lab, USAGE, sentence, *RUN)
@@ -164,7 +178,9 @@ def test_a_setting_that_is_unknown_or_of_the_wrong_type_is_refused(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_an_option_that_says_nonsense_is_refused(lab: Laboratory, arguments: tuple[str, ...], sentence: str) -> None:
+def test_an_option_that_says_nonsense_is_refused(
+    lab: TaskRepositoryForTests, arguments: tuple[str, ...], sentence: str
+) -> None:
     refuse_in(lab, USAGE, sentence, *RUN, *arguments)
 
 
@@ -176,11 +192,13 @@ def test_an_option_that_says_nonsense_is_refused(lab: Laboratory, arguments: tup
         ("AIND_LAUNCHER_PLUGIN__CHECKS__CLEAN_REPOSITORY", "maybe", "in AIND_LAUNCHER_PLUGIN__CHECKS__CLEAN_REPO"),
     ],
 )
-def test_a_variable_that_says_nonsense_is_refused(lab: Laboratory, variable: str, value: str, sentence: str) -> None:
+def test_a_variable_that_says_nonsense_is_refused(
+    lab: TaskRepositoryForTests, variable: str, value: str, sentence: str
+) -> None:
     refuse_in(lab, USAGE, sentence, *RUN, environment={variable: value})
 
 
-def test_the_rigs_own_file_is_read_as_strictly(lab: Laboratory) -> None:
+def test_the_rigs_own_file_is_read_as_strictly(lab: TaskRepositoryForTests) -> None:
     # Where the machine's settings lie is a Unix user's to say by variables alone.
     places = (Path(os.environ["XDG_CONFIG_DIRS"].split(os.pathsep)[0]), Path(os.environ["PROGRAMDATA"]))
     file = places[os.name == "nt"] / "aind-launcher" / "aind-launcher.toml"
@@ -195,13 +213,13 @@ def test_the_rigs_own_file_is_read_as_strictly(lab: Laboratory) -> None:
 @pytest.mark.parametrize(
     ("added", "sentence"),
     [
-        ('checks = "chain:Rig"', "two plugins named checks: .* of aind-launcher .* and chain:Rig of this repository"),
+        ('checks = "more:Looks"', "two plugins named checks: .* of aind-launcher .* and more:Looks of this repository"),
         ('water = "my_task:Water"', "Plugin water .* cannot be imported .* No module named 'my_task'.* -p no:water"),
-        ('water = "chain:Water"', "Plugin water .* cannot be imported .* has no attribute 'Water'"),
-        ('water = "chain"', "Plugin water .* implements no hook"),
+        ('water = "more:Water"', "Plugin water .* cannot be imported .* has no attribute 'Water'"),
+        ('water = "more"', "Plugin water .* implements no hook"),
     ],
 )
-def test_a_plugin_that_is_broken_or_doubled_is_refused(lab: Laboratory, added: str, sentence: str) -> None:
+def test_a_plugin_that_is_broken_or_doubled_is_refused(lab: TaskRepositoryForTests, added: str, sentence: str) -> None:
     edit(lab, "plugins = {", f"plugins = {{ {added},")
     refuse_in(lab, USAGE, sentence, *RUN)
 
@@ -210,13 +228,15 @@ def test_a_plugin_that_is_broken_or_doubled_is_refused(lab: Laboratory, added: s
 
 
 @pytest.mark.parametrize("subject", ["../../x", "", "a/b", "a\\b", "con", ".", "a b"])
-def test_a_subject_that_could_not_be_a_folder_is_refused(lab: Laboratory, subject: str) -> None:
+def test_a_subject_that_could_not_be_a_folder_is_refused(lab: TaskRepositoryForTests, subject: str) -> None:
     for command in (("run", "--subject", subject), ("curricula", "enroll", "--curriculum", "x", "--", subject)):
         refuse_in(lab, USAGE, "is not a valid subject(. Use letters|: Windows reserves)", *command)
 
 
 @pytest.mark.parametrize("command", [("run", "--subject", "999"), ("animals", "show", "999")], ids=" ".join)
-def test_an_unknown_animal_is_refused_with_how_to_enrol_it(lab: Laboratory, command: tuple[str, ...]) -> None:
+def test_an_unknown_animal_is_refused_with_how_to_enrol_it(
+    lab: TaskRepositoryForTests, command: tuple[str, ...]
+) -> None:
     refuse_in(lab, REFUSED, "Animal 999 .*aind-launch curricula enroll", *command)
 
 
@@ -228,9 +248,11 @@ def test_an_unknown_animal_is_refused_with_how_to_enrol_it(lab: Laboratory, comm
         ("", r"trainer_state\.json is not JSON"),
     ],
 )
-def test_a_trainer_state_that_is_none_is_refused_and_left_alone(lab: Laboratory, state: str, sentence: str) -> None:
-    (lab.subjects / "123" / "trainer_state.json").write_text(state, encoding="utf-8")
-    for command in (RUN, ("animals", "show", "123")):
+def test_a_trainer_state_that_is_none_is_refused_and_left_alone(
+    lab: TaskRepositoryForTests, state: str, sentence: str
+) -> None:
+    (lab.subjects / "123456" / "trainer_state.json").write_text(state, encoding="utf-8")
+    for command in (RUN, ("animals", "show", "123456")):
         refuse_in(lab, REFUSED, f"{sentence}.* Restore it from", *command)
 
 
@@ -242,9 +264,9 @@ def test_a_trainer_state_that_is_none_is_refused_and_left_alone(lab: Laboratory,
         (("--stage", "rung2", "--to", "state.json"), USAGE, "The options contradict each other"),
         (("--to", "nothing.json"), USAGE, "nothing.json cannot be read: No such file or directory. Give the path"),
         (
-            ("--to", "chain.py"),
+            ("--to", "more.py"),
             REFUSED,
-            "trainer state in chain.py is not JSON: .* Give a file that a curriculum wrote",
+            "trainer state in more.py is not JSON: .* Give a file that a curriculum wrote",
         ),
         (
             ("--stage", "rung9"),
@@ -255,13 +277,13 @@ def test_a_trainer_state_that_is_none_is_refused_and_left_alone(lab: Laboratory,
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_move_that_leads_nowhere_is_refused(
-    lab: Laboratory, options: tuple[str, ...], code: int, sentence: str
+    lab: TaskRepositoryForTests, options: tuple[str, ...], code: int, sentence: str
 ) -> None:
-    refuse_in(lab, code, sentence, "animals", "move", "123", "--reason", "a try", *options)
+    refuse_in(lab, code, sentence, "animals", "move", "123456", "--reason", "a try", *options)
 
 
-def test_a_move_without_a_reason_is_refused(lab: Laboratory) -> None:
-    refuse_in(lab, USAGE, "Missing option '--reason'", "animals", "move", "123", "--stage", "rung2")
+def test_a_move_without_a_reason_is_refused(lab: TaskRepositoryForTests) -> None:
+    refuse_in(lab, USAGE, "Missing option '--reason'", "animals", "move", "123456", "--stage", "rung2")
 
 
 # -- rig and task --------------------------------------------------------------------------------------------------
@@ -273,7 +295,7 @@ def test_a_move_without_a_reason_is_refused(lab: Laboratory) -> None:
     [(None, "nothing.json"), ("{oops", "is not JSON: .* Correct the file"), ("[1]", "is not a JSON object. Correct")],
 )
 def test_a_rig_or_task_that_is_missing_or_no_json_is_refused(
-    lab: Laboratory, option: str, text: str | None, sentence: str
+    lab: TaskRepositoryForTests, option: str, text: str | None, sentence: str
 ) -> None:
     name = "nothing.json" if text is None else "input.json"
     if text is not None:
@@ -282,7 +304,7 @@ def test_a_rig_or_task_that_is_missing_or_no_json_is_refused(
     refuse_in(lab, USAGE, sentence, *RUN, option, name)
 
 
-def test_a_rig_file_that_the_settings_name_and_nobody_wrote_is_refused(lab: Laboratory) -> None:
+def test_a_rig_file_that_the_settings_name_and_nobody_wrote_is_refused(lab: TaskRepositoryForTests) -> None:
     edit(lab, "retry-pauses", 'rig = "rig.json"\nretry-pauses')
     refuse_in(lab, USAGE, r"The rig file .*rig\.json cannot be read: .* --rig FILE", *RUN)
 
@@ -295,7 +317,7 @@ def test_a_rig_file_that_the_settings_name_and_nobody_wrote_is_refused(lab: Labo
     ],
 )
 def test_a_rig_file_that_contradicts_the_data_directory_is_refused(
-    lab: Laboratory, rig: dict[str, object], sentence: str
+    lab: TaskRepositoryForTests, rig: dict[str, object], sentence: str
 ) -> None:
     edit(lab, "retry-pauses", 'rig = "rig.json"\nretry-pauses')
     lab.write("rig.json", json.dumps(rig))
@@ -321,27 +343,27 @@ def put(key: str, value: Path | str) -> tuple[str, str]:
     return "--set", f"{key}={json.dumps(str(value))}"
 
 
-def test_a_data_directory_that_may_not_be_written_is_refused(lab: Laboratory, unwritable: Path) -> None:
+def test_a_data_directory_that_may_not_be_written_is_refused(lab: TaskRepositoryForTests, unwritable: Path) -> None:
     setting = put("data-directory", unwritable / "data")
     refuse_in(lab, REFUSED, "data directory: .* cannot be written: .* Connect the disk", *RUN, *setting)
 
 
-def test_a_data_directory_in_a_file_is_refused(lab: Laboratory) -> None:
-    setting = put("data-directory", lab.repository / "chain.py" / "data")
-    refuse_in(lab, REFUSED, "data directory: .*chain.py.* is not a folder. Connect the disk", *RUN, *setting)
+def test_a_data_directory_in_a_file_is_refused(lab: TaskRepositoryForTests) -> None:
+    setting = put("data-directory", lab.path / "more.py" / "data")
+    refuse_in(lab, REFUSED, "data directory: .*more.py.* is not a folder. Connect the disk", *RUN, *setting)
 
 
-def test_a_full_disk_is_refused(lab: Laboratory) -> None:
+def test_a_full_disk_is_refused(lab: TaskRepositoryForTests) -> None:
     setting = put("plugin.checks.minimum-free-space", "900 PB")
     refuse_in(lab, REFUSED, "disk space: Only .* free for .*; a session needs 900.0PB. Free the disk", *RUN, *setting)
 
 
-def test_a_state_directory_that_may_not_be_written_is_refused(lab: Laboratory, unwritable: Path) -> None:
+def test_a_state_directory_that_may_not_be_written_is_refused(lab: TaskRepositoryForTests, unwritable: Path) -> None:
     setting = put("state-directory", unwritable / "state")
     refuse_in(lab, REFUSED, "state directory .* cannot be made: .* Choose another", *RUN, *setting)
 
 
-def test_a_library_that_is_not_connected_is_refused(lab: Laboratory, tmp_path: Path) -> None:
+def test_a_library_that_is_not_connected_is_refused(lab: TaskRepositoryForTests, tmp_path: Path) -> None:
     setting = put("plugin.local-store.library", tmp_path / "no such drive" / "library")
     refuse_in(lab, REFUSED, "library of animals .* is not there. Connect its drive", *RUN, *setting)
 
@@ -349,16 +371,16 @@ def test_a_library_that_is_not_connected_is_refused(lab: Laboratory, tmp_path: P
 # -- git -----------------------------------------------------------------------------------------------------------
 
 
-def test_without_git_nothing_starts(lab: Laboratory, tmp_path: Path) -> None:
+def test_without_git_nothing_starts(lab: TaskRepositoryForTests, tmp_path: Path) -> None:
     (tmp_path / "no programs").mkdir()
     without = {"PATH": str(tmp_path / "no programs")}
     refuse_in(lab, REFUSED, "git cannot be started .* Install git", *RUN, environment=without)
 
 
-def test_uncommitted_changes_in_the_task_repository_are_refused(lab: Laboratory) -> None:
-    lab.write("chain.py", (lab.repository / "chain.py").read_text(encoding="utf-8") + "\n# a try\n")
+def test_uncommitted_changes_in_the_task_repository_are_refused(lab: TaskRepositoryForTests) -> None:
+    lab.write("more.py", (lab.path / "more.py").read_text(encoding="utf-8") + "# a try\n")
     refuse_in(
-        lab, REFUSED, "task repository: .* changes that are not committed \\(chain.py\\).* See them with `git -C", *RUN
+        lab, REFUSED, "task repository: .* changes that are not committed \\(more.py\\).* See them with `git -C", *RUN
     )
 
 
@@ -368,22 +390,25 @@ def test_uncommitted_changes_in_the_task_repository_are_refused(lab: Laboratory)
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("rnu --subject 123", "There is no command 'rnu'. Did you mean 'run'"),
-        ("animals mvoe 123", "There is no command 'mvoe'. Did you mean 'move'"),
-        ("sessions show 123_2026-01-31T170000Z", "The journal has no session 123_.* See `aind-launch sessions list`"),
+        ("rnu --subject 123456", "There is no command 'rnu'. Did you mean 'run'"),
+        ("animals mvoe 123456", "There is no command 'mvoe'. Did you mean 'move'"),
+        (
+            "sessions show 123456_2026-01-31T170000Z",
+            "The journal has no session 123456_.* See `aind-launch sessions list`",
+        ),
         ("sessions show", "The journal has no session yet"),
         ("sessions list --since 99999999999d", "--since 99999999999d is before all time"),
-        ("run --subject 123 -e ''", "--experimenter is empty"),
-        ("animals move 123 --off-curriculum --reason ' '", "--reason is empty"),
+        ("run --subject 123456 -e ''", "--experimenter is empty"),
+        ("animals move 123456 --off-curriculum --reason ' '", "--reason is empty"),
         ("sessions list --since soon", "--since soon is neither a date nor an age. Write"),
         ("sessions list --state happy", "'happy' is not one of"),
         ("sessions import nowhere", "There is no folder nowhere. Give the folder of a session"),
-        ("resume 123_2026-01-31T170000Z", "The journal has no session 123_.* `sessions import FOLDER`"),
+        ("resume 123456_2026-01-31T170000Z", "The journal has no session 123456_.* `sessions import FOLDER`"),
         ("doctor -C nowhere", "There is no folder nowhere"),
         ("env prune --older-than -1", "-1 is not in the range"),
     ],
 )
-def test_what_is_not_there_is_refused(lab: Laboratory, command: str, sentence: str) -> None:
+def test_what_is_not_there_is_refused(lab: TaskRepositoryForTests, command: str, sentence: str) -> None:
     refuse_in(lab, USAGE, sentence, *shlex.split(command))
 
 
@@ -429,7 +454,7 @@ def pinned(root: Path, files: Mapping[str, str] | None = None, package: str = "m
         "is_on_curriculum": True,
         "active_policies": [],
     }
-    animal = root / "library" / "pinned" / "Subjects" / "123"
+    animal = root / "library" / "pinned" / "Subjects" / "123456"
     animal.mkdir(parents=True)
     (animal / "trainer_state.json").write_text(json.dumps(state), encoding="utf-8")
     return Pinned(root)

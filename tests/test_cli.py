@@ -16,10 +16,11 @@ import jsonschema
 import pytest
 from command_line import call, done
 from repositories import commit, make_task_with_submodule
-from task_repositories import Laboratory, laboratory
+from task_repositories import laboratory
 
 from aind_launcher import __version__
 from aind_launcher.cli import launch as root
+from aind_launcher.testing import TaskRepositoryForTests
 
 ESCAPE = "\x1b"
 SECRETIVE = """
@@ -63,10 +64,10 @@ ALL = dict(commands())
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Laboratory:
+def lab(tmp_path: Path) -> TaskRepositoryForTests:
     made = laboratory(tmp_path, SECRETIVE, names={"push": "Push"})
     for session in range(2):
-        assert call("run", "--subject", "123", "--experimenter", f"me {session}", cwd=made.repository).returncode == 0
+        assert call("run", "--subject", "123456", "--experimenter", f"me {session}", cwd=made.path).returncode == 0
     return made
 
 
@@ -176,7 +177,7 @@ LISTS = (
     ("sessions", "list"),
     ("sessions", "show"),
     ("animals", "list"),
-    ("animals", "show", "123"),
+    ("animals", "show", "123456"),
     ("plugins", "list"),
     ("plugins", "check"),
     ("config", "show"),
@@ -194,8 +195,8 @@ def test_every_command_that_lists_can_print_json() -> None:
 
 
 @pytest.mark.parametrize("command", LISTS, ids=" ".join)
-def test_what_a_command_lists_is_valid_json(lab: Laboratory, command: tuple[str, ...]) -> None:
-    ended = call(*command, "--json", cwd=lab.repository)
+def test_what_a_command_lists_is_valid_json(lab: TaskRepositoryForTests, command: tuple[str, ...]) -> None:
+    ended = call(*command, "--json", cwd=lab.path)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == ""
     assert isinstance(json.loads(ended.stdout), list | dict)
@@ -203,10 +204,10 @@ def test_what_a_command_lists_is_valid_json(lab: Laboratory, command: tuple[str,
 
 @pytest.mark.parametrize("command", LISTS, ids=" ".join)
 def test_what_a_command_prints_into_a_pipe_has_no_colours_and_is_not_cut(
-    lab: Laboratory, command: tuple[str, ...]
+    lab: TaskRepositoryForTests, command: tuple[str, ...]
 ) -> None:
-    narrow = call(*command, cwd=lab.repository, environment={"COLUMNS": "40", "TERM": "xterm-256color"})
-    wide = call(*command, cwd=lab.repository, environment={"COLUMNS": "400"})
+    narrow = call(*command, cwd=lab.path, environment={"COLUMNS": "40", "TERM": "xterm-256color"})
+    wide = call(*command, cwd=lab.path, environment={"COLUMNS": "400"})
     assert narrow.returncode == 0
     assert ESCAPE not in narrow.stdout + narrow.stderr
     assert narrow.stdout == wide.stdout
@@ -214,69 +215,69 @@ def test_what_a_command_prints_into_a_pipe_has_no_colours_and_is_not_cut(
     assert "…" not in narrow.stdout
 
 
-def test_a_session_and_an_animal_are_listed_with_what_an_operator_looks_for(lab: Laboratory) -> None:
-    listed = json.loads(call("sessions", "list", "--subject", "123", "--json", cwd=lab.repository).stdout)
-    assert [(each["subject"], each["state"], each["exit_code"]) for each in listed] == [("123", "completed", 0)] * 2
-    assert call("sessions", "list", "--state", "failed", cwd=lab.repository).stdout == "No session matches.\n"
-    newest = json.loads(call("sessions", "show", "--json", cwd=lab.repository).stdout)
+def test_a_session_and_an_animal_are_listed_with_what_an_operator_looks_for(lab: TaskRepositoryForTests) -> None:
+    listed = json.loads(call("sessions", "list", "--subject", "123456", "--json", cwd=lab.path).stdout)
+    assert [(each["subject"], each["state"], each["exit_code"]) for each in listed] == [("123456", "completed", 0)] * 2
+    assert call("sessions", "list", "--state", "failed", cwd=lab.path).stdout == "No session matches.\n"
+    newest = json.loads(call("sessions", "show", "--json", cwd=lab.path).stdout)
     assert newest["session"] == listed[-1]["session"]
     assert newest["context"]["session"]["experimenter"] == ["me 1"]
-    (animal,) = json.loads(call("animals", "list", "--json", cwd=lab.repository).stdout)
-    assert (animal["subject"], animal["stage"], animal["session"]) == ("123", "rung3", listed[-1]["session"])
+    (animal,) = json.loads(call("animals", "list", "--json", cwd=lab.path).stdout)
+    assert (animal["subject"], animal["stage"], animal["session"]) == ("123456", "rung3", listed[-1]["session"])
 
 
-def test_the_story_of_a_session_says_in_few_words_what_each_step_returned(lab: Laboratory) -> None:
-    story = call("sessions", "show", cwd=lab.repository).stdout
+def test_the_story_of_a_session_says_in_few_words_what_each_step_returned(lab: TaskRepositoryForTests) -> None:
+    story = call("sessions", "show", cwd=lab.path).stdout
     steps = {line.split()[0]: line for line in story.splitlines() if re.search(r"  (done|skipped|failed)  ", line)}
-    assert re.search(r"stage rung2 of Ladder, since 123_\S+$", steps["load_animal_state"])
+    assert re.search(r"stage rung2 of Ladder, since 123456_\S+$", steps["load_animal_state"])
     assert steps["run_session"].endswith("completed, exit code 0")
-    assert steps["curriculum_suggest"].endswith("stage rung3, by Ladder 1")
+    assert steps["curriculum_suggest"].endswith("stage rung3, by Ladder 1.0.0")
     assert steps["keep_suggestion"].endswith("behavior/Logs/suggestion.json, behavior/metrics.json")
     assert max(len(line) for line in story.splitlines()) < 400
 
 
-def test_the_summary_of_a_run_says_what_was_decided_and_where_everything_lies(lab: Laboratory) -> None:
-    ended = call("run", "--subject", "123", "--set", 'plugin.push.password="hush"', cwd=lab.repository)
+def test_the_summary_of_a_run_says_what_was_decided_and_where_everything_lies(lab: TaskRepositoryForTests) -> None:
+    ended = call("run", "--subject", "123456", "--set", 'plugin.push.password="hush"', cwd=lab.path)
     assert re.search(r"decision\s+rung3 -> rung4", ended.stdout)
     (folder,) = re.findall(r"folder\s+(.+)", ended.stdout)
     (log,) = re.findall(r"log\s+(.+)", ended.stdout)
     assert Path(folder).is_dir() and Path(log).is_file()
-    told = json.loads(call("run", "--subject", "123", "--json", cwd=lab.repository).stdout)
+    told = json.loads(call("run", "--subject", "123456", "--json", cwd=lab.path).stdout)
     assert (told["state"], told["exit_code"], told["stage"]) == ("completed", 0, "rung5")
 
 
-def test_whoever_reads_no_further_is_not_told_off(lab: Laboratory) -> None:
+def test_whoever_reads_no_further_is_not_told_off(lab: TaskRepositoryForTests) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     program = [sys.executable, "-c", "from aind_launcher.cli import main; main()", "config", "show"]
     try:
-        ended = subprocess.run(program, cwd=lab.repository, stdout=writer, stderr=subprocess.PIPE, check=False)
+        ended = subprocess.run(program, cwd=lab.path, stdout=writer, stderr=subprocess.PIPE, check=False)
     finally:
         os.close(writer)
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
-def test_a_terminal_that_was_closed_ends_no_session(lab: Laboratory) -> None:
+def test_a_terminal_that_was_closed_ends_no_session(lab: TaskRepositoryForTests) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    program = [sys.executable, "-c", "from aind_launcher.cli import main; main()", "run", "--subject", "123"]
+    program = [sys.executable, "-c", "from aind_launcher.cli import main; main()", "run", "--subject", "123456"]
     try:
-        ended = subprocess.run(program, cwd=lab.repository, stdout=subprocess.PIPE, stderr=writer, check=False)
+        ended = subprocess.run(program, cwd=lab.path, stdout=subprocess.PIPE, stderr=writer, check=False)
     finally:
         os.close(writer)
     assert ended.returncode == 0
     assert b"rung3 -> rung4" in ended.stdout
-    newest = json.loads(call("sessions", "show", "--json", cwd=lab.repository).stdout)
+    newest = json.loads(call("sessions", "show", "--json", cwd=lab.path).stdout)
     assert newest["state"] == "completed"
 
 
 # -- settings and plugins ------------------------------------------------------------------------------------------
 
 
-def test_settings_are_shown_with_their_sources_and_without_secrets(lab: Laboratory) -> None:
+def test_settings_are_shown_with_their_sources_and_without_secrets(lab: TaskRepositoryForTests) -> None:
     environment = {"AIND_LAUNCHER_PLUGIN__PUSH__PASSWORD": "correct-horse", "AIND_LAUNCHER_EXPERIMENT": "climbing"}
     command = ("config", "show", "--set", "plugin.checks.clean-repository=warn")
-    shown = call(*command, "--json", cwd=lab.repository, environment=environment).stdout
+    shown = call(*command, "--json", cwd=lab.path, environment=environment).stdout
     settings = {row["key"]: (row["value"], row["source"]) for row in json.loads(shown)}
     assert settings["plugin.push.password"] == ("**********", "AIND_LAUNCHER_PLUGIN__PUSH__PASSWORD")
     assert settings["experiment"] == ("climbing", "AIND_LAUNCHER_EXPERIMENT")
@@ -284,23 +285,23 @@ def test_settings_are_shown_with_their_sources_and_without_secrets(lab: Laborato
     assert settings["data-directory"] == (str(lab.data), "pyproject.toml")
     assert settings["plugin.push.url"] == ("https://nowhere.example", "default")
     assert settings["disable"] == (["isolated-curriculum", "acquisition"], "pyproject.toml")
-    table = call(*command, cwd=lab.repository, environment=environment).stdout
+    table = call(*command, cwd=lab.path, environment=environment).stdout
     assert "correct-horse" not in shown + table
     assert re.search(r'^disable +\["isolated-curriculum", "acquisition"\] +pyproject\.toml$', table, re.MULTILINE)
 
 
-def test_what_the_doctor_prints_has_no_secret_and_goes_to_stdout(lab: Laboratory) -> None:
+def test_what_the_doctor_prints_has_no_secret_and_goes_to_stdout(lab: TaskRepositoryForTests) -> None:
     environment = {"AIND_LAUNCHER_PLUGIN__PUSH__PASSWORD": "correct-horse"}
     for options in ((), ("--json",)):
-        ended = call("doctor", *options, cwd=lab.repository, environment=environment)
+        ended = call("doctor", *options, cwd=lab.path, environment=environment)
         assert (ended.returncode, ended.stderr) == (0, "")
         assert "correct-horse" not in ended.stdout
         assert "https://me:**********@host is slow." in ended.stdout
 
 
-def test_the_doctor_refuses_a_rig_on_which_a_session_would_be_refused(lab: Laboratory) -> None:
-    where = lab.repository / "chain.py" / "data"
-    ended = call("doctor", "--set", f"data-directory={json.dumps(str(where))}", "--json", cwd=lab.repository)
+def test_the_doctor_refuses_a_rig_on_which_a_session_would_be_refused(lab: TaskRepositoryForTests) -> None:
+    where = lab.path / "more.py" / "data"
+    ended = call("doctor", "--set", f"data-directory={json.dumps(str(where))}", "--json", cwd=lab.path)
     assert ended.returncode == 3
     checks = {check["name"]: check for check in json.loads(ended.stdout)}
     assert checks["data directory"]["outcome"] == "failed"
@@ -308,21 +309,23 @@ def test_the_doctor_refuses_a_rig_on_which_a_session_would_be_refused(lab: Labor
     assert checks["git"]["outcome"] == "passed"
 
 
-def test_the_doctor_refuses_uncommitted_changes_as_a_session_would(lab: Laboratory) -> None:
+def test_the_doctor_refuses_uncommitted_changes_as_a_session_would(lab: TaskRepositoryForTests) -> None:
     lab.write("notes.txt", "a try")
-    checks = [c for c in json.loads(call("doctor", "--json", cwd=lab.repository).stdout) if c["outcome"] == "failed"]
+    checks = [c for c in json.loads(call("doctor", "--json", cwd=lab.path).stdout) if c["outcome"] == "failed"]
     assert [check["name"] for check in checks] == ["task repository"]
     assert "(notes.txt)" in checks[0]["message"]
-    assert call("doctor", cwd=lab.repository).returncode == 3
-    assert call("doctor", "--set", "plugin.checks.clean-repository=warn", cwd=lab.repository).returncode == 0
+    assert call("doctor", cwd=lab.path).returncode == 3
+    assert call("doctor", "--set", "plugin.checks.clean-repository=warn", cwd=lab.path).returncode == 0
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["the section", "the whole pyproject.toml"])
-def test_the_schema_accepts_the_task_repository_and_refuses_a_misspelt_key(lab: Laboratory, nested: bool) -> None:
-    printed = call("config", "schema", *(["--pyproject"] if nested else []), cwd=lab.repository).stdout
+def test_the_schema_accepts_the_task_repository_and_refuses_a_misspelt_key(
+    lab: TaskRepositoryForTests, nested: bool
+) -> None:
+    printed = call("config", "schema", *(["--pyproject"] if nested else []), cwd=lab.path).stdout
     schema = json.loads(printed)
     jsonschema.Draft202012Validator.check_schema(schema)
-    document = tomllib.loads((lab.repository / "pyproject.toml").read_text(encoding="utf-8"))
+    document = tomllib.loads((lab.path / "pyproject.toml").read_text(encoding="utf-8"))
     section = document["tool"]["aind-launcher"]
     jsonschema.validate(document if nested else section, schema)
     section["plugin"]["checks"]["minimum-free-spice"] = 1
@@ -330,8 +333,8 @@ def test_the_schema_accepts_the_task_repository_and_refuses_a_misspelt_key(lab: 
         jsonschema.validate(document if nested else section, schema)
 
 
-def test_plugins_are_listed_with_what_provides_them_and_their_hooks(lab: Laboratory) -> None:
-    listed = {row["name"]: row for row in json.loads(call("plugins", "list", "--json", cwd=lab.repository).stdout)}
+def test_plugins_are_listed_with_what_provides_them_and_their_hooks(lab: TaskRepositoryForTests) -> None:
+    listed = {row["name"]: row for row in json.loads(call("plugins", "list", "--json", cwd=lab.path).stdout)}
     assert listed["checks"]["distribution"] == "aind-launcher"
     assert listed["checks"]["version"] == __version__
     assert listed["push"]["hooks"] == ["post_session", "check_rig"]
@@ -339,17 +342,17 @@ def test_plugins_are_listed_with_what_provides_them_and_their_hooks(lab: Laborat
     assert listed["acquisition"]["state"] == "left out"
 
 
-def test_sound_plugins_pass_and_a_broken_one_is_shown_with_its_error(lab: Laboratory) -> None:
-    assert call("plugins", "check", cwd=lab.repository).stdout == "All plugins are sound.\n"
+def test_sound_plugins_pass_and_a_broken_one_is_shown_with_its_error(lab: TaskRepositoryForTests) -> None:
+    assert call("plugins", "check", cwd=lab.path).stdout == "All plugins are sound.\n"
     lab.write("more.py", "import nothing_of_this_name")
-    broken = call("plugins", "check", cwd=lab.repository)
+    broken = call("plugins", "check", cwd=lab.path)
     assert broken.returncode == 2
     assert re.search(r"^push +failed +this repository +.*No module named 'nothing_of_this_name'", broken.stdout, re.M)
-    (problem,) = json.loads(call("plugins", "check", "--json", cwd=lab.repository).stdout)
+    (problem,) = json.loads(call("plugins", "check", "--json", cwd=lab.path).stdout)
     assert problem["name"] == "push" and "nothing_of_this_name" in problem["error"]
     # What another plugin has to do with it may still be looked at.
-    assert call("animals", "list", cwd=lab.repository).returncode == 0
-    assert call("plugins", "check", "-p", "no:push", cwd=lab.repository).returncode == 0
+    assert call("animals", "list", cwd=lab.path).returncode == 0
+    assert call("plugins", "check", "-p", "no:push", cwd=lab.path).returncode == 0
 
 
 # -- curricula and their environments ------------------------------------------------------------------------------
@@ -380,10 +383,10 @@ def test_a_source_is_listed_built_used_and_its_environment_pruned_when_the_pin_h
     assert not re.search(r"^\s*(\+ |Python 3)", built.stderr, re.MULTILINE)
     (source,) = json.loads(call("curricula", "list", "--json", cwd=task).stdout)
     assert (source["built"], source["curricula"], source["unasked"]) == (True, ["counting"], None)
-    enrolled = call("curricula", "enroll", "123", "--curriculum", "counting", "--by", "me", cwd=task)
-    assert enrolled.stdout == "Animal 123 is enrolled: stage first of counting 1.0.0.\n"
-    moved = call("animals", "move", "123", "-c", "counting", "--stage", "second", "--reason", "a try", cwd=task)
-    assert moved.stdout == "Animal 123: first -> stage second of counting.\n"
+    enrolled = call("curricula", "enroll", "123456", "--curriculum", "counting", "--by", "me", cwd=task)
+    assert enrolled.stdout == "Animal 123456 is enrolled: stage first of counting 1.0.0.\n"
+    moved = call("animals", "move", "123456", "-c", "counting", "--stage", "second", "--reason", "a try", cwd=task)
+    assert moved.stdout == "Animal 123456: first -> stage second of counting.\n"
     (animal,) = json.loads(call("animals", "list", "--json", cwd=task).stdout)
     assert animal["stage"] == "second"
 
@@ -417,38 +420,38 @@ def test_a_source_is_listed_built_used_and_its_environment_pruned_when_the_pin_h
 # -- animals -------------------------------------------------------------------------------------------------------
 
 
-def test_an_animal_is_moved_by_hand_with_reason_and_name_kept(lab: Laboratory) -> None:
-    state = json.loads((lab.subjects / "123" / "trainer_state.json").read_text(encoding="utf-8"))
+def test_an_animal_is_moved_by_hand_with_reason_and_name_kept(lab: TaskRepositoryForTests) -> None:
+    state = json.loads((lab.subjects / "123456" / "trainer_state.json").read_text(encoding="utf-8"))
     state["stage"]["name"] = "rung7"
     file = lab.root / "state.json"
     file.write_text(json.dumps(state), encoding="utf-8")
-    move = ("animals", "move", "123", "--to", str(file), "--reason", "climbs well", "--by", "me")
-    assert call(*move, cwd=lab.repository).stdout == "Animal 123: rung3 -> stage rung7 of Ladder.\n"
-    off = ("animals", "move", "123", "--off-curriculum", "--reason", "surgery", "--by", "me")
-    assert call(*off, cwd=lab.repository).stdout == "Animal 123: rung7 -> off curriculum.\n"
-    shown = call("animals", "show", "123", cwd=lab.repository).stdout
+    move = ("animals", "move", "123456", "--to", str(file), "--reason", "climbs well", "--by", "me")
+    assert call(*move, cwd=lab.path).stdout == "Animal 123456: rung3 -> stage rung7 of Ladder.\n"
+    off = ("animals", "move", "123456", "--off-curriculum", "--reason", "surgery", "--by", "me")
+    assert call(*off, cwd=lab.path).stdout == "Animal 123456: rung7 -> off curriculum.\n"
+    shown = call("animals", "show", "123456", cwd=lab.path).stdout
     assert re.search(r"stage +rung7 \(off curriculum\)", shown)
     assert re.search(r"moved +rung7 +me +climbs well$", shown, re.MULTILINE)
     assert re.search(r"moved +rung7 \(off curriculum\) +me +surgery$", shown, re.MULTILINE)
-    assert call("run", "--subject", "123", cwd=lab.repository).returncode == 0
+    assert call("run", "--subject", "123456", cwd=lab.path).returncode == 0
 
 
-def test_a_session_is_brought_back_from_its_folder(lab: Laboratory) -> None:
-    newest = json.loads(call("sessions", "show", "--json", cwd=lab.repository).stdout)
+def test_a_session_is_brought_back_from_its_folder(lab: TaskRepositoryForTests) -> None:
+    newest = json.loads(call("sessions", "show", "--json", cwd=lab.path).stdout)
     again = ("sessions", "import", newest["folder"])
-    refused = call(*again, cwd=lab.repository)
+    refused = call(*again, cwd=lab.path)
     assert refused.returncode == 2
     assert "The journal has session" in refused.stderr
     lab.journal.unlink()
-    assert newest["session"] in call(*again, cwd=lab.repository).stdout
-    assert len(json.loads(call("sessions", "list", "--json", cwd=lab.repository).stdout)) == 1
+    assert newest["session"] in call(*again, cwd=lab.path).stdout
+    assert len(json.loads(call("sessions", "list", "--json", cwd=lab.path).stdout)) == 1
 
 
 def test_what_the_terminals_code_page_lacks_is_escaped(tmp_path: Path) -> None:
     lab = laboratory(tmp_path)
     ended = subprocess.run(
         [sys.executable, "-m", "aind_launcher", "run", "--subject", "Mäuschen"],
-        cwd=lab.repository,
+        cwd=lab.path,
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         check=False,

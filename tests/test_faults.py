@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from programs import SCRIPT, aind_launch
-from task_repositories import Laboratory, laboratory
+from task_repositories import laboratory
 
 from aind_launcher.journal import Journal, StepRecord
 from aind_launcher.operator import Nobody
 from aind_launcher.resume import Wishes
+from aind_launcher.testing import TaskRepositoryForTests
 
 PLUGINS = '''
     import json
@@ -123,7 +124,7 @@ class Somebody(Nobody):
     attended = True
 
 
-def steps(lab: Laboratory, name: str) -> dict[tuple[str, str], StepRecord]:
+def steps(lab: TaskRepositoryForTests, name: str) -> dict[tuple[str, str], StepRecord]:
     with Journal.open(lab.journal) as journal:
         return {(s.id.hook, s.id.plugin): s for s in journal.current_steps(name)}
 
@@ -166,13 +167,13 @@ def test_what_fails_twice_and_then_works_is_done_by_the_third_call(tmp_path: Pat
 def test_a_held_hand_off_is_shown_at_every_start(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, 'required-steps = ["twice"]', names={"twice": "Twice", "sees": "Sees"})
     name = lab.run().session.name
-    started = aind_launch(lab.repository, "run", "--subject", "123")
+    started = aind_launch(lab.path, "run", "--subject", "123456")
     assert f"{name}: twice must be done before the hand-off" in started.err
 
 
 def test_a_plugin_that_ends_the_process_is_called_again_by_resume(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"exits": "Exits", "sees": "Sees"})
-    assert aind_launch(lab.repository, "run", "--subject", "123").code == 7
+    assert aind_launch(lab.path, "run", "--subject", "123456").code == 7
     with Journal.open(lab.journal) as journal:
         (record,) = journal.sessions()
     assert record.state == "running"
@@ -181,7 +182,7 @@ def test_a_plugin_that_ends_the_process_is_called_again_by_resume(tmp_path: Path
     assert steps(lab, record.name)["post_session", "exits"].attempt == 2
 
 
-def only_session(lab: Laboratory) -> str:
+def only_session(lab: TaskRepositoryForTests) -> str:
     with Journal.open(lab.journal) as journal:
         (record,) = journal.sessions()
     return record.name
@@ -189,14 +190,14 @@ def only_session(lab: Laboratory) -> str:
 
 def test_a_plugin_that_always_ends_the_process_can_be_left_out(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"exits": "AlwaysExits", "sees": "Sees"})
-    assert aind_launch(lab.repository, "run", "--subject", "123").code == 7
-    assert aind_launch(lab.repository, "resume", "--all").code == 7
+    assert aind_launch(lab.path, "run", "--subject", "123456").code == 7
+    assert aind_launch(lab.path, "resume", "--all").code == 7
     # For one call: all else is done, and what it has to do waits.
-    assert aind_launch(lab.repository, "resume", "--all", "-p", "no:exits").code == 1
+    assert aind_launch(lab.path, "resume", "--all", "-p", "no:exits").code == 1
     assert steps(lab, only_session(lab))["transfer_session", "sees"].state == "done"
     # For good: nothing is left.
     disabled = 'disable=["isolated-curriculum", "acquisition", "exits"]'
-    assert aind_launch(lab.repository, "resume", "--all", "--set", disabled).code == 0
+    assert aind_launch(lab.path, "resume", "--all", "--set", disabled).code == 0
     with Journal.open(lab.journal) as journal:
         assert [record.state for record in journal.sessions()] == ["completed"]
 
@@ -217,7 +218,7 @@ def test_a_plugin_that_asks_a_person_waits_for_one(tmp_path: Path) -> None:
     for _ in range(2):
         assert outcome.state == "incomplete"
         assert "asks a person" in (steps(lab, outcome.session.name)["post_session", "asks"].error or "")
-        assert aind_launch(lab.repository, "resume", "--all", "--unattended").code == 1
+        assert aind_launch(lab.path, "resume", "--all", "--unattended").code == 1
     assert lab.resume(outcome.session.name, operator=Somebody()).state == "completed"
     assert steps(lab, outcome.session.name)["post_session", "asks"].result == "answered"
 
@@ -226,10 +227,10 @@ def test_the_folder_is_handed_off_again_where_a_late_answer_belongs_into_it(tmp_
     lab = laboratory(tmp_path, PLUGINS, names={"sees": "Sees"})
     lab.write("curriculum-is-broken", "")
     name = lab.run().session.name
-    (lab.repository / "curriculum-is-broken").unlink()
+    (lab.path / "curriculum-is-broken").unlink()
     lab.resume(name)
     assert "suggestion.json" not in steps(lab, name)["transfer_session", "sees"].result["names"]
-    planned = aind_launch(lab.repository, "resume", name, "--hand-off-again", "--dry-run").out
+    planned = aind_launch(lab.path, "resume", name, "--hand-off-again", "--dry-run").out
     assert [line.split()[1] for line in planned.splitlines()[1:]] == [
         "keep_suggestion",
         "seal_folder",
@@ -285,7 +286,7 @@ def test_a_corrupt_journal_is_set_aside_and_the_session_goes_on(tmp_path: Path, 
     lab = laboratory(tmp_path)
     lab.state.mkdir()
     lab.journal.write_bytes(content)
-    ended = aind_launch(lab.repository, "run", "--subject", "123")
+    ended = aind_launch(lab.path, "run", "--subject", "123456")
     assert ended.code == 0
     assert lab.stage() == "rung2"
     aside = [path.read_bytes() for path in lab.state.glob("*set-aside.sqlite")]
@@ -310,7 +311,7 @@ def test_a_locked_journal_is_gone_on_without_and_completed_later(tmp_path: Path)
     earlier = lab.run().session.name
     holder = sqlite3.connect(lab.journal, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    ended = aind_launch(lab.repository, "run", "--subject", "123")
+    ended = aind_launch(lab.path, "run", "--subject", "123456")
     holder.close()
     assert ended.code == 1
     assert "locked by another program" in ended.err
@@ -331,12 +332,12 @@ def test_a_full_disk_does_not_cost_a_journal_that_is_whole(tmp_path: Path) -> No
     connection.close()
     with Journal.open(lab.journal) as journal:
         journal._connection.execute(f"PRAGMA max_page_count = {pages}")
-        journal.keep_session("123_x", "123", tmp_path, tmp_path, "x" * 1_000_000)
+        journal.keep_session("123456_x", "123456", tmp_path, tmp_path, "x" * 1_000_000)
         assert "full" in (journal.impaired or "")
-        assert {record.name for record in journal.sessions()} == {name, "123_x"}
+        assert {record.name for record in journal.sessions()} == {name, "123456_x"}
     # It was freed before the launcher ended.
     with Journal.open(lab.journal) as journal:
-        assert {record.name for record in journal.sessions()} == {name, "123_x"}
+        assert {record.name for record in journal.sessions()} == {name, "123456_x"}
 
 
 # What lies around
@@ -345,7 +346,7 @@ def test_a_full_disk_does_not_cost_a_journal_that_is_whole(tmp_path: Path) -> No
 def test_a_file_where_a_folder_belongs_refuses_the_session(tmp_path: Path) -> None:
     lab = laboratory(tmp_path)
     lab.data.write_text("in the way")
-    ended = aind_launch(lab.repository, "run", "--subject", "123")
+    ended = aind_launch(lab.path, "run", "--subject", "123456")
     assert ended.code == 3
     assert str(lab.data) in ended.err
     assert lab.data.read_text() == "in the way"
@@ -356,8 +357,8 @@ def test_a_terminal_that_is_gone_does_not_stop_a_session(tmp_path: Path) -> None
     reading, writing = os.pipe()
     os.close(reading)
     subprocess.run(
-        [SCRIPT, "run", "--subject", "123"],
-        cwd=lab.repository,
+        [SCRIPT, "run", "--subject", "123456"],
+        cwd=lab.path,
         stdin=subprocess.DEVNULL,
         stdout=writing,
         stderr=writing,

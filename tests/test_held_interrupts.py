@@ -169,9 +169,9 @@ def test_in_another_thread_there_is_nothing_to_hear() -> None:
 
 def test_what_a_plugin_answered_is_in_the_journal_whole(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"tells": "Tells"})
-    run = aind_launch(lab.repository, "run", "--subject", "123")
+    run = aind_launch(lab.path, "run", "--subject", "123456")
     assert (run.code, "Interrupted." in run.err) == (130, True), run.err
-    resumed = aind_launch(lab.repository, "resume", "--all")
+    resumed = aind_launch(lab.path, "resume", "--all")
     assert resumed.code == 0, resumed.err
     assert (tmp_path / "told").read_text() == "told\n"
     with Journal.open(lab.state / "journal.sqlite") as journal:
@@ -182,10 +182,10 @@ def test_what_a_plugin_answered_is_in_the_journal_whole(tmp_path: Path) -> None:
 
 def test_a_plugin_that_was_writing_is_left_to_resume(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"writes": "Writes"})
-    run = aind_launch(lab.repository, "run", "--subject", "123")
+    run = aind_launch(lab.path, "run", "--subject", "123456")
     assert (run.code, "does not know" in run.err) == (130, False), run.err
     with Journal.open(lab.state / "journal.sqlite") as journal:
         (session,) = journal.sessions()
         (step,) = [step for step in journal.steps(session.name) if step.id.plugin == "writes"]
     assert (session.state, step.state, step.error) == ("incomplete", "failed", "interrupted")
-    assert aind_launch(lab.repository, "resume", "--all").code == 0
+    assert aind_launch(lab.path, "resume", "--all").code == 0

@@ -14,12 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 from programs import SCRIPT, Ended, aind_launch
-from task_repositories import Laboratory, laboratory
+from task_repositories import laboratory
 from trials import trials_in
 
 from aind_launcher import processes
 from aind_launcher.journal import Journal, SessionRecord, StepRecord
 from aind_launcher.session import SessionContext
+from aind_launcher.testing import TaskRepositoryForTests
 
 # An acquisition with a valve that must not stay open, and one that does not listen.
 TASK = """
@@ -87,16 +88,16 @@ if os.name == "nt":
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Laboratory:
+def lab(tmp_path: Path) -> TaskRepositoryForTests:
     return laboratory(tmp_path, PLUGINS, names={n: n.title() for n in ("looks", "pushes", "patient", "sees")})
 
 
 @contextmanager
-def started(lab: Laboratory, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+def started(lab: TaskRepositoryForTests, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     flags = 0x00000200 if sys.platform == "win32" else 0  # CREATE_NEW_PROCESS_GROUP, to which a Ctrl-Break can be sent
     with subprocess.Popen(
-        [SCRIPT, *(arguments or ("run", "--subject", "123"))],
-        cwd=lab.repository,
+        [SCRIPT, *(arguments or ("run", "--subject", "123456"))],
+        cwd=lab.path,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -120,17 +121,17 @@ def ended(process: "subprocess.Popen[str]") -> Ended:
     return Ended(process.returncode, out, err)
 
 
-def hangs(lab: Laboratory, what: str) -> Path:
+def hangs(lab: TaskRepositoryForTests, what: str) -> Path:
     (lab.root / f"hang in {what}").touch()
     return lab.root / "hangs"
 
 
-def works_again(lab: Laboratory) -> None:
+def works_again(lab: TaskRepositoryForTests) -> None:
     for mark in lab.root.glob("hang*"):
         mark.unlink()
 
 
-def story(lab: Laboratory) -> tuple[SessionRecord, SessionContext, dict[tuple[str, str], StepRecord]]:
+def story(lab: TaskRepositoryForTests) -> tuple[SessionRecord, SessionContext, dict[tuple[str, str], StepRecord]]:
     with Journal.open(lab.journal) as journal:
         (record,) = journal.sessions()
         steps = {(s.id.hook, s.id.plugin): s for s in journal.current_steps(record.name)}
@@ -145,7 +146,9 @@ def press(process: "subprocess.Popen[str]", name: str = ENDINGS[0]) -> None:
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_during_the_checks_the_session_is_cancelled_and_nothing_acquired(lab: Laboratory, name: str) -> None:
+def test_during_the_checks_the_session_is_cancelled_and_nothing_acquired(
+    lab: TaskRepositoryForTests, name: str
+) -> None:
     mark = hangs(lab, "a check")
     with started(lab) as process:
         wait_for(process, mark.exists)
@@ -153,21 +156,21 @@ def test_during_the_checks_the_session_is_cancelled_and_nothing_acquired(lab: La
         assert ended(process).code == 130
     record, _, steps = story(lab)
     assert (record.state, record.exit_code, record.message) == ("cancelled", 130, "interrupted by the operator")
-    assert ("run_session", "rig") not in steps
+    assert ("run_session", "instant-rig") not in steps
     assert not lab.data.exists()
     works_again(lab)
-    assert aind_launch(lab.repository, "run", "--subject", "123").code == 0
+    assert aind_launch(lab.path, "run", "--subject", "123456").code == 0
 
 
 # During the acquisition
 
 
-def with_task(root: Path, listens: bool, grace: float) -> Laboratory:
+def with_task(root: Path, listens: bool, grace: float) -> TaskRepositoryForTests:
     command = [sys.executable, "{repository}/task.py", "{session_directory}", "listens" if listens else "does not"]
     lab = laboratory(
         root,
         PLUGINS,
-        f"""disable = ["isolated-curriculum", "rig"]
+        f"""disable = ["isolated-curriculum", "instant-rig"]
 [tool.aind-launcher.plugin.acquisition]
 command = {json.dumps(command)}
 close-grace = {grace}
@@ -179,7 +182,7 @@ close-grace = {grace}
     return lab
 
 
-def task_of(lab: Laboratory, process: "subprocess.Popen[str]") -> int:
+def task_of(lab: TaskRepositoryForTests, process: "subprocess.Popen[str]") -> int:
     """The process of the task, once it runs."""
     wait_for(process, lambda: any(lab.data.glob("*/process.txt")))
     (told,) = lab.data.glob("*/process.txt")
@@ -232,7 +235,7 @@ def test_a_second_ctrl_c_ends_task_and_launcher_at_once(tmp_path: Path) -> None:
     assert (record.state, session.acquisition) == ("incomplete", None)
     assert ("transfer_session", "sees") not in steps
     # What was cut off is known to have been, and its data kept.
-    assert aind_launch(lab.repository, "resume", "--all").code == 0
+    assert aind_launch(lab.path, "resume", "--all").code == 0
     record, session, steps = story(lab)
     assert session.acquisition is not None
     assert (record.state, session.acquisition.outcome, session.disposition) == ("interrupted", "interrupted", "keep")
@@ -243,7 +246,7 @@ def test_an_acquisition_of_a_plugins_own_is_kept_too(tmp_path: Path) -> None:
     lab = laboratory(
         tmp_path,
         PLUGINS,
-        'disable = ["isolated-curriculum", "acquisition", "rig"]',
+        'disable = ["isolated-curriculum", "acquisition", "instant-rig"]',
         names={"runs": "Runs", "sees": "Sees"},
     )
     mark = hangs(lab, "an acquisition")
@@ -258,11 +261,13 @@ def test_an_acquisition_of_a_plugins_own_is_kept_too(tmp_path: Path) -> None:
 
 
 def test_where_no_plugin_runs_the_acquisition_the_session_is_refused(tmp_path: Path) -> None:
-    lab = laboratory(tmp_path, PLUGINS, 'disable = ["isolated-curriculum", "acquisition", "rig"]', {"runs": "Runs"})
-    refused = aind_launch(lab.repository, "run", "--subject", "123")
+    lab = laboratory(
+        tmp_path, PLUGINS, 'disable = ["isolated-curriculum", "acquisition", "instant-rig"]', {"runs": "Runs"}
+    )
+    refused = aind_launch(lab.path, "run", "--subject", "123456")
     assert (refused.code, "No plugin ran the acquisition" in refused.err) == (3, True)
     assert story(lab)[0].state == "refused"
-    assert aind_launch(lab.repository, "resume", "--all").out == "Nothing is left undone.\n"
+    assert aind_launch(lab.path, "resume", "--all").out == "Nothing is left undone.\n"
 
 
 if hasattr(os, "openpty"):
@@ -282,8 +287,8 @@ if hasattr(os, "openpty"):
         lab = with_task(tmp_path, listens=True, grace=60)
         rig, terminal = os.openpty()
         with subprocess.Popen(
-            [SCRIPT, "run", "--subject", "123"],
-            cwd=lab.repository,
+            [SCRIPT, "run", "--subject", "123456"],
+            cwd=lab.path,
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
@@ -324,7 +329,7 @@ if hasattr(os, "openpty"):
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_after_the_acquisition_the_step_is_left_to_resume(lab: Laboratory, name: str) -> None:
+def test_after_the_acquisition_the_step_is_left_to_resume(lab: TaskRepositoryForTests, name: str) -> None:
     mark = hangs(lab, "a push")
     with started(lab) as process:
         wait_for(process, mark.exists)
@@ -334,12 +339,12 @@ def test_after_the_acquisition_the_step_is_left_to_resume(lab: Laboratory, name:
     assert (record.state, record.exit_code) == ("incomplete", 130)
     assert (steps["post_session", "pushes"].state, steps["post_session", "pushes"].error) == ("failed", "interrupted")
     works_again(lab)
-    assert aind_launch(lab.repository, "resume", "--all").code == 0
+    assert aind_launch(lab.path, "resume", "--all").code == 0
     assert story(lab)[2]["post_session", "pushes"].result == "pushed"
     assert lab.stage() == "rung2"
 
 
-def test_a_plugin_that_swallows_ctrl_c_is_ended_by_the_second(lab: Laboratory) -> None:
+def test_a_plugin_that_swallows_ctrl_c_is_ended_by_the_second(lab: TaskRepositoryForTests) -> None:
     mark = hangs(lab, "patience")
     with started(lab) as process:
         wait_for(process, mark.exists)
@@ -349,7 +354,7 @@ def test_a_plugin_that_swallows_ctrl_c_is_ended_by_the_second(lab: Laboratory) -
         assert ended(process).code == 130
     assert story(lab)[0].state == "incomplete"
     works_again(lab)
-    assert aind_launch(lab.repository, "resume", "--all").code == 0
+    assert aind_launch(lab.path, "resume", "--all").code == 0
 
 
 PARTS, INTERRUPTED = 4, 80

@@ -83,7 +83,7 @@ def test_a_session_goes_from_the_animals_state_to_the_hand_off(tmp_path):
     assert json.loads((folder / "behavior/metrics.json").read_text()) == {"climbed": 1}
     assert (folder / "behavior/Logs/suggestion.json").read_text() == outcome.suggestion.text
     assert json.loads((folder / "behavior/Logs/tasklogic_input.json").read_text())["name"] == "Climb"
-    assert json.loads((folder / "behavior/Logs/session_input.json").read_text())["subject"] == "123"
+    assert json.loads((folder / "behavior/Logs/session_input.json").read_text())["subject"] == "123456"
     assert (tmp_path / "notes.txt").read_text().splitlines() == [
         f"post {outcome.session.name} rung2",
         "finished completed",
@@ -110,7 +110,7 @@ def test_what_fails_in_one_step_stops_no_other_and_is_resumed_alone(tmp_path):
     recorded = steps(lab, outcome.session.name)
     assert recorded["post_session", "push"].error == "RuntimeError: no route to the database"
     assert recorded["transfer_session", "notes"].state == "done"
-    (lab.repository / "push-is-broken").unlink()
+    (lab.path / "push-is-broken").unlink()
     resumed = lab.resume(outcome.session.name)
     assert (resumed.state, resumed.exit_code) == ("completed", 0)
     assert steps(lab, outcome.session.name)["post_session", "push"].attempt == 2
@@ -133,7 +133,7 @@ def test_a_late_answer_reaches_every_subscriber_but_not_the_folder_that_left(tmp
     lab = laboratory(tmp_path, SUBSCRIBERS, names={"notes": "Notes"})
     lab.write("curriculum-is-broken", "")
     name = lab.run().session.name
-    (lab.repository / "curriculum-is-broken").unlink()
+    (lab.path / "curriculum-is-broken").unlink()
     folder = lab.data / name
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     outcome = lab.resume(name)
@@ -149,7 +149,7 @@ def test_a_late_answer_of_an_earlier_session_is_superseded(tmp_path):
     lab = laboratory(tmp_path)
     lab.write("curriculum-is-broken", "")
     monday = lab.run().session.name
-    (lab.repository / "curriculum-is-broken").unlink()
+    (lab.path / "curriculum-is-broken").unlink()
     lab.run()
     lab.run()
     assert lab.stage() == "rung3"
@@ -157,7 +157,7 @@ def test_a_late_answer_of_an_earlier_session_is_superseded(tmp_path):
     assert resumed.state == "completed"
     assert lab.stage() == "rung3"
     assert steps(lab, monday)["post_session", "local-store"].result["outcome"] == "superseded"
-    kept = [json.loads(path.read_text()) for path in (lab.subjects / "123" / "history").glob("*superseded*")]
+    kept = [json.loads(path.read_text()) for path in (lab.subjects / "123456" / "history").glob("*superseded*")]
     assert [entry["session_name"] for entry in kept] == [monday]
 
 
@@ -168,7 +168,7 @@ def test_a_required_step_holds_the_hand_off_back_until_it_is_done(tmp_path):
     assert outcome.held == "push must be done before the hand-off"
     assert ("transfer_session", "notes") not in steps(lab, outcome.session.name)
     assert not (outcome.session.paths.launcher / "log.jsonl").exists()
-    (lab.repository / "push-is-broken").unlink()
+    (lab.path / "push-is-broken").unlink()
     assert lab.resume(outcome.session.name).state == "completed"
     assert steps(lab, outcome.session.name)["transfer_session", "notes"].state == "done"
 
@@ -220,9 +220,9 @@ def test_an_unknown_animal_is_refused_with_what_to_do(tmp_path):
 
 def test_a_state_that_is_not_json_is_refused_and_left_alone(tmp_path):
     lab = laboratory(tmp_path)
-    path = lab.subjects / "123" / "trainer_state.json"
+    path = lab.subjects / "123456" / "trainer_state.json"
     path.write_text("{oops")
-    with pytest.raises(AnimalError, match=r"No store could say where animal 123 stands.*is not JSON"):
+    with pytest.raises(AnimalError, match=r"No store could say where animal 123456 stands.*is not JSON"):
         lab.run()
     assert path.read_text() == "{oops"
 
@@ -231,7 +231,7 @@ def test_an_own_task_runs_without_a_decision(tmp_path):
     lab = laboratory(tmp_path, SUBSCRIBERS, 'disable = ["ladder", "acquisition"]', names={"notes": "Notes"})
     lab.write("habituation.json", '{"name": "Habituation", "task_parameters": {}}')
     lab.commit()
-    outcome = lab.run(task_file=lab.repository / "habituation.json")
+    outcome = lab.run(task_file=lab.path / "habituation.json")
     assert outcome.state == "completed"
     assert outcome.suggestion is None
     assert not outcome.session.paths.trainer_state.exists()

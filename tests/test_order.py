@@ -18,7 +18,7 @@ from aind_launcher.journal import Journal
 from aind_launcher.session import SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion
 
-SUBJECT = "123"
+SUBJECT = "123456"
 
 
 def trainer_state(stage: str) -> TrainerStateText:
@@ -137,7 +137,7 @@ def test_whole_sessions_may_fail_and_be_resumed_in_any_order(happenings: list[st
     with tempfile.TemporaryDirectory() as folder:
         lab = laboratory(Path(folder))
         library = Library(lab.root / "library", "climbing")
-        broken = lab.repository / "curriculum-is-broken"
+        broken = lab.path / "curriculum-is-broken"
         latest = datetime.fromtimestamp(0, tz=now().tzinfo), "rung1"
         left: list[SessionContext] = []
         superseded: set[str] = set()

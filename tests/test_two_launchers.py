@@ -10,11 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 from programs import SCRIPT, Ended, aind_launch
-from task_repositories import Laboratory, laboratory
+from task_repositories import laboratory
 
 from aind_launcher.errors import Refused
 from aind_launcher.journal import Journal, SessionRecord
 from aind_launcher.machine import rig_lock
+from aind_launcher.testing import TaskRepositoryForTests
 
 # Waits in its place until it is told to go on, by whom and how often it was called.
 PLUGINS = """
@@ -34,18 +35,18 @@ PLUGINS = """
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Laboratory:
+def lab(tmp_path: Path) -> TaskRepositoryForTests:
     made = laboratory(tmp_path, PLUGINS, names={"waits": "Waits"})
     (tmp_path / "wait").touch()
     return made
 
 
 @contextmanager
-def waiting(lab: Laboratory, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+def waiting(lab: TaskRepositoryForTests, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """A launcher that is in its post-session step as long as the context lasts."""
     with subprocess.Popen(
         [SCRIPT, *arguments],
-        cwd=lab.repository,
+        cwd=lab.path,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -64,22 +65,22 @@ def go_on(process: "subprocess.Popen[str]") -> Ended:
     return Ended(process.returncode, out, err)
 
 
-def only_session(lab: Laboratory) -> SessionRecord:
+def only_session(lab: TaskRepositoryForTests) -> SessionRecord:
     with Journal.open(lab.journal) as journal:
         (record,) = journal.sessions()
     return record
 
 
-def calls(lab: Laboratory) -> list[str]:
+def calls(lab: TaskRepositoryForTests) -> list[str]:
     return (lab.root / "calls.txt").read_text("utf-8").split()
 
 
-def test_a_second_launcher_is_told_session_time_and_process_of_the_first(lab: Laboratory) -> None:
-    with waiting(lab, "run", "--subject", "123") as first:
+def test_a_second_launcher_is_told_session_time_and_process_of_the_first(lab: TaskRepositoryForTests) -> None:
+    with waiting(lab, "run", "--subject", "123456") as first:
         running = only_session(lab)
         holder = first.pid if os.name != "nt" else psutil.Process(first.pid).children()[0].pid
-        for command in (["run", "--subject", "123"], ["resume", "--all"], ["resume", running.name]):
-            second = aind_launch(lab.repository, *command)
+        for command in (["run", "--subject", "123456"], ["resume", "--all"], ["resume", running.name]):
+            second = aind_launch(lab.path, *command)
             assert second.code == 3
             assert f"This rig is busy: session {running.name} since {running.started.astimezone():%Y-%m-%d %H:%M}" in (
                 second.err
@@ -91,58 +92,58 @@ def test_a_second_launcher_is_told_session_time_and_process_of_the_first(lab: La
     assert calls(lab) == [running.name]
 
 
-def test_of_two_resumes_at_once_one_does_the_work(lab: Laboratory) -> None:
-    with waiting(lab, "run", "--subject", "123") as first:
+def test_of_two_resumes_at_once_one_does_the_work(lab: TaskRepositoryForTests) -> None:
+    with waiting(lab, "run", "--subject", "123456") as first:
         first.kill()
     with waiting(lab, "resume", "--all") as second:
-        third = aind_launch(lab.repository, "resume", "--all")
+        third = aind_launch(lab.path, "resume", "--all")
         assert (third.code, "This rig is busy" in third.err) == (3, True)
         assert go_on(second).code == 0
     (lab.root / "wait").unlink()
-    assert aind_launch(lab.repository, "resume", "--all").out == "Nothing is left undone.\n"
+    assert aind_launch(lab.path, "resume", "--all").out == "Nothing is left undone.\n"
     assert len(calls(lab)) == 2
     assert lab.stage() == "rung2"
 
 
-def test_questions_are_answered_while_a_session_runs(lab: Laboratory) -> None:
-    with waiting(lab, "run", "--subject", "123") as first:
-        assert aind_launch(lab.repository, "resume", "--all", "--dry-run").code == 0
-        (running,) = json.loads(aind_launch(lab.repository, "sessions", "list", "--json").out)
+def test_questions_are_answered_while_a_session_runs(lab: TaskRepositoryForTests) -> None:
+    with waiting(lab, "run", "--subject", "123456") as first:
+        assert aind_launch(lab.path, "resume", "--all", "--dry-run").code == 0
+        (running,) = json.loads(aind_launch(lab.path, "sessions", "list", "--json").out)
         assert (running["state"], running["message"]) == ("running", None)
         assert go_on(first).code == 0
 
 
-def test_a_launcher_that_died_holds_nothing(lab: Laboratory) -> None:
-    with waiting(lab, "run", "--subject", "123") as first:
+def test_a_launcher_that_died_holds_nothing(lab: TaskRepositoryForTests) -> None:
+    with waiting(lab, "run", "--subject", "123456") as first:
         for child in psutil.Process(first.pid).children():
             child.kill()
         first.kill()
         first.wait()
     assert (lab.state / "rig.json").exists()
-    (cut_off,) = json.loads(aind_launch(lab.repository, "sessions", "list", "--json").out)
+    (cut_off,) = json.loads(aind_launch(lab.path, "sessions", "list", "--json").out)
     assert cut_off["state"] == "running"
     assert cut_off["message"].startswith("Its launcher was killed, or the power failed. `aind-launch resume ")
-    assert cut_off["message"].partition(".")[0] in aind_launch(lab.repository, "sessions", "show").out
+    assert cut_off["message"].partition(".")[0] in aind_launch(lab.path, "sessions", "show").out
     (lab.root / "wait").unlink()
-    following = aind_launch(lab.repository, "run", "--subject", "123")
+    following = aind_launch(lab.path, "run", "--subject", "123456")
     assert following.code == 0
     assert "1 earlier session(s) are unfinished" in following.err
     assert not (lab.state / "rig.json").exists()
 
 
 def test_who_has_no_session_yet_is_named_too(tmp_path: Path) -> None:
-    (tmp_path / "rig.json").write_text('{"session": "123_of-a-dead-one", "since": "2026-01-31T10:00:00Z"}')
+    (tmp_path / "rig.json").write_text('{"session": "123456_of-a-dead-one", "since": "2026-01-31T10:00:00Z"}')
     busy = pytest.raises(Refused, match=rf"busy: another launcher since .* \(process {os.getpid()}, ")
     with rig_lock(tmp_path), busy, rig_lock(tmp_path):
         pytest.fail("two hold the rig")
     with rig_lock(tmp_path) as lock:
-        lock.tell("123_of-mine")
-        with pytest.raises(Refused, match="busy: session 123_of-mine since"), rig_lock(tmp_path):
+        lock.tell("123456_of-mine")
+        with pytest.raises(Refused, match="busy: session 123456_of-mine since"), rig_lock(tmp_path):
             pytest.fail("two hold the rig")
 
 
-def test_a_scheduled_task_resumes_without_any_terminal(lab: Laboratory) -> None:
-    with waiting(lab, "run", "--subject", "123") as first:
+def test_a_scheduled_task_resumes_without_any_terminal(lab: TaskRepositoryForTests) -> None:
+    with waiting(lab, "run", "--subject", "123456") as first:
         first.kill()
     (lab.root / "wait").unlink()
     # Neither input nor output, as where nobody is logged in.
@@ -151,10 +152,10 @@ def test_a_scheduled_task_resumes_without_any_terminal(lab: Laboratory) -> None:
     if os.name == "nt":
         ended = subprocess.run(
             [SCRIPT, "resume", "--all", "--unattended"],
-            cwd=lab.repository,
+            cwd=lab.path,
             creationflags=0x00000008,  # DETACHED_PROCESS: no console
         )
     else:
-        ended = subprocess.run([psutil.Process().exe(), "-c", closed], cwd=lab.repository)
+        ended = subprocess.run([psutil.Process().exe(), "-c", closed], cwd=lab.path)
     assert ended.returncode == 0
     assert only_session(lab).state == "completed"

@@ -12,16 +12,17 @@ from typing import Any
 
 from programs import Ended, Programs, programs
 from recording_server import NAMES, PLUGINS, RecordingServer, contents, recording_server
-from task_repositories import Laboratory, laboratory
+from task_repositories import laboratory
 
 from aind_launcher.journal import Journal, SessionRecord
+from aind_launcher.testing import TaskRepositoryForTests
 
 
 @dataclass(frozen=True)
 class Trial:
     """An animal's session in a world of its own: data, state and library; only the task repository is shared."""
 
-    laboratory: Laboratory
+    laboratory: TaskRepositoryForTests
     server: RecordingServer
     programs: Programs
     root: Path
@@ -34,7 +35,7 @@ class Trial:
             "plugin.local-store.library": self.root / "library",
         }
         settings = [part for name, place in places.items() for part in ("--set", f"{name}={place}")]
-        return self.programs.call(self.laboratory.repository, command, *arguments, *settings, **misfortune)
+        return self.programs.call(self.laboratory.path, command, *arguments, *settings, **misfortune)
 
     def run(self, **misfortune: Any) -> Ended:
         return self.call("run", "--subject", self.subject, **misfortune)
@@ -137,7 +138,7 @@ class Trials:
         subject = str(1000 + self._made)
         place = root / "library" / "climbing" / "Subjects" / subject
         place.mkdir(parents=True)
-        shutil.copy(self._laboratory.subjects / "123" / "trainer_state.json", place)
+        shutil.copy(self._laboratory.subjects / "123456" / "trainer_state.json", place)
         return Trial(self._laboratory, self.server, self._programs, root, subject)
 
 
