@@ -4,13 +4,14 @@ from typing import Literal
 
 from aind_launcher.journal import Journal, StepRecord
 from aind_launcher.session import Acquisition
-from aind_launcher.steps import INTERRUPTED, as_model
+from aind_launcher.steps import INTERRUPTED, NOT_BEGUN, as_model
 
 
 def acquisition_step(journal: Journal, session: str) -> StepRecord | None:
     """The step that ran, or was running, the acquisition; not those of plugins that left it to another."""
     steps = [step for step in journal.current_steps(session) if step.id.hook == "run_session"]
-    return next((step for step in steps if step.result is not None or step.state in ("running", "failed")), None)
+    begun = (step for step in steps if step.error != NOT_BEGUN)
+    return next((step for step in begun if step.result is not None or step.state in ("running", "failed")), None)
 
 
 def acquisition_of(journal: Journal, session: str) -> Acquisition | None:

@@ -9,12 +9,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import inf
 from types import FrameType
 from typing import Any, Final
 
 from aind_launcher.errors import LauncherError
 
-# Seconds after which nothing is held any longer: a disk may hang, and whoever presses again wants to leave.
+# Seconds after which who presses again is heard everywhere: a disk may hang.
 _PATIENCE: Final = 2.0
 
 
@@ -23,13 +24,14 @@ class _Interrupts:
 
     def __init__(self, held: bool = False) -> None:
         self.held = held
+        self.patience = _PATIENCE
         self.count = 0
         self._waiting_since: float | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
         now = time.monotonic()
-        if not self.held or (self._waiting_since is not None and now - self._waiting_since > _PATIENCE):
+        if not self.held or (self._waiting_since is not None and now - self._waiting_since > self.patience):
             self._waiting_since = None
             raise KeyboardInterrupt
         self._waiting_since = self._waiting_since or now
@@ -48,13 +50,19 @@ def hold_from_now_on() -> None:
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def held(*, however_long: bool = False) -> Iterator[None]:
     """Let Ctrl-C wait until the context is left, or until one that hears it begins within.
 
+    :param however_long: also one that is pressed again later; for what must not be left half-done at any price.
     :raises KeyboardInterrupt: at the end, for what waited.
     """
-    with _handled() as interrupts, _holding(interrupts, True):
-        yield
+    with _handled() as interrupts:
+        before, interrupts.patience = interrupts.patience, inf if however_long else interrupts.patience
+        try:
+            with _holding(interrupts, True):
+                yield
+        finally:
+            interrupts.patience = before
 
 
 @contextmanager
@@ -71,10 +79,13 @@ def heard() -> Iterator[None]:
         except LauncherError:
             # Said on purpose by who knew of the interrupt.
             raise
-        except Exception as error:
+        except (Exception, BaseExceptionGroup) as error:
             if interrupts.count > before:
                 raise KeyboardInterrupt from error
             raise
+        finally:
+            # What comes later around this context has nothing to do with what was heard within.
+            interrupts.count = before
 
 
 @contextmanager

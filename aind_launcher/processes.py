@@ -92,8 +92,8 @@ def run_child(
     child: _Child | None = None
     tail: _Tail | None = None
     try:
-        # What is being started could not be ended yet.
-        with interrupts.held():
+        # What is being started could not be ended yet, and a virus scanner may have it wait for long.
+        with interrupts.held(however_long=True):
             child = _Child(command, cwd, env, stdout, stderr)
             tail = _Tail(stdout, stderr, on_line) if on_line else None
         ended_by = child.wait(timeout, output_limit)

@@ -27,8 +27,9 @@ logger = logging.getLogger(__name__)
 
 # The name under which the launcher's own parts of a session stand in the journal.
 LAUNCHER = "launcher"
-# The error of a step that Ctrl-C ended.
+# The error of a step that Ctrl-C ended, and of one before whose plugin it came.
 INTERRUPTED = "interrupted"
+NOT_BEGUN = "interrupted before it began"
 # Their text is the animal's, byte for byte; hiding a secret in it would change what it means.
 _UNTOUCHED = (AnimalState, CurriculumSuggestion, Inputs)
 
@@ -79,7 +80,9 @@ class Steps:
             return self._attempt(step, _raising(waiting))
 
         def function() -> Any:
-            return call(session=session, **arguments)
+            answer = call(session=session, **arguments)
+            # A generator does its work when it is asked, which may be long.
+            return as_checks(answer) if hook == "pre_session" else answer
 
         # An animal's session cannot be tried again.
         return (
@@ -113,11 +116,12 @@ class Steps:
     ) -> StepRecord:
         attempt = self.journal.begin_step(step)
         state: StepState = "failed"
-        error: str | None = INTERRUPTED
+        error: str | None = NOT_BEGUN
         result: Any = None
         try:
             with self._shown(step):
                 with interrupts.heard():
+                    error = INTERRUPTED
                     answer = function()
                 result = self._storable(step, answer)
             state, error = "done", None
@@ -138,7 +142,8 @@ class Steps:
             _note(failures, problem)
         finally:
             # Also on Ctrl-C: the step then stands as failed and can be resumed.
-            self.journal.end_step(step, attempt, state, error=error, result=result)
+            with interrupts.held():
+                self.journal.end_step(step, attempt, state, error=error, result=result)
         record = self.journal.last_attempt(step)
         if record is None:
             raise LauncherError(f"The journal {self.journal.path} lost a step that it had just recorded.")
@@ -159,8 +164,6 @@ class Steps:
 
         The step has taken effect all the same, so a value that cannot be stored does not fail it.
         """
-        if step.hook == "pre_session":
-            value = as_checks(value)
         expected = _RETURNS.get(step.hook)
         if expected and value is not None and not isinstance(value, expected):
             raise LauncherError(

@@ -1,27 +1,33 @@
 """When Ctrl-C is heard and when it waits: what is being written down is written whole, whoever writes it."""
 
+import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 from programs import aind_launch
 from pydantic import BaseModel, field_serializer
 from pydantic_core import PydanticSerializationError
 from task_repositories import laboratory
 
-from aind_launcher import interrupts
+from aind_launcher import interrupts, processes
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal import Journal
+from aind_launcher.operator import Nobody
+from aind_launcher.session import Check
+from aind_launcher.steps import NOT_BEGUN
 
 # Plugins that have Ctrl-C pressed in the middle of a serializer: their own, and the launcher's.
 PLUGINS = """
     import signal
     from pathlib import Path
     from pydantic import BaseModel, field_serializer
-    from aind_launcher import hookimpl
+    from aind_launcher import Check, hookimpl
 
     class Answer(BaseModel):
         mark: Path
@@ -39,6 +45,14 @@ PLUGINS = """
             with (session.repository.path.parent / "told").open("a") as told:
                 told.write("told\\n")
             return Answer(mark=session.repository.path.parent / "pressed while it is written down")
+
+    class Looks:
+        @hookimpl
+        def pre_session(self, session):
+            # With `yield` it is a generator, and does its work when it is asked for the first check.
+            yield Check(name="pressed", outcome="passed", message="")
+            signal.raise_signal(signal.SIGINT)
+            (session.repository.path.parent / "went on").touch()
 
     class Writes:
         @hookimpl
@@ -141,12 +155,74 @@ def test_an_error_that_has_nothing_to_do_with_it_stays() -> None:
         raise ValueError("another")
 
 
+def test_an_error_after_one_that_was_answered_is_an_error() -> None:
+    with pytest.raises(ValueError, match="another"), interrupts.heard():
+        with pytest.raises(KeyboardInterrupt), interrupts.heard():
+            signal.raise_signal(signal.SIGINT)
+        raise ValueError("another")
+
+
+def test_heard_in_a_group_of_tasks_it_is_what_it_was() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupts.heard():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as pressed:
+            raise BaseExceptionGroup("of tasks", [pressed]) from None
+
+
 def test_what_is_said_on_purpose_is_still_said() -> None:
     with pytest.raises(LauncherError, match="nothing was kept"), interrupts.heard():
         try:
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt:
             raise LauncherError("Interrupted, and nothing was kept.") from None
+
+
+def test_a_program_that_is_slow_to_start_is_ended_however_often_it_is_pressed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clock, later, created, started = time.monotonic, [0.0], processes._created, list[int]()
+
+    def pressed_twice(pid: int) -> float:
+        started.append(pid)
+        signal.raise_signal(signal.SIGINT)
+        later[0] = 60.0
+        signal.raise_signal(signal.SIGINT)
+        return created(pid)
+
+    monkeypatch.setattr(processes, "_created", pressed_twice)
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + later[0])
+    command, output = [sys.executable, "-c", "import time; time.sleep(600)"], tmp_path / "output.txt"
+    with pytest.raises(KeyboardInterrupt):
+        processes.run_child(command, cwd=tmp_path, env=dict(os.environ), stdout=output, stderr=tmp_path / "error.txt")
+    assert [psutil.pid_exists(pid) for pid in started] == [False]
+
+
+def test_pressed_just_before_the_acquisition_it_leaves_nothing_to_hand_off(tmp_path: Path) -> None:
+    class Operator(Nobody):
+        def checks(self, checks: Sequence[Check]) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    lab = laboratory(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(operator=Operator())
+    with Journal.open(lab.journal) as journal:
+        (session,) = journal.sessions()
+        steps = [(step.id.hook, step.error) for step in journal.steps(session.name)][-1:]
+    assert (session.state, steps) == ("cancelled", [("run_session", NOT_BEGUN)])
+    assert list(session.folder.rglob("trials.txt")) == []
+    assert aind_launch(lab.path, "resume", "--all").code == 0
+    assert lab.run().state == "completed"
+
+
+def test_a_check_that_answers_bit_by_bit_is_interrupted_like_any_other(tmp_path: Path) -> None:
+    lab = laboratory(tmp_path, PLUGINS, names={"looks": "Looks"})
+    run = aind_launch(lab.path, "run", "--subject", "123456")
+    assert (run.code, (tmp_path / "went on").exists()) == (130, False), run.err
+    with Journal.open(lab.journal) as journal:
+        (session,) = journal.sessions()
+        (step,) = [step for step in journal.steps(session.name) if step.id.plugin == "looks"]
+    assert (session.state, step.error) == ("cancelled", "interrupted")
 
 
 def test_in_another_thread_there_is_nothing_to_hear() -> None:
