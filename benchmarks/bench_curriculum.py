@@ -58,6 +58,10 @@ def repository(folder: Path) -> Path:
     return task
 
 
+# Where uv would work on the environment that this runs in.
+for misleading in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"):
+    os.environ.pop(misleading, None)
+
 with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
     task = repository(folder)
@@ -74,9 +78,8 @@ with tempfile.TemporaryDirectory() as name:
     def uv_sync() -> None:
         target = folder / f"uv{next(caches)}"
         shutil.copytree(task / "curriculum", target, ignore=shutil.ignore_patterns(".git"))
-        environ = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
         sync = [uv.find_uv_bin(), "sync", "--locked", "--no-default-groups", "--no-editable", "--quiet"]
-        subprocess.run(sync, cwd=target, env=environ, check=True)
+        subprocess.run(sync, cwd=target, check=True)
 
     def cold(function: Callable[[], None]) -> Callable[[], None]:
         """With nothing in uv's cache, as on a new rig: every package is downloaded."""

@@ -1,6 +1,7 @@
 """Environments of curricula, built by the real uv and virtualenv from real git repositories."""
 
 import os
+import re
 import shutil
 import socket
 import stat
@@ -608,29 +609,42 @@ class TestHealth:
         assert health_check(second) is None
 
     @pytest.mark.parametrize(
-        "path",
-        ["{package}/__init__.py", "{package}/helper.py", "sitecustomize.py", "numbers.SO", "venv/pyvenv.cfg"],
+        ("path", "told"),
+        [
+            ("site-packages/my_curricula/__init__.py", "site-packages/my_curricula/__init__.py"),
+            ("site-packages/sitecustomize.py", "site-packages/sitecustomize.py"),
+            ("site-packages/another_package/__init__.py", "site-packages/another_package"),
+            ("venv/pyvenv.cfg", "venv/pyvenv.cfg"),
+            ("source/pyproject.toml", "source/pyproject.toml"),
+        ],
     )
-    def test_code_that_was_changed_is_told(self, copied: Environment, path: str) -> None:
+    def test_what_was_changed_or_installed_by_hand_is_told(self, copied: Environment, path: str, told: str) -> None:
         assert alteration(copied) is None
         site = next((copied.folder / "venv").rglob("site-packages"))
-        place = copied.folder if path.startswith("venv") else site
-        changed = place / path.format(package="my_curricula")
+        changed = (site.parent if path.startswith("site-packages") else copied.folder) / path
         changed.parent.mkdir(exist_ok=True)
         with changed.open("a", encoding="utf-8") as file:
             file.write("\n")
 
-        assert alteration(copied) == f"Code in {copied.folder} was changed after it was built."
+        told_of = re.fullmatch(r"(\S+) in (.+) was changed after it was built\.", str(alteration(copied)))
+        assert told_of is not None
+        assert told_of[1].endswith(told)
+        assert Path(told_of[2]) == copied.folder
 
-    def test_code_that_is_gone_is_told(self, copied: Environment) -> None:
+    def test_what_is_gone_is_told(self, copied: Environment) -> None:
         next((copied.folder / "venv").rglob("my_curricula/__init__.py")).unlink()
+        assert "my_curricula/__init__.py" in str(alteration(copied))
 
-        assert alteration(copied) is not None
+        copied.folder.joinpath("contents.json").write_bytes(b"{")
+        assert "cannot be compared with what was built" in str(alteration(copied))
 
     def test_using_an_environment_does_not_change_it(self, copied: Environment) -> None:
-        copied.folder.joinpath("source", "notes.txt").touch()
+        package = next((copied.folder / "venv").rglob("site-packages/my_curricula"))
+        for left in (copied.folder / "source" / "debug_log", package / "tables.py", package.parent / ".DS_Store"):
+            left.touch()
         compiling = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         subprocess.run([copied.python, "-c", "import my_curricula"], env=compiling, check=True)
+        run_git("status", cwd=copied.folder / "source")
 
         assert any(copied.folder.rglob("my_curricula/__pycache__"))
         assert alteration(copied) is None
@@ -639,14 +653,13 @@ class TestHealth:
         first = built(task, cache)
         changed = next((first.folder / "venv").rglob("my_curricula/__init__.py"))
         reviewed = changed.read_text("utf-8")
-        changed.unlink()  # another link of the same file is uv's own
         changed.write_text("def main(): print('up you go')\n", encoding="utf-8")
         lines: list[str] = []
 
         assert ensure_environment(the_spec(task, cache), lines.append, compared=False).built == first.built
         ensure_environment(the_spec(task, cache), lines.append)
 
-        assert "is built anew. Code in" in lines[0]
+        assert re.search(r"is built anew\. \S*my_curricula/__init__\.py in", lines[0])
         assert changed.read_text("utf-8") == reviewed
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", "\ud800"], ids=["empty", "list", "no fields", "not UTF-8"])
@@ -698,6 +711,18 @@ class TestPruning:
 
         assert prune(cache, timedelta(0), {environment.key}) == ()
         assert [path.name for path in environment.folder.parent.iterdir() if path.is_dir()] == [environment.key]
+
+    def test_what_another_version_of_the_launcher_used_since_stays(self, environment: Environment, cache: Path) -> None:
+        then = (datetime.now(UTC) - timedelta(days=40)).timestamp()
+        os.utime(environment.folder, (then, then))
+        marker = environment.folder.with_suffix(".json")
+        marker.write_text('{"of": "another version"}', encoding="utf-8")
+        prune(cache, timedelta(days=30), ())
+        assert environment.folder.exists()
+
+        os.utime(marker, (then, then))
+        prune(cache, timedelta(days=30), ())
+        assert not environment.folder.exists()
 
     def test_the_last_used_is_listed_first(self, environment: Environment, task: Path, cache: Path) -> None:
         commit(task / "the curricula", {"more.txt": ""})

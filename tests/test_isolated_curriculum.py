@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from contexts import MONDAY, a_session
-from repositories import make_task_with_submodule
+from repositories import CURRICULUM_CODE, curriculum_files, make_task_with_submodule
 
 from aind_launcher.animal import AnimalState, TrainerStateText
+from aind_launcher.curriculum import installed
 from aind_launcher.curriculum.plugin import IsolatedCurriculum
 from aind_launcher.errors import CurriculumError
 from aind_launcher.session import Repository, SessionContext
@@ -29,7 +30,12 @@ def curricula(tmp_path: Path) -> IsolatedCurriculum:
 
 @pytest.fixture
 def session(tmp_path: Path) -> SessionContext:
-    repository = make_task_with_submodule(tmp_path)
+    return make_session(tmp_path)
+
+
+def make_session(tmp_path: Path, curriculum: dict[str, str] | None = None) -> SessionContext:
+    """The session of an animal on the one curriculum of a task repository."""
+    repository = make_task_with_submodule(tmp_path, curriculum)
     state = AnimalState(trainer_state=TrainerStateText(text=STATE), session_name="before", date=MONDAY)
     session = a_session(tmp_path, animal_state=state, repository=Repository(path=repository, commit="0123456789abcdef"))
     session.paths.trainer_state.parent.mkdir(parents=True)
@@ -49,20 +55,52 @@ def test_what_was_checked_before_the_session_decides_after_it(
     assert suggestion.metrics == {"sessions": 1}
 
 
-def test_code_that_was_changed_during_the_session_decides_nothing(
-    curricula: IsolatedCurriculum, session: SessionContext
-) -> None:
-    curricula.pre_session(session)
-    code = next((curricula.settings.cache_directory).rglob("site-packages/my_curricula/__init__.py"))
-    reviewed = code.read_text("utf-8")
-    code.unlink()  # another link of the same file is uv's own
-    code.write_text(reviewed.replace(">= 3", ">= 0"), encoding="utf-8")
-
-    with pytest.raises(CurriculumError, match=r"is not taken\. Code in .* was changed after it was built\..* sync`"):
-        curricula.curriculum_suggest(session)
-
-    # What `curricula sync`, and the check before the next session, do.
+@pytest.fixture
+def code(curricula: IsolatedCurriculum, session: SessionContext) -> Path:
+    """The curriculum's code in its environment, as it was checked before the session."""
     (check,) = curricula.pre_session(session)
     assert check.outcome == "passed"
-    assert code.read_text("utf-8") == reviewed
+    return next(curricula.settings.cache_directory.rglob("site-packages/my_curricula/__init__.py"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [(">= 3", ">= 0", "answered"), ("def decide", "syntax error", "did")],
+    ids=["works", "fails"],
+)
+def test_code_that_was_changed_after_the_check_decides_nothing(
+    curricula: IsolatedCurriculum, session: SessionContext, code: Path, old: str, new: str, said: str
+) -> None:
+    reviewed = code.read_text("utf-8")
+    code.write_text(reviewed.replace(old, new), encoding="utf-8")
+    told = rf"{said} does not count\. \S+__init__\.py in .* was changed after it was built\..*Resume the session"
+    with pytest.raises(CurriculumError, match=told):
+        curricula.curriculum_suggest(session)
+
+    # What resuming does.
     assert curricula.curriculum_suggest(session).trainer_state.stage == "first"
+    assert code.read_text("utf-8") == reviewed
+
+
+def test_code_that_was_changed_while_it_decided_for_long_decides_nothing(
+    curricula: IsolatedCurriculum, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deciding = "def decide(session, state_file):\n"
+    # Long after the comparison at the beginning.
+    edits = CURRICULUM_CODE.replace(
+        deciding, f"{deciding}    import time; time.sleep(1); pathlib.Path(__file__).touch()\n"
+    )
+    session = make_session(tmp_path, curriculum_files(code=edits))
+    curricula.pre_session(session)
+    monkeypatch.setattr(installed, "_LONG", 0.5)
+
+    with pytest.raises(CurriculumError, match=r"answered does not count\. \S+__init__\.py in"):
+        curricula.curriculum_suggest(session)
+
+
+def test_a_curriculum_may_keep_files_beside_its_code(
+    curricula: IsolatedCurriculum, session: SessionContext, code: Path
+) -> None:
+    code.with_name("tables.py").touch()
+    assert curricula.curriculum_suggest(session).metrics == {"sessions": 1}
+    assert code.with_name("tables.py").exists()

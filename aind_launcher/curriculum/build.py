@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from aind_launcher.curriculum.contents import packages_unlike_their_record
 from aind_launcher.curriculum.project import COMMAND, LOCK, built_from, read_project, workspace_of
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.errors import EnvironmentBuildError, Refused
@@ -68,6 +69,7 @@ def build(
     :return: the environment's Python version.
     :raises EnvironmentBuildError: says what failed in one sentence.
     """
+    begun = folder.stat().st_mtime
     interpreter = find_interpreter(pythons, folder)
     environment, clone = folder / "venv", folder / "source"
     python = scripts_folder(environment, sys.platform) / executable("python", sys.platform)
@@ -79,6 +81,11 @@ def build(
         virtualenv = [sys.executable, "-P", "-m", "virtualenv", "--quiet", "--no-seed"]
         tool.run([*virtualenv, "--python", interpreter, str(environment)], folder)
         _fill(tool, clone, clone / source.inside, environment, python, extras)
+        if changed := packages_unlike_their_record(environment, begun):
+            # Only once: there are packages whose own record is wrong.
+            progress(f"Fetching anew what was changed in uv's cache: {', '.join(changed)}")
+            tool.run([_uv(), "cache", "clean", *changed], folder)
+            _fill(tool, clone, clone / source.inside, environment, python, extras, changed)
         command = scripts_folder(environment, sys.platform) / executable(COMMAND, sys.platform)
         if not source.configured and not command.exists():
             raise EnvironmentBuildError(
@@ -200,18 +207,30 @@ def _copy_over(origin: Path, target: Path) -> None:
         shutil.copy2(origin, target, follow_symlinks=False)
 
 
-def _fill(tool: "_Tool", clone: Path, folder: Path, environment: Path, python: Path, extras: Sequence[str]) -> None:
-    """Install the project in `folder` with uv: what its lock says, where there is a lock."""
+def _fill(
+    tool: "_Tool",
+    clone: Path,
+    folder: Path,
+    environment: Path,
+    python: Path,
+    extras: Sequence[str],
+    anew: Sequence[str] = (),
+) -> None:
+    """Install the project in `folder` with uv: what its lock says, where there is a lock.
+
+    :param anew: packages that are installed again.
+    """
+    again = [part for package in anew for part in ("--reinstall-package", package)]
     project = read_project(folder)
     workspace = workspace_of(project, clone) if project else None
     root = workspace.folder if workspace else folder
     if not (root / LOCK).is_file():
         # Without --python, and with a differing .python-version, uv would make another environment.
         wanted = f".[{','.join(extras)}]" if extras else "."
-        tool.run([_uv(), "pip", "install", "--python", str(python), wanted], folder)
+        tool.run([_uv(), "pip", "install", "--python", str(python), *again, wanted], folder)
         return
     command = [_uv(), "sync", "--locked", "--no-default-groups", "--no-editable", "--no-python-downloads"]
-    command += ["--python", str(python)]
+    command += ["--python", str(python), *again]
     if project and project.name and root != folder:
         command += ["--package", project.name]
     for extra in extras:

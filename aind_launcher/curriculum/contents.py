@@ -1,37 +1,121 @@
-"""What the code in an environment consists of, so that whatever changed it after the build is noticed."""
+"""What a build put into an environment, so that whatever changed it, there or on its way there, is noticed."""
 
+import base64
+import csv
 import hashlib
+import json
 import os
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-# What is executed, or decides what is; scripts and metadata have no suffix. A package may keep data beside its code.
-_CODE: Final = frozenset({"", ".cfg", ".dll", ".dylib", ".exe", ".pth", ".py", ".pyd", ".so"})
+from aind_launcher.files import write_whole
+
+_LIST: Final = "contents.json"
 # Python compiles into the one; git refreshes the other.
 _COME_AND_GO: Final = frozenset({"__pycache__", ".git"})
+# What is added here decides, too: it is found by imports, or run at every start of Python.
+_IMPORTED_FROM: Final = "site-packages"
 
 
-def fingerprint(folder: Path) -> str:
-    """Names all code below `folder` by paths, sizes and times, as git tells that a file was edited: milliseconds.
+def list_contents(folder: Path) -> None:
+    """Keep beside the files below `folder` a list of them: sizes and times, as git tells that one was edited."""
+    found = dict(_contents(folder))
+    found.pop(_LIST, None)
+    write_whole(folder / _LIST, json.dumps(found))
 
-    :raises OSError: the folder cannot be read.
+
+def first_difference(folder: Path) -> str | None:
+    """What is not as it was when it was listed: the first file, by its path below `folder`.
+
+    Files that were added count among what Python imports from; a package may write files of its own.
+
+    :raises OSError, ValueError: `folder` or its list cannot be read.
     """
-    digest = hashlib.sha256()
-    for path in _code(folder):
-        # Not what the folder says of it: on Windows that is late for files with several links, as uv makes them.
-        state = path.lstat()
-        entry = (path.relative_to(folder).as_posix(), state.st_size, state.st_mtime_ns)
-        digest.update(repr(entry).encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    for path, listed in json.loads((folder / _LIST).read_bytes()).items():
+        if isinstance(listed, dict):
+            present = _names(folder / path)
+            if changed := present.symmetric_difference(listed["names"]):
+                return f"{path}/{min(changed)}"
+        elif _state(folder, path) != listed:
+            return str(path)
+    return None
 
 
-def _code(folder: Path) -> Iterator[Path]:
-    with os.scandir(folder) as entries:
+def packages_unlike_their_record(environment: Path, begun: float) -> tuple[str, ...]:
+    """The installed packages that have a file which is not the one that the package was made with.
+
+    uv links files from its cache, where other environments have them, too. One that was edited in any of them is
+    edited in the cache, and uv installs it as it is.
+
+    :param begun: when building `environment` began; what uv has unpacked since needs no second look.
+    """
+    records = [*environment.glob("lib/python*/site-packages/*/RECORD"), *environment.glob("Lib/site-packages/*/RECORD")]
+    listed = [_recorded(record) for record in records]
+    # Packages may have files of one name; the last one installed has it.
+    times = Counter(path for files in listed for path in files)
+    with ThreadPoolExecutor() as pool:
+        changed = pool.map(_unlike, (record.parent.parent for record in records), listed, repeat(begun))
+        return tuple(
+            record.parent.name.partition("-")[0]
+            for record, paths in zip(records, changed, strict=True)
+            if any(times[path] == 1 for path in paths)
+        )
+
+
+def _recorded(record: Path) -> dict[str, str]:
+    """The hash of each file that a RECORD has one for, as in ``sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU``."""
+    with record.open(encoding="utf-8", newline="") as rows:
+        return {row[0]: row[1] for row in csv.reader(rows) if len(row) > 1 and row[1]}
+
+
+def _unlike(site: Path, files: dict[str, str], begun: float) -> list[str]:
+    unlike = []
+    for path, listed in files.items():
+        kind = listed.partition("=")[0]
+        if kind not in hashlib.algorithms_guaranteed:
+            continue
+        try:
+            state = (site / path).stat()
+            # The time of a copy says nothing of when it was unpacked.
+            if state.st_nlink > 1 and state.st_mtime > begun:
+                continue
+            content = (site / path).read_bytes()
+        except FileNotFoundError:
+            content = b""
+        digest = base64.urlsafe_b64encode(hashlib.new(kind, content).digest()).decode().rstrip("=")
+        if listed != f"{kind}={digest}":
+            unlike.append(path)
+    return unlike
+
+
+def _contents(folder: Path, inside: str = "") -> Iterator[tuple[str, Any]]:
+    with os.scandir(folder / inside) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
+            path = f"{inside}/{entry.name}" if inside else entry.name
             if entry.name in _COME_AND_GO:
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _code(folder / entry.name)
-            elif Path(entry.name).suffix.lower() in _CODE:
-                yield folder / entry.name
+            if not entry.is_dir(follow_symlinks=False):
+                yield path, _state(folder, path)
+                continue
+            if entry.name == _IMPORTED_FROM:
+                yield path, {"names": sorted(_names(folder / path))}
+            yield from _contents(folder, path)
+
+
+def _state(folder: Path, path: str) -> list[int] | None:
+    try:
+        # Not what the folder says of it: on Windows that is late for files with several links.
+        state = os.lstat(f"{folder}{os.sep}{path}")
+    except FileNotFoundError:
+        return None
+    return [state.st_size, state.st_mtime_ns]
+
+
+def _names(folder: Path) -> set[str]:
+    """The names in a folder but those that file managers and network drives leave there."""
+    names = (path.name for path in folder.iterdir())
+    return {name for name in names if name not in _COME_AND_GO and not name.startswith(".")}

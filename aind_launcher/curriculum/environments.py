@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from aind_launcher import __version__
 from aind_launcher.curriculum.build import Progress, build, executable, remove_tree, satisfies, scripts_folder
-from aind_launcher.curriculum.contents import fingerprint
+from aind_launcher.curriculum.contents import first_difference, list_contents
 from aind_launcher.curriculum.project import PYTHON_VERSION, read_project, workspace_of
 from aind_launcher.curriculum.sources import Pin, Source, content_identity, pin
 from aind_launcher.errors import EnvironmentBuildError, LauncherError
@@ -58,7 +58,6 @@ class Environment(BaseModel):
     :param commit: the commit that it was built from.
     :param dirty: whether uncommitted changes are part of it.
     :param inside: the source's folder in the clone.
-    :param contents: the fingerprint of its code when it was built.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -73,7 +72,6 @@ class Environment(BaseModel):
     extras: tuple[str, ...]
     python_version: str
     launcher_version: str
-    contents: str
     built: AwareDatetime
 
     @property
@@ -158,12 +156,17 @@ def health_check(environment: Environment) -> str | None:
 
 
 def alteration(environment: Environment) -> str | None:
-    """Says that the code in `environment` is not what was built from the pinned commit; None where it is."""
+    """Says what in `environment` is not as it was built from the pinned commit; None where all of it is."""
     try:
-        same = fingerprint(environment.folder) == environment.contents
-    except OSError as error:
-        return f"The files in {environment.folder} cannot be compared with what was built: {error.strerror or error}."
-    return None if same else f"Code in {environment.folder} was changed after it was built."
+        changed = first_difference(environment.folder)
+    except (OSError, ValueError) as error:
+        return f"The files in {environment.folder} cannot be compared with what was built ({error})."
+    return f"{changed} in {environment.folder} was changed after it was built." if changed else None
+
+
+def condemn(environment: Environment) -> None:
+    """Have `environment` built anew when it is next needed."""
+    _marker(environment.folder).unlink(missing_ok=True)
 
 
 def ensure_environment(
@@ -212,7 +215,7 @@ def prune(cache: Path, older_than: timedelta, pinned: Collection[str]) -> tuple[
         if _DISCARDED in folder.name:
             with suppress(OSError):
                 remove_tree(folder)
-        elif _read_marker(folder) is None and folder.name not in pinned and _modified(folder) <= limit:
+        elif _read_marker(folder) is None and folder.name not in pinned and _last_used(folder) <= limit:
             _discard(folder)
     return tuple(removed)
 
@@ -247,6 +250,7 @@ def _built(spec: EnvironmentSpec, progress: Progress) -> Environment:
         with suppress(OSError):
             remove_tree(spec.folder)
         raise
+    list_contents(spec.folder)
     environment = Environment(
         key=spec.key,
         folder=spec.folder,
@@ -258,7 +262,6 @@ def _built(spec: EnvironmentSpec, progress: Progress) -> Environment:
         extras=spec.extras,
         python_version=python_version,
         launcher_version=__version__,
-        contents=fingerprint(spec.folder),
         built=datetime.now(UTC),
     )
     write_whole(marker, environment.model_dump_json(indent=2))
@@ -341,8 +344,7 @@ def _listed_versions(path: Path) -> tuple[str, ...]:
     return tuple(bare for line in lines if (bare := line.partition("#")[0].strip()))
 
 
-def _modified(folder: Path) -> datetime:
-    try:
-        return datetime.fromtimestamp(folder.stat().st_mtime, UTC)
-    except OSError:
-        return datetime.now(UTC)
+def _last_used(folder: Path) -> datetime:
+    """When an environment was last used or, while it has no marker, built; for markers that cannot be read."""
+    times = [path.stat().st_mtime for path in (folder, _marker(folder)) if path.exists()]
+    return datetime.fromtimestamp(max(times), UTC) if times else datetime.now(UTC)

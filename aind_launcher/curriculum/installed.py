@@ -3,7 +3,9 @@
 import logging
 import re
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 from aind_launcher import __version__
 from aind_launcher.animal import TrainerStateText
 from aind_launcher.curriculum.contract import Commands, parse_list, read_trainer_state
-from aind_launcher.curriculum.environments import Environment, alteration
+from aind_launcher.curriculum.environments import Environment, alteration, condemn
 from aind_launcher.curriculum.runner import ask, run_curriculum
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.errors import CurriculumError
@@ -22,6 +24,8 @@ from aind_launcher.suggestion import CurriculumSuggestion, Provenance
 
 logger = logging.getLogger(__name__)
 
+# Seconds after which somebody may have edited what was compared at the beginning.
+_LONG = 5.0
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 # Imports its argument in the source's environment: versions answer also where a curriculum itself is broken.
 _IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
@@ -110,9 +114,7 @@ class Installed:
         """
         before = _files(session.folder)
         started = time.monotonic()
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            # While it runs, so that nobody waits for it.
-            alteration_found = pool.submit(alteration, self.environment)
+        with self._unaltered():
             answer = run_curriculum(
                 self.commands.run(session.folder, session.paths.trainer_state),
                 cwd=self.environment.source_folder,
@@ -120,11 +122,6 @@ class Installed:
                 timeout=self.timeout,
                 output_limit=self.output_limit,
                 on_line=on_line,
-            )
-        if altered := alteration_found.result():
-            raise CurriculumError(
-                f"What {self.source.name} answered is not taken. {altered}",
-                "Build it anew with `aind-launch curricula sync`, then resume.",
             )
         provenance = Provenance(
             source=self.source.name,
@@ -151,6 +148,30 @@ class Installed:
                 *(session.folder, session.name),
             )
         return answer.model_copy(update={"provenance": provenance, "new_files": new})
+
+    @contextmanager
+    def _unaltered(self) -> Iterator[None]:
+        """Let neither an answer nor a failure count for the curriculum's if its code is not what was built."""
+        begun = time.monotonic()
+        failure: CurriculumError | None = None
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            # While it runs, so that nobody waits for it.
+            altered = pool.submit(alteration, self.environment)
+            try:
+                yield
+            except CurriculumError as error:
+                failure = error
+        problem = altered.result()
+        if problem is None and time.monotonic() - begun > _LONG:
+            problem = alteration(self.environment)
+        if problem:
+            condemn(self.environment)
+            raise CurriculumError(
+                f"What {self.source.name} {'did' if failure else 'answered'} does not count. {problem}",
+                "Resume the session; the environment is then built anew.",
+            ) from failure
+        if failure:
+            raise failure
 
     def _version(self, command: list[str] | None) -> str | None:
         lines = self._ask(command).split() if command else []
