@@ -19,23 +19,7 @@ from aind_launcher.curriculum.sources import pin
 from aind_launcher.processes import curriculum_environment
 from aind_launcher.session import Repository, Session, SessionContext
 
-PYPROJECT = """\
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "vr-foraging-pin"
-version = "1.0.0"
-requires-python = ">=3.11"
-dependencies = ["aind-behavior-vr-foraging-curricula==1.3.2"]
-
-[project.scripts]
-curriculum = "aind_behavior_vr_foraging_curricula.cli:main"
-
-[tool.hatch.build.targets.wheel]
-bypass-selection = true
-"""
+PIN = Path(__file__).parents[1] / "tests" / "data" / "vr-foraging-pin" / "pyproject.toml"
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -49,7 +33,7 @@ def repository(folder: Path) -> Path:
     for path in (origin, task):
         path.mkdir()
         git(path, "init", "--quiet")
-    (origin / "pyproject.toml").write_text(PYPROJECT, encoding="utf-8")
+    shutil.copy(PIN, origin)
     subprocess.run([uv.find_uv_bin(), "lock", "--quiet"], cwd=origin, check=True)
     git(origin, "add", "--all")
     git(origin, "commit", "--quiet", "-m", "pin")

@@ -188,6 +188,7 @@ def only_session(lab: TaskRepositoryForTests) -> str:
     return record.name
 
 
+@pytest.mark.integration
 def test_a_plugin_that_always_ends_the_process_can_be_left_out(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"exits": "AlwaysExits", "sees": "Sees"})
     assert aind_launch(lab.path, "run", "--subject", "123456").code == 7
@@ -306,6 +307,7 @@ def test_a_journal_that_is_ruined_during_a_session_does_not_stop_it(tmp_path: Pa
     assert lab.resume(outcome.session.name, operator=Somebody()).state == "completed"
 
 
+@pytest.mark.integration
 def test_a_locked_journal_is_gone_on_without_and_completed_later(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"asks": "Asks"})
     earlier = lab.run().session.name

@@ -100,6 +100,7 @@ def test_a_corrupt_journal_is_set_aside_and_said_so(path, caplog):
     assert aside.read_bytes().startswith(b"this is not")
 
 
+@pytest.mark.integration
 def test_a_locked_journal_does_not_stop_a_session(path, tmp_path, caplog, monkeypatch):
     with Journal.open(path):
         pass

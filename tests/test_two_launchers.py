@@ -75,6 +75,7 @@ def calls(lab: TaskRepositoryForTests) -> list[str]:
     return (lab.root / "calls.txt").read_text("utf-8").split()
 
 
+@pytest.mark.integration
 def test_a_second_launcher_is_told_session_time_and_process_of_the_first(lab: TaskRepositoryForTests) -> None:
     with waiting(lab, "run", "--subject", "123456") as first:
         running = only_session(lab)
@@ -92,6 +93,7 @@ def test_a_second_launcher_is_told_session_time_and_process_of_the_first(lab: Ta
     assert calls(lab) == [running.name]
 
 
+@pytest.mark.integration
 def test_of_two_resumes_at_once_one_does_the_work(lab: TaskRepositoryForTests) -> None:
     with waiting(lab, "run", "--subject", "123456") as first:
         first.kill()
@@ -113,6 +115,7 @@ def test_questions_are_answered_while_a_session_runs(lab: TaskRepositoryForTests
         assert go_on(first).code == 0
 
 
+@pytest.mark.integration
 def test_a_launcher_that_died_holds_nothing(lab: TaskRepositoryForTests) -> None:
     with waiting(lab, "run", "--subject", "123456") as first:
         for child in psutil.Process(first.pid).children():

@@ -29,23 +29,7 @@ CURRICULA = {
     "template",
 }
 
-PIN = """\
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "foraging-curricula-pin"
-version = "1.0.0"
-requires-python = ">=3.11"
-dependencies = ["aind-behavior-vr-foraging-curricula==1.3.2"]
-
-[project.scripts]
-curriculum = "aind_behavior_vr_foraging_curricula.cli:main"
-
-[tool.hatch.build.targets.wheel]
-bypass-selection = true
-"""
+PIN = Path(__file__).parent / "data" / "vr-foraging-pin" / "pyproject.toml"
 
 # A task that does what it is told and leaves a file of data.
 FORAGE = """\
@@ -122,7 +106,7 @@ class Rig:
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
     root = tmp_path_factory.mktemp("a rig")
-    origin = make_repository(root / "origin", {"pyproject.toml": PIN})
+    origin = make_repository(root / "origin", {"pyproject.toml": PIN.read_text(encoding="utf-8")})
     command = [sys.executable, "forage.py", "{session}", "{trainer_state}", "{task}", "{session_directory}"]
     settings = [
         "[tool.aind-launcher]",

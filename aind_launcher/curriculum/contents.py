@@ -19,6 +19,8 @@ _LIST: Final = "contents.json"
 _COME_AND_GO: Final = frozenset({"__pycache__", ".git"})
 # What is added here decides, too: it is found by imports, or run at every start of Python.
 _IMPORTED_FROM: Final = "site-packages"
+# What a RECORD may use: https://packaging.python.org/en/latest/specifications/recording-installed-packages/
+_HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
 
 
 def list_contents(folder: Path) -> None:
@@ -76,7 +78,7 @@ def _unlike(site: Path, files: dict[str, str], begun: float) -> list[str]:
     unlike = []
     for path, listed in files.items():
         kind = listed.partition("=")[0]
-        if kind not in hashlib.algorithms_guaranteed:
+        if kind not in _HASHES:
             continue
         try:
             state = (site / path).stat()

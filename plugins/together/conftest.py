@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,26 +18,7 @@ from aind_launcher_watchdog.transfer_double import TransferDouble
 
 SUBJECT = "123456"
 EXPERIMENTER = "a.person"
-CURRICULA = "aind-behavior-vr-foraging-curricula==1.3.2"
-
-# The repository that the submodule pins: nothing but what it depends on.
-CURRICULUM = f"""\
-[build-system]
-requires = ["hatchling"]
-build-backend = "hatchling.build"
-
-[project]
-name = "vr-foraging-pin"
-version = "1.0.0"
-requires-python = ">=3.11"
-dependencies = ["{CURRICULA}"]
-
-[project.scripts]
-curriculum = "aind_behavior_vr_foraging_curricula.cli:main"
-
-[tool.hatch.build.targets.wheel]
-bypass-selection = true
-"""
+PIN = Path(__file__).parents[2] / "tests" / "data" / "vr-foraging-pin" / "pyproject.toml"
 
 # What an acquisition is to the launcher: a program that leaves data.
 TASK = """\
@@ -192,7 +174,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def origin(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Path:
     """The curriculum's repository."""
     folder = tmp_path_factory.mktemp("curriculum")
-    (folder / "pyproject.toml").write_text(CURRICULUM, encoding="utf-8")
+    shutil.copy(PIN, folder)
     git("init", "--quiet", cwd=folder, environment=environment)
     git("add", "--all", cwd=folder, environment=environment)
     git("commit", "--quiet", "--message", "Pin", cwd=folder, environment=environment)
