@@ -79,9 +79,13 @@ def heard() -> Iterator[None]:
         except LauncherError:
             # Said on purpose by who knew of the interrupt.
             raise
-        except (Exception, BaseExceptionGroup) as error:
+        except Exception as error:
             if interrupts.count > before:
                 raise KeyboardInterrupt from error
+            raise
+        except BaseExceptionGroup as errors:
+            if errors.subgroup(KeyboardInterrupt):
+                raise KeyboardInterrupt from errors
             raise
         finally:
             # What comes later around this context has nothing to do with what was heard within.

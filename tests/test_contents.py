@@ -97,10 +97,22 @@ def test_a_file_that_two_packages_have_belongs_to_the_last(tmp_path: Path) -> No
     assert packages_unlike_their_record(tmp_path, 0) == ()
 
 
-@pytest.mark.parametrize("row", ["", "lonely", "module.py,,", "module.py,rot13=abc,1", '"module.py",sha256='])
-def test_a_record_that_says_nothing_of_a_file_is_no_reason_to_doubt_it(tmp_path: Path, row: str) -> None:
+@pytest.mark.parametrize(
+    ("row", "doubtful"),
+    [
+        ("", False),
+        ("lonely", False),
+        ("module.py,,", False),
+        ("module.py,rot13=abc,1", False),
+        ("module.py,sha256=abc,1", True),
+        ("module.pyd,sha256=abc,1", False),
+        ("a path that is too long for Windows,sha256=abc,1", False),
+    ],
+)
+def test_a_package_is_doubted_for_what_its_record_says_of_its_code(tmp_path: Path, row: str, doubtful: bool) -> None:
     info = tmp_path / "Lib" / "site-packages" / "odd-1.0.dist-info"
     info.mkdir(parents=True)
+    for name in ("module.py", "module.pyd"):
+        (info.parent / name).touch()
     (info / "RECORD").write_text(f"{row}\n", encoding="utf-8")
-    expected = ("odd",) if "sha256" in row else ()
-    assert packages_unlike_their_record(tmp_path, 0) == expected
+    assert packages_unlike_their_record(tmp_path, 0) == (("odd",) if doubtful else ())

@@ -1,5 +1,6 @@
 """Environments of curricula, built by the real uv and virtualenv from real git repositories."""
 
+import errno
 import os
 import re
 import shutil
@@ -36,6 +37,7 @@ from aind_launcher.curriculum.environments import (
     Environment,
     EnvironmentSpec,
     alteration,
+    condemn,
     ensure_environment,
     find_environment,
     health_check,
@@ -577,6 +579,7 @@ class TestHealth:
     @pytest.fixture
     def copied(self, built_once: Environment, tmp_path: Path) -> Environment:
         shutil.copytree(built_once.folder, tmp_path / built_once.key, symlinks=True)
+        shutil.copy(built_once.folder.with_suffix(".json"), tmp_path)
         return built_once.model_copy(update={"folder": tmp_path / built_once.key})
 
     def test_a_missing_python_is_told(self, copied: Environment) -> None:
@@ -661,6 +664,32 @@ class TestHealth:
 
         assert re.search(r"is built anew\. \S*my_curricula/__init__\.py in", lines[0])
         assert changed.read_text("utf-8") == reviewed
+
+    def test_one_that_was_built_anew_is_another_and_is_spared(self, task: Path, cache: Path) -> None:
+        first = built(task, cache)
+        assert alteration(first) is None
+        condemn(first)
+        second = built(task, cache)
+
+        assert alteration(first) == f"{first.folder} was built anew meanwhile."
+        condemn(first)
+        assert find_environment(the_spec(task, cache)) == second
+
+    def test_one_that_is_in_use_stays_as_it_is(self, task: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        first, rename = built(task, cache), Path.rename
+        next((first.folder / "venv").rglob("my_curricula/__init__.py")).touch()
+
+        def in_use(path: Path, target: Path) -> Path:
+            # As Windows does while a program runs from it.
+            if path == first.folder:
+                raise PermissionError(errno.EACCES, "Access is denied", str(path))
+            return rename(path, target)
+
+        monkeypatch.setattr(Path, "rename", in_use)
+        with pytest.raises(EnvironmentBuildError, match=r"cannot be moved away \(Access is denied\).*no other session"):
+            built(task, cache)
+        assert find_environment(the_spec(task, cache)) == first
+        assert health_check(first) is None
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", "\ud800"], ids=["empty", "list", "no fields", "not UTF-8"])
     def test_a_marker_that_cannot_be_read_marks_nothing(self, task: Path, cache: Path, text: str) -> None:

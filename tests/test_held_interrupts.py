@@ -165,9 +165,11 @@ def test_an_error_after_one_that_was_answered_is_an_error() -> None:
 def test_heard_in_a_group_of_tasks_it_is_what_it_was() -> None:
     with pytest.raises(KeyboardInterrupt), interrupts.heard():
         try:
-            signal.raise_signal(signal.SIGINT)
+            # One of the tasks asks somebody, for instance.
+            with interrupts.heard():
+                signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt as pressed:
-            raise BaseExceptionGroup("of tasks", [pressed]) from None
+            raise BaseExceptionGroup("of tasks", [pressed, ValueError("another")]) from None
 
 
 def test_what_is_said_on_purpose_is_still_said() -> None:

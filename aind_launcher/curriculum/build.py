@@ -82,10 +82,12 @@ def build(
         tool.run([*virtualenv, "--python", interpreter, str(environment)], folder)
         _fill(tool, clone, clone / source.inside, environment, python, extras)
         if changed := packages_unlike_their_record(environment, begun):
-            # Only once: there are packages whose own record is wrong.
             progress(f"Fetching anew what was changed in uv's cache: {', '.join(changed)}")
-            tool.run([_uv(), "cache", "clean", *changed], folder)
             _fill(tool, clone, clone / source.inside, environment, python, extras, changed)
+            if wrong := packages_unlike_their_record(environment, begun):
+                progress(
+                    f"The list of files of {', '.join(wrong)} is wrong in the package itself; it is used as it is."
+                )
         command = scripts_folder(environment, sys.platform) / executable(COMMAND, sys.platform)
         if not source.configured and not command.exists():
             raise EnvironmentBuildError(
@@ -218,9 +220,9 @@ def _fill(
 ) -> None:
     """Install the project in `folder` with uv: what its lock says, where there is a lock.
 
-    :param anew: packages that are installed again.
+    :param anew: packages that are installed again, past uv's cache; cleaning that would wait for every `uv run`.
     """
-    again = [part for package in anew for part in ("--reinstall-package", package)]
+    again = [part for package in anew for part in ("--reinstall-package", package)] + ["--no-cache"] * bool(anew)
     project = read_project(folder)
     workspace = workspace_of(project, clone) if project else None
     root = workspace.folder if workspace else folder
@@ -344,4 +346,6 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
             del kept[name]
     # Laboratories look into encrypted traffic with certificates of their own, which the machine's store has.
     trusted = {} if "SSL_CERT_FILE" in kept else {"UV_SYSTEM_CERTS": "true"}
-    return {**trusted, **kept, "NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONUTF8": "1"}
+    # A link to a file says nothing of whether that is edited.
+    linked = {} if kept.get("UV_LINK_MODE") in ("clone", "copy") else {"UV_LINK_MODE": "hardlink"}
+    return {**trusted, **kept, **linked, "NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONUTF8": "1"}

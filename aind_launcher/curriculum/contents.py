@@ -17,8 +17,11 @@ from aind_launcher.files import write_whole
 _LIST: Final = "contents.json"
 # Python compiles into the one; git refreshes the other.
 _COME_AND_GO: Final = frozenset({"__pycache__", ".git"})
+_OF_FILE_MANAGERS: Final = frozenset({"Thumbs.db", "desktop.ini"})
 # What is added here decides, too: it is found by imports, or run at every start of Python.
 _IMPORTED_FROM: Final = "site-packages"
+# Nobody edits these by hand, and some are signed after their hash was taken.
+_COMPILED: Final = frozenset({".dll", ".dylib", ".exe", ".pyd", ".so"})
 # What a RECORD may use: https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 _HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
 
@@ -78,7 +81,7 @@ def _unlike(site: Path, files: dict[str, str], begun: float) -> list[str]:
     unlike = []
     for path, listed in files.items():
         kind = listed.partition("=")[0]
-        if kind not in _HASHES:
+        if kind not in _HASHES or Path(path).suffix.lower() in _COMPILED:
             continue
         try:
             state = (site / path).stat()
@@ -87,7 +90,8 @@ def _unlike(site: Path, files: dict[str, str], begun: float) -> list[str]:
                 continue
             content = (site / path).read_bytes()
         except FileNotFoundError:
-            content = b""
+            # Who removes a file leaves the one in the cache. On Windows its path may be too long to be found.
+            continue
         digest = base64.urlsafe_b64encode(hashlib.new(kind, content).digest()).decode().rstrip("=")
         if listed != f"{kind}={digest}":
             unlike.append(path)
@@ -95,17 +99,21 @@ def _unlike(site: Path, files: dict[str, str], begun: float) -> list[str]:
 
 
 def _contents(folder: Path, inside: str = "") -> Iterator[tuple[str, Any]]:
-    with os.scandir(folder / inside) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            path = f"{inside}/{entry.name}" if inside else entry.name
-            if entry.name in _COME_AND_GO:
-                continue
-            if not entry.is_dir(follow_symlinks=False):
-                yield path, _state(folder, path)
-                continue
-            if entry.name == _IMPORTED_FROM:
-                yield path, {"names": sorted(_names(folder / path))}
-            yield from _contents(folder, path)
+    try:
+        entries = sorted(os.scandir(folder / inside), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        # On Windows its path may be too long; what Python does not find is not imported either.
+        return
+    for entry in entries:
+        path = f"{inside}/{entry.name}" if inside else entry.name
+        if entry.name in _COME_AND_GO:
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            yield path, _state(folder, path)
+            continue
+        if entry.name == _IMPORTED_FROM:
+            yield path, {"names": sorted(_names(folder / path))}
+        yield from _contents(folder, path)
 
 
 def _state(folder: Path, path: str) -> list[int] | None:
@@ -120,4 +128,4 @@ def _state(folder: Path, path: str) -> list[int] | None:
 def _names(folder: Path) -> set[str]:
     """The names in a folder but those that file managers and network drives leave there."""
     names = (path.name for path in folder.iterdir())
-    return {name for name in names if name not in _COME_AND_GO and not name.startswith(".")}
+    return {name for name in names if name not in _COME_AND_GO | _OF_FILE_MANAGERS and not name.startswith(".")}

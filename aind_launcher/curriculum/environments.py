@@ -23,7 +23,7 @@ from aind_launcher.errors import EnvironmentBuildError, LauncherError
 from aind_launcher.files import write_whole
 
 # Part of every key: raise it when environments are built in another way, and all are built anew.
-_RECIPE = "1"
+_RECIPE = "2"
 _DISCARDED = "-discarded-"
 
 
@@ -161,12 +161,24 @@ def alteration(environment: Environment) -> str | None:
         changed = first_difference(environment.folder)
     except (OSError, ValueError) as error:
         return f"The files in {environment.folder} cannot be compared with what was built ({error})."
-    return f"{changed} in {environment.folder} was changed after it was built." if changed else None
+    if changed:
+        return f"{changed} in {environment.folder} was changed after it was built."
+    # Last: the list may be that of another build by now.
+    return None if _is_current(environment) else f"{environment.folder} was built anew meanwhile."
 
 
 def condemn(environment: Environment) -> None:
-    """Have `environment` built anew when it is next needed."""
-    _marker(environment.folder).unlink(missing_ok=True)
+    """Have `environment` built anew when it is next needed, unless somebody has done that already."""
+    from filelock import FileLock, Timeout
+
+    with suppress(Timeout, OSError), FileLock(environment.folder.with_suffix(".lock")).acquire(timeout=0):
+        if _is_current(environment):
+            _marker(environment.folder).unlink()
+
+
+def _is_current(environment: Environment) -> bool:
+    marked = _read_marker(environment.folder)
+    return marked is not None and marked.built == environment.built
 
 
 def ensure_environment(
@@ -179,7 +191,7 @@ def ensure_environment(
     :raises EnvironmentBuildError: it cannot be built; nothing half-built is ever taken for built.
     """
     try:
-        if well := _well(spec, progress, compared):
+        if well := _well(spec, lambda line: None, compared):
             return well
         _home(spec.cache).mkdir(parents=True, exist_ok=True)
         with _locked(spec.folder, progress):
@@ -236,9 +248,13 @@ def _well(spec: EnvironmentSpec, progress: Progress, compared: bool) -> Environm
 def _built(spec: EnvironmentSpec, progress: Progress) -> Environment:
     """Build for `spec`, with its lock held."""
     source, marker = spec.source, _marker(spec.folder)
-    marker.unlink(missing_ok=True)
-    if spec.folder.exists():
-        remove_tree(spec.folder)
+    try:
+        _set_aside(spec.folder)
+    except OSError as error:
+        raise EnvironmentBuildError(
+            f"{spec.folder} has to be built anew, but cannot be moved away ({error.strerror or error}).",
+            "Try again when no other session uses it.",
+        ) from None
     spec.folder.mkdir()
     try:
         log = spec.folder.with_suffix(".log")
@@ -288,21 +304,28 @@ def _discard(folder: Path) -> bool:
     """Remove an environment unless it is in use. It leaves its name at once, so that no half of it can be found."""
     from filelock import FileLock, Timeout
 
-    discarded = folder.with_name(f"{folder.name}{_DISCARDED}{uuid4().hex[:8]}")
     try:
         with FileLock(folder.with_suffix(".lock")).acquire(timeout=0):
-            if folder.exists():
-                # Windows refuses this while a program runs from it, or a file in it is open.
-                folder.rename(discarded)
-            _marker(folder).unlink(missing_ok=True)
+            _set_aside(folder)
             folder.with_suffix(".log").unlink(missing_ok=True)
         # The lock file stays: without it, two launchers could hold two locks of one name.
     except (Timeout, OSError):
         return False
-    # What cannot be removed now is removed by the next call.
-    with suppress(OSError):
-        remove_tree(discarded)
     return True
+
+
+def _set_aside(folder: Path) -> None:
+    """Remove what is in `folder`, with its lock held. It leaves its name at once, so that no half of it can be found.
+
+    :raises OSError: Windows refuses this while a program runs from it, or a file in it is open; it is then as before.
+    """
+    aside = folder.with_name(f"{folder.name}{_DISCARDED}{uuid4().hex[:8]}")
+    if folder.exists():
+        folder.rename(aside)
+    _marker(folder).unlink(missing_ok=True)
+    # What cannot be removed now is removed by the next `prune`.
+    with suppress(OSError):
+        remove_tree(aside)
 
 
 def _home(cache: Path) -> Path:

@@ -168,7 +168,7 @@ class Installed:
             condemn(self.environment)
             raise CurriculumError(
                 f"What {self.source.name} {'did' if failure else 'answered'} does not count. {problem}",
-                "Resume the session; the environment is then built anew.",
+                "Resume the session; the curriculum is then asked again.",
             ) from failure
         if failure:
             raise failure
