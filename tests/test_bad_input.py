@@ -253,7 +253,7 @@ def test_a_trainer_state_that_is_none_is_refused_and_left_alone(
 ) -> None:
     (lab.subjects / "123456" / "trainer_state.json").write_text(state, encoding="utf-8")
     for command in (RUN, ("animals", "show", "123456")):
-        refuse_in(lab, REFUSED, f"{sentence}.* Restore it from", *command)
+        refuse_in(lab, REFUSED, f"{sentence}.* Enrol it again with", *command)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,25 @@ def entries(history: Path) -> tuple[HistoryEntry, ...]:
     return tuple(sorted(found, key=lambda entry: (entry.date, entry.recorded)))
 
 
+def newest_file(history: Path) -> Path | None:
+    """The file of the last decision that put the animal somewhere, and did not only enrol it."""
+    files = reversed(_files(history))
+    return next(
+        (path for path in files if not any(f"_{kind}_" in path.name for kind in ("superseded", "enrolled"))), None
+    )
+
+
+def state_in(path: Path) -> AnimalState:
+    """The state that a file holds: a trainer state as curricula write it, or a decision from a history.
+
+    :raises AnimalError: it holds neither.
+    """
+    try:
+        return HistoryEntry.model_validate_json(path.read_bytes()).state
+    except (OSError, ValidationError):
+        return AnimalState(trainer_state=TrainerStateText.read_file(path), date=now())
+
+
 def latest(history: Path, digest: str) -> HistoryEntry | None:
     """The newest decision that put the animal into the trainer state `digest`.
 

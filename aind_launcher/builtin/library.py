@@ -94,11 +94,7 @@ class Library:
         try:
             trainer_state = TrainerStateText.read(text, str(path))
         except AnimalError as error:
-            raise AnimalError(
-                error.message,
-                f"Restore it from {folder / HISTORY}, or enrol the animal again with "
-                f"`aind-launch curricula enroll {subject} --curriculum NAME --replace`.",
-            ) from None
+            raise AnimalError(error.message, self.how_to_restore(subject)) from None
         entry = history.latest(folder / HISTORY, trainer_state.digest)
         if entry is None:
             date = datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -141,6 +137,22 @@ class Library:
                 f"since {state.date:%Y-%m-%d}.",
                 "Move it with `aind-launch animals move`, or enrol it anew with --replace.",
             )
+        if lost := self.lost(subject):
+            raise AnimalError(lost, self.how_to_restore(subject))
+
+    def lost(self, subject: str) -> str | None:
+        """Says that an animal that was somewhere has no state any more; None where that is not so."""
+        folder = self._folder(subject)
+        if (folder / STATE).exists() or history.newest_file(folder / HISTORY) is None:
+            return None
+        return f"Animal {subject} has a history, but its {STATE} is gone from {folder}."
+
+    def how_to_restore(self, subject: str) -> str:
+        """What an operator does about an animal whose state is gone or cannot be read."""
+        newest = history.newest_file(self._folder(subject) / HISTORY)
+        restore = f'Restore it with `aind-launch animals move {subject} --to "{newest}" --reason "restored"`.'
+        anew = f"enrol it again with `aind-launch curricula enroll {subject} --curriculum NAME --replace`."
+        return f"{restore} Or {anew}" if newest else f"E{anew[1:]}"
 
     def enroll(self, subject: str, trainer_state: TrainerStateText, by: str, *, replace: bool = False) -> Recorded:
         """Let an animal start, without metrics.
@@ -148,39 +160,40 @@ class Library:
         :param replace: also where it has a state, readable or not; that is kept beside the new one.
         :raises AnimalError: it has a state.
         """
-        with self._locked(subject) as folder:
+        with self._locked(subject):
             if not replace:
                 self.refuse_known(subject)
-            try:
-                current = self.read(subject)
-            except AnimalError:
-                aside = folder / f"trainer_state.unreadable-{now():%Y-%m-%dT%H%M%S.%fZ}.json"
-                (folder / STATE).replace(aside)
-                current = self.read(subject)
+            current = self._readable(subject)
             entry = HistoryEntry(
                 kind="enrolled", date=now(), trainer_state=trainer_state.text, digest=trainer_state.digest, by=by
             )
             return _apply(current, entry)
 
-    def move(self, subject: str, trainer_state: TrainerStateText, reason: str, by: str) -> Recorded:
+    def move(
+        self, subject: str, trainer_state: TrainerStateText, reason: str, by: str, restored: AnimalState | None = None
+    ) -> Recorded:
         """Put an animal elsewhere by hand. It keeps its metrics unless the curriculum is another.
 
+        :param restored: what it gets back, with its metrics; also where its state is gone or cannot be read.
         :raises AnimalError: it is not enrolled, or its state cannot be read.
         """
         with self._locked(subject) as folder:
-            current = self.read(subject)
-            if current.state is None:
+            current = self._readable(subject) if restored else self.read(subject)
+            if current.state is None and restored is None:
                 raise AnimalError(
                     f"Animal {subject} has no state in {folder}.",
                     f"Enrol it with `aind-launch curricula enroll {subject} --curriculum NAME`.",
                 )
-            goes_on = current.state.trainer_state.curriculum == trainer_state.curriculum
+            stood = current.state
+            if stood is not None and stood.trainer_state.curriculum != trainer_state.curriculum:
+                stood = None
+            from_file = restored.metrics if restored else None
             entry = HistoryEntry(
                 kind="moved",
                 date=now(),
                 trainer_state=trainer_state.text,
                 digest=trainer_state.digest,
-                metrics=current.state.metrics if goes_on else None,
+                metrics=from_file if from_file is not None else stood.metrics if stood else None,
                 reason=reason,
                 by=by,
             )
@@ -227,6 +240,15 @@ class Library:
             late = entry.model_copy(update={"superseded": True, "reason": because})
             kept = history.keep(current.folder / HISTORY, late)
             return Recorded(outcome="superseded", trainer_state=current.folder / STATE, entry=kept, because=because)
+
+    def _readable(self, subject: str) -> StoredAnimal:
+        """Where an animal stands, with its lock held; what cannot be read is set aside and kept."""
+        try:
+            return self.read(subject)
+        except AnimalError:
+            folder = self._folder(subject)
+            (folder / STATE).replace(folder / f"trainer_state.unreadable-{now():%Y-%m-%dT%H%M%S.%fZ}.json")
+            return self.read(subject)
 
     @property
     def _subjects(self) -> Path:

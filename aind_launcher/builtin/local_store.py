@@ -76,7 +76,12 @@ class LocalStore:
     @hookimpl
     def load_animal_state(self, session: SessionContext) -> AnimalState | None:
         """The animal's latest state, also where another tool wrote it."""
-        animal = self._library(session).read(session.subject)
+        library = self._library(session)
+        animal = library.read(session.subject)
+        if not library.root.is_dir():
+            logger.warning("The library of animals %s does not exist; if it did, connect its drive.", library.root)
+        elif animal.state is None and (lost := library.lost(session.subject)):
+            logger.warning("%s %s", lost, library.how_to_restore(session.subject))
         if animal.changed_outside:
             logger.warning(
                 "The trainer state of %s was changed outside the launcher (%s): it has no metrics, and the session "
@@ -111,6 +116,13 @@ class LocalStore:
         root = self.root(repository)
         # A new library's folder is made with its first animal; what would hold it must be there.
         problem = write_problem(root) if root.parent.is_dir() else f"{root} is not there."
+        if problem is None and not root.is_dir():
+            return Check(
+                name="library",
+                outcome="warning",
+                message=f"{root} does not exist yet; the first animal that is enrolled makes it. If animals were kept "
+                "there before, connect its drive or correct plugin.local-store.library.",
+            )
         if problem is None and self.settings.library is None:
             return Check(
                 name="library",

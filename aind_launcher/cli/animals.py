@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from aind_launcher.animal import TrainerStateText
+from aind_launcher.animal import AnimalState, TrainerStateText
+from aind_launcher.builtin.history import state_in
 from aind_launcher.builtin.library import Library, StoredAnimal, at_stage
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
@@ -102,7 +103,12 @@ Examples:
 @click.option("--stage", help="Another stage of the animal's curriculum, or of --curriculum.")
 @click.option("--curriculum", "-c", help="Another curriculum, as `curricula list` names it.")
 @click.option("--source", help="The curriculum source, where several have a curriculum of that name.")
-@click.option("--to", "file", type=click.Path(path_type=Path, dir_okay=False), help="A trainer state in a file.")
+@click.option(
+    "--to",
+    "file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A trainer state, or a decision of its history, in a file.",
+)
 @click.option("--off-curriculum", is_flag=True, help="No curriculum decides over it until it is moved again.")
 @click.option("--reason", required=True, help="Why; kept in the animal's history.")
 @click.option("--by", default=None, help="Who moves it (default: the login).")
@@ -128,12 +134,15 @@ def move(
         raise UsageError("--reason is empty.", "Say in a few words why the animal is moved.")
     library = _library(repository)
     if file:
-        target = TrainerStateText.read_file(file)
-        if _stored(library, subject).state is None:
+        given = state_in(file)
+        target = given.trainer_state
+        known = library.history(checked_name("subject", subject))
+        before = _readable_state(library, subject)
+        if before is None and not known:
             library.enroll(subject, target, by=by or login())
             click.echo(f"Animal {subject} starts at {target.stage} of {target.curriculum}.")
             return
-        before = _known(library, subject).state
+        library.move(subject, target, reason=reason, by=by or login(), restored=given)
     else:
         before = _known(library, subject).state
         if before is None:
@@ -141,7 +150,7 @@ def move(
                 f"Animal {subject} has no trainer state.", "Enrol it with `aind-launch curricula enroll`."
             )
         target = _target(repository, before.trainer_state, stage, curriculum, source, off_curriculum)
-    library.move(subject, target, reason=reason, by=by or login())
+        library.move(subject, target, reason=reason, by=by or login())
     where = f"stage {target.stage} of {target.curriculum}" if target.is_on_curriculum else "off curriculum"
     click.echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
 
@@ -172,8 +181,17 @@ def _stored(library: Library, subject: str) -> StoredAnimal:
     return library.read(checked_name("subject", subject))
 
 
+def _readable_state(library: Library, subject: str) -> AnimalState | None:
+    try:
+        return _stored(library, subject).state
+    except AnimalError:
+        return None
+
+
 def _known(library: Library, subject: str) -> StoredAnimal:
     animal = _stored(library, subject)
+    if animal.state is None and (lost := library.lost(subject)):
+        raise AnimalError(lost, library.how_to_restore(subject))
     if animal.state is None and not animal.has_task:
         raise AnimalError(
             f"Animal {subject} is not in experiment {library.experiment} of {library.root}.",

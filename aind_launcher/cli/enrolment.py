@@ -1,8 +1,12 @@
 """Enrolling an animal from a task repository, for the commands that do."""
 
+from pathlib import Path
+
 from aind_launcher.cli.task_repository import TaskRepository
 from aind_launcher.cli.terminal import Terminal
 from aind_launcher.curriculum.enrolment import first_state
+from aind_launcher.errors import AnimalError
+from aind_launcher.session import SessionContext
 
 
 def enroll_animal(
@@ -24,6 +28,7 @@ def enroll_animal(
     library = store.library(repository.path, repository.settings.experiment)
     if not replace:
         library.refuse_known(subject)
+        _refuse_seen(repository, subject, library.root)
     terminal = Terminal()
     with terminal.working(f"asking {curriculum} for its first state"):
         state = first_state(
@@ -37,3 +42,20 @@ def enroll_animal(
         )
     library.enroll(subject, state, by=by, replace=replace)
     return f"stage {state.stage} of {state.curriculum} {state.curriculum_version or ''}".rstrip()
+
+
+def _refuse_seen(repository: TaskRepository, subject: str, root: Path) -> None:
+    """Pass only an animal that no session of this rig ran with a trainer state: its library may not be connected.
+
+    :raises AnimalError: one did.
+    """
+    with repository.journal() as journal:
+        for record in reversed(journal.sessions()):
+            if record.subject == subject and record.repository == repository.path:
+                state = SessionContext.model_validate_json(record.context).animal_state
+                if state is not None:
+                    raise AnimalError(
+                        f"Animal {subject} was at {state.trainer_state.stage} of {state.trainer_state.curriculum} in "
+                        f"session {record.name}, but the library {root} does not know it.",
+                        "Connect the library's drive or share; to start the animal over, add --replace.",
+                    )
