@@ -77,8 +77,8 @@ def _state(settings: LauncherSettings, repository: Path) -> Check:
     folder = open_state_directory(settings.state_directory)
     with rig_lock(folder), Journal.open(folder / "journal.sqlite") as journal:
         if journal.impaired:
-            mend = "Free the disk, or choose another state-directory."
-            return Check(name="journal", outcome="failed", message=journal.impaired, mend=mend)
+            mend = "Close the program that uses it, see that the disk has space, or choose another state-directory."
+            return Check(name="journal", outcome="failed", message=f"{journal.impaired}.", mend=mend)
         waiting = unfinished(journal, repository)
     if waiting:
         mend = "Run `aind-launch resume --all`."

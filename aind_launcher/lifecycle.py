@@ -360,7 +360,17 @@ def closed_whatever_happens(launcher: Launcher, session: SessionContext) -> Iter
 
     Ctrl-C is held within it, and heard where somebody is waited for: in the plugins' parts, pauses and questions.
     """
-    with interrupts.held(), session_log(session.staging / keeping.LOG, session.name, launcher.steps.redact):
+    try:
+        with interrupts.held(), _closed(launcher, session):
+            yield
+    except KeyboardInterrupt:
+        _say_what_was_interrupted(launcher, session)
+        raise
+
+
+@contextmanager
+def _closed(launcher: Launcher, session: SessionContext) -> Iterator[None]:
+    with session_log(session.staging / keeping.LOG, session.name, launcher.steps.redact):
         logger.info("session %s of %s", session.name, launcher.repository)
         try:
             yield
@@ -373,12 +383,23 @@ def closed_whatever_happens(launcher: Launcher, session: SessionContext) -> Iter
             raise
         except OSError as error:
             kind = LauncherError if may_have_data(launcher, session) else Refused
+            where = error.filename or f"A file of the session in {session.folder} or {session.staging}"
             problem = kind(
-                f"{error.filename or session.folder} cannot be written: {error.strerror or error}.",
+                f"{where} cannot be written: {error.strerror or error}.",
                 "Free the disk or choose another folder; no data was lost.",
             )
             _close_early(launcher, session, "refused", problem.exit_code, str(problem))
             raise problem from error
+
+
+def _say_what_was_interrupted(launcher: Launcher, session: SessionContext) -> None:
+    record = launcher.journal.session(session.name)
+    if record is None or record.state == "cancelled":
+        logger.warning("Session %s is cancelled: nothing was acquired.", session.name)
+    elif record.state in ("incomplete", "running"):
+        logger.warning("Session %s is safe; `aind-launch resume %s` goes on.", session.name, session.name)
+    else:
+        logger.warning("Session %s is %s: all of it was done.", session.name, record.state)
 
 
 def _close_early(

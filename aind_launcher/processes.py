@@ -74,6 +74,7 @@ def run_child(
     close_grace: float = 0.0,
     output_limit: int | None = None,
     on_line: OnLine | None = None,
+    on_close: Callable[[], None] = lambda: None,
 ) -> Ended:
     """Run `command` to its end; nothing that it started lives on when this returns or raises.
 
@@ -84,6 +85,7 @@ def run_child(
     :param close_grace: how many seconds it gets to close by itself before it is killed.
     :param output_limit: bytes on both outputs together after which it is ended.
     :param on_line: called with each line as it comes, from a thread of its own; very long lines in pieces.
+    :param on_close: called before it is asked to close, because of a Ctrl-C or a limit.
     :raises UsageError: the program or `cwd` does not exist, or cannot be started.
     :raises LauncherError: the files of its output cannot be made.
     :raises KeyboardInterrupt: after the tree has ended.
@@ -100,12 +102,14 @@ def run_child(
     except BaseException:
         try:
             if child is not None:
+                on_close()
                 child.close(close_grace)
         except KeyboardInterrupt:
             raise InterruptedAgain from None
         raise
     else:
         if ended_by != "itself":
+            on_close()
             child.close(close_grace)
     finally:
         if child is not None:

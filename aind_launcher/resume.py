@@ -122,8 +122,13 @@ def resume_session(launcher: Launcher, record: SessionRecord, wishes: Wishes, lo
     :raises LauncherError: the session belongs to another task repository, or needs an answer first.
     """
     if record.repository != launcher.repository:
+        there = record.repository.is_dir()
         raise Refused(
-            f"Session {record.name} belongs to {record.repository}.", "Change to that folder and resume it there."
+            f"Session {record.name} belongs to {record.repository}{'' if there else ', which is gone'}.",
+            "Change to that folder and resume it there."
+            if there
+            else "Put the task repository back there and resume, or give the session up with `aind-launch sessions "
+            f'close {record.name} --reason "WHY"`.',
         )
     # As it is now: until the rig was free, another launcher may have had the session.
     record = launcher.journal.session(record.name) or record

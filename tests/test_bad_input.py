@@ -399,6 +399,7 @@ def test_uncommitted_changes_in_the_task_repository_are_refused(lab: TaskReposit
         ("sessions show", "The journal has no session yet"),
         ("sessions list --since 99999999999d", "--since 99999999999d is before all time"),
         ("run --subject 123456 -e ''", "--experimenter is empty"),
+        ("run --subject 123456 --notes caf\udce9", r"--notes is not text: 'caf\\udce9'\. Write it in UTF-8"),
         ("animals move 123456 --off-curriculum --reason ' '", "--reason is empty"),
         ("sessions list --since soon", "--since soon is neither a date nor an age. Write"),
         ("sessions list --state happy", "'happy' is not one of"),
@@ -477,7 +478,10 @@ def modified(made: Pinned) -> None:
     [
         (not_initialised, "submodule curricula is not initialised. Run `git submodule update --init curricula`"),
         (moved, "submodule curricula is at .*, but the task repository pins .* Run `git submodule update curricula`"),
-        (modified, r"submodule curricula has uncommitted changes: src/my_curricula/__init__\.py\..* See `git -C curri"),
+        (
+            modified,
+            r"curricula has uncommitted changes: src/my_curricula/__init__\.py\..* See `git -C .*curricula status`",
+        ),
     ],
 )
 def test_a_curriculum_that_is_not_as_pinned_is_refused_with_the_command_that_mends_it(

@@ -492,3 +492,18 @@ def test_a_library_that_is_not_connected_is_not_begun_anew(lab: TaskRepositoryFo
         r"was at rung2 of Ladder in session 123456_\S+, but the library .* does not know it", enrolled.stderr
     )
     assert not lab.subjects.exists()
+
+
+def test_what_a_plugin_prints_is_not_part_of_the_json(tmp_path: Path) -> None:
+    prints = """
+        from aind_launcher import hookimpl
+
+        class Prints:
+            @hookimpl
+            def post_session(self):
+                print("hello from a plugin")
+    """
+    lab = laboratory(tmp_path, prints, names={"prints": "Prints"})
+    ended = call("run", "--subject", "123456", "--json", cwd=lab.path)
+    assert json.loads(ended.stdout)["state"] == "completed"
+    assert "hello from a plugin" in ended.stderr

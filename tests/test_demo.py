@@ -199,8 +199,11 @@ def test_what_to_go_on_with_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_pa
     from aind_launcher.cli.demo import _program
 
     scripts = sysconfig.get_path("scripts")
+    monkeypatch.delenv("NOX_CURRENT_SESSION", raising=False)
     monkeypatch.setenv("PATH", scripts)
     assert _program() == "aind-launch"
-    monkeypatch.setenv("PATH", str(tmp_path))
     own = shutil.which("aind-launch", path=scripts)
-    assert own and Path(_program().strip('"')).samefile(own)
+    assert own
+    for name, value in (("NOX_CURRENT_SESSION", "demo"), ("PATH", str(tmp_path))):
+        monkeypatch.setenv(name, value)
+        assert Path(_program().strip('"')).samefile(own)

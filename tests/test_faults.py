@@ -314,9 +314,14 @@ def test_a_locked_journal_is_gone_on_without_and_completed_later(tmp_path: Path)
     holder = sqlite3.connect(lab.journal, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     ended = aind_launch(lab.path, "run", "--subject", "123456")
+    asked = [aind_launch(lab.path, *command) for command in (("resume", "--all"), ("sessions", "list"))]
     holder.close()
     assert ended.code == 1
     assert "locked by another program" in ended.err
+    # A substitute knows of no sessions; that is no answer.
+    assert [(each.code, each.out, "What sessions there are cannot be told" in each.err) for each in asked] == [
+        (1, "", True)
+    ] * 2
     assert lab.stage() == "rung3"
     with Journal.open(lab.journal) as journal:
         first, second = journal.sessions()

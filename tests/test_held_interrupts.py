@@ -1,6 +1,7 @@
 """When Ctrl-C is heard and when it waits: what is being written down is written whole, whoever writes it."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -221,6 +222,7 @@ def test_a_check_that_answers_bit_by_bit_is_interrupted_like_any_other(tmp_path:
     lab = laboratory(tmp_path, PLUGINS, names={"looks": "Looks"})
     run = aind_launch(lab.path, "run", "--subject", "123456")
     assert (run.code, (tmp_path / "went on").exists()) == (130, False), run.err
+    assert re.search(r"Session 123456_\S+ is cancelled: nothing was acquired\.\s+Interrupted\.", run.err)
     with Journal.open(lab.journal) as journal:
         (session,) = journal.sessions()
         (step,) = [step for step in journal.steps(session.name) if step.id.plugin == "looks"]
@@ -262,6 +264,7 @@ def test_a_plugin_that_was_writing_is_left_to_resume(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"writes": "Writes"})
     run = aind_launch(lab.path, "run", "--subject", "123456")
     assert (run.code, "does not know" in run.err) == (130, False), run.err
+    assert re.search(r"Session (123456_\S+) is safe; `aind-launch resume \1` goes on\.\s+Interrupted\.", run.err)
     with Journal.open(lab.state / "journal.sqlite") as journal:
         (session,) = journal.sessions()
         (step,) = [step for step in journal.steps(session.name) if step.id.plugin == "writes"]

@@ -172,7 +172,7 @@ class TestSubmodulePin:
         pinned = pin(the_source(task))
 
         assert "has uncommitted changes: a.py, b.py, c.py and 1 more." in str(pinned.problem)
-        assert 'git -C "code/the curricula" stash -u' in the_mend(pinned)
+        assert f'git -C "{task / "code" / "the curricula"}" stash -u' in the_mend(pinned)
         with pytest.raises(SourceError):
             pinned.require()
         pinned.require(allow_dirty=True)

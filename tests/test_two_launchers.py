@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,3 +163,16 @@ def test_a_scheduled_task_resumes_without_any_terminal(lab: TaskRepositoryForTes
         ended = subprocess.run([psutil.Process().exe(), "-c", closed], cwd=lab.path)
     assert ended.returncode == 0
     assert only_session(lab).state == "completed"
+
+
+def test_sessions_of_a_repository_that_was_moved_are_named(lab: TaskRepositoryForTests) -> None:
+    with waiting(lab, "run", "--subject", "123456") as first:
+        first.kill()
+    moved = lab.path.rename(lab.root / "moved")
+    resumed = aind_launch(moved, "resume")
+    assert (resumed.code, resumed.out) == (0, "Nothing is left undone.\n")
+    name = re.search(rf"(123456_\S+) is unfinished, too; it belongs to {re.escape(str(lab.path))}", resumed.err)
+    assert name is not None
+    refused = aind_launch(moved, "resume", name[1])
+    assert refused.code == 3
+    assert re.search(r"belongs to .*, which is gone\.\s+Put the task repository back .* sessions close", refused.err)

@@ -148,6 +148,10 @@ class Acquisition:
                 if stream == "stderr":
                     last_words.append(line.strip())
 
+        def say_that_it_closes() -> None:
+            grace = self.settings.close_grace
+            logger.warning("Asking %s to close, for up to %g s. Ctrl-C again ends it at once.", found.name, grace)
+
         start = now()
         ended: Ended | None = None
         try:
@@ -160,12 +164,13 @@ class Acquisition:
                 timeout=self.settings.timeout,
                 close_grace=self.settings.close_grace,
                 on_line=show,
+                on_close=say_that_it_closes,
             )
         except InterruptedAgain:
             _keep_output(session)
             raise
         except KeyboardInterrupt:
-            logger.warning("Interrupted: %s was asked to close and has ended.", found.name)
+            logger.warning("Interrupted: %s has ended.", found.name)
         end = now()
         kept = _keep_output(session)
         if ended is None:

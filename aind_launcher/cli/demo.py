@@ -1,5 +1,6 @@
 """`aind-launch demo`: the whole of it on a simulated animal, through the same code as `run`."""
 
+import os
 import shutil
 import sys
 import sysconfig
@@ -242,7 +243,8 @@ def _program() -> str:
     script = Path(sysconfig.get_path("scripts")) / executable("aind-launch", sys.platform)
     if not script.is_file():
         return f"{quoted(sys.executable)} -m aind_launcher"
-    found = shutil.which("aind-launch")
+    # nox has its environment on the search path only while it runs.
+    found = None if "NOX_CURRENT_SESSION" in os.environ else shutil.which("aind-launch")
     return "aind-launch" if found and Path(found).samefile(script) else quoted(str(script))
 
 
@@ -271,16 +273,17 @@ def _print(
     print_table(("", ""), [(f"  {name}", place) for name, place in places.items()], empty="")
     lost = shown[LOST - 1 : LOST] or shown[-1:]
     program = _program()
+    left_out = [f"-p no:{name}" for name in (*without, *repository.blocked)]
     click.echo("\nGo on with:")
     for line in (
         f'cd "{repository.path}"',
         f"{program} sessions show {lost[0].outcome.session.name}",
         f"{program} animals show {SUBJECT}",
         f"{program} curricula list",
-        " ".join([program, "run --subject", SUBJECT, "--experimenter me", *(f"-p no:{name}" for name in without)]),
+        " ".join([program, "run --subject", SUBJECT, "--experimenter me", *left_out]),
     ):
         click.echo(f"  {line}")
     if without:
         click.echo("The services ended with the demo; without -p no:NAME their plugins would refuse a session.")
     if repository.blocked:
-        click.echo(f"The demo left out the plugins {', '.join(repository.blocked)}; `run` will not.")
+        click.echo(f"The demo left out the plugins {', '.join(repository.blocked)}, for they are not its own.")

@@ -1,9 +1,12 @@
 """`aind-launch resume`: finish what earlier sessions left undone."""
 
+import sys
+from contextlib import nullcontext, redirect_stdout
+
 import click
 
 from aind_launcher.cli.outcome import outcome_data, print_outcome
-from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, whole
 from aind_launcher.cli.terminal import print_json, print_table, show_error
 from aind_launcher.errors import ExitCode, UsageError
 from aind_launcher.journal import SessionRecord
@@ -49,7 +52,12 @@ def command(
     if session and everything:
         raise UsageError("Give a session or --all, not both.")
     wishes = Wishes(acquisition_complete, score, hand_off_again)
-    with repository.launcher(unattended=unattended) as (launcher, _):
+    quiet = as_json and not dry_run
+    with (
+        redirect_stdout(sys.stderr) if quiet else nullcontext(),
+        repository.launcher(unattended=unattended) as (launcher, _),
+    ):
+        whole(launcher.journal)
         if dry_run:
             return _print_plan(launcher, _chosen(launcher, session, everything), wishes, as_json)
         with rig_lock(open_state_directory(repository.settings.state_directory)) as lock:
@@ -71,10 +79,14 @@ def command(
                 outcomes.append(outcome_data(outcome))
                 if not as_json:
                     print_outcome(outcome, launcher.journal.impaired, as_json=False)
+        # Of other task repositories.
+        others = () if records else unfinished(launcher.journal)
     if as_json:
         print_json(outcomes)
     elif not records:
         click.echo("Nothing is left undone.")
+        for record in others:
+            launcher.operator.say(f"  {record.name} is unfinished, too; it belongs to {record.repository}.", "yellow")
     return max(codes)
 
 

@@ -1,5 +1,7 @@
 """`aind-launch run`: an animal's whole session."""
 
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 import click
@@ -55,6 +57,9 @@ def command(
     acquisition, asks the curriculum, stores its suggestion, calls every subscriber and hands off the data.
     """
     checked_name("subject", subject)
+    for option, given in (("--notes", notes or ""), ("--experimenter", "".join(experimenters))):
+        if any("\ud800" <= character <= "\udfff" for character in given):
+            raise UsageError(f"{option} is not text: {given!r}.", "Write it in UTF-8, or without special characters.")
     if not all(name.strip() for name in experimenters):
         raise UsageError("--experimenter is empty.", "Say who runs the session, or leave it out.")
     if rig is not None:
@@ -70,6 +75,8 @@ def command(
         skip_hardware_validation=skip_hardware_validation,
     )
     with (
+        # What a plugin prints must not come before the JSON.
+        redirect_stdout(sys.stderr) if as_json else nullcontext(),
         repository.launcher(unattended=unattended) as (launcher, _),
         rig_lock(open_state_directory(repository.settings.state_directory)) as lock,
     ):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from aind_launcher.cli.terminal import Terminal
-from aind_launcher.errors import UsageError
+from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.journal import Journal
 from aind_launcher.lifecycle import Launcher
 from aind_launcher.log import Redactor
@@ -103,8 +103,15 @@ class TaskRepository:
 
     @contextmanager
     def journal(self) -> Iterator[Journal]:
-        with Journal.open(open_state_directory(self.settings.state_directory) / "journal.sqlite") as journal:
-            yield journal
+        """The journal.
+
+        :raises LauncherError: it cannot be used now; a substitute would answer as if nothing had ever happened.
+        """
+        with self._journal_or_substitute() as journal:
+            yield whole(journal)
+
+    def _journal_or_substitute(self) -> Journal:
+        return Journal.open(open_state_directory(self.settings.state_directory) / "journal.sqlite")
 
     @contextmanager
     def launcher(self, *, unattended: bool = False, calm: bool = False) -> Iterator[tuple[Launcher, Terminal]]:
@@ -115,9 +122,22 @@ class TaskRepository:
         plugins = self.sound_plugins()
         redact = Redactor(plugins.secrets())
         terminal = Terminal(redact=redact, unattended=unattended, calm=calm)
-        with terminal.showing_log(self.verbose), self.journal() as journal:
+        with terminal.showing_log(self.verbose), self._journal_or_substitute() as journal:
             steps = Steps(plugins, journal, terminal, redact, tuple(self.settings.retry_pauses))
             yield Launcher(self.path, self.settings, plugins, journal, terminal, steps), terminal
+
+
+def whole(journal: Journal) -> Journal:
+    """`journal`, if it is the one with the sessions.
+
+    :raises LauncherError: it is a substitute.
+    """
+    if journal.impaired:
+        raise LauncherError(
+            f"What sessions there are cannot be told: the journal {journal.impaired}.",
+            "Nothing is lost. Try again when no other program uses it and the disk has space.",
+        )
+    return journal
 
 
 def in_task_repository(function: Command) -> Command:

@@ -252,9 +252,10 @@ def _submodule_pin(source: Source) -> Pin:
             f"Run `git submodule update {shown}`, or commit the new pin when it is reviewed.",
         )
     elif differing:
+        there = f"git -C {quoted(str(source.checkout))}"
         unreviewed = SourceError(
             f"The submodule {relative} has uncommitted changes: {few(differing)}.",
-            f"See `git -C {shown} status`; put them aside with `git -C {shown} stash -u`.",
+            f"See `{there} status`; put them aside with `{there} stash -u`.",
         )
     identity = f"{head}:{source.inside}"
     url = remote_url(source.checkout) or _recorded_url(source.repository, relative)
