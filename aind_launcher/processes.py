@@ -197,8 +197,11 @@ class _Child:
     def _kill(self) -> None:
         deadline = time.monotonic() + _STUBBORN
         pause = 0.001
-        # Round after round, since what is being started while the others are killed is found in the next.
-        while (leftovers := list(self._leftovers())) or not self._ended.is_set():
+        killed = set[psutil.Process]()
+        # Round after round, since what is being started while the others are killed is found in the next. One that is
+        # just ending has lost its mark already.
+        while (leftovers := {*self._leftovers(), *filter(_runs, killed)}) or not self._ended.is_set():
+            killed |= leftovers
             for process in leftovers:
                 with suppress(psutil.Error):
                     process.kill()
@@ -239,7 +242,7 @@ class _Child:
                 # Cheap questions first: a process that is older cannot be one of its.
                 if process.pid == os.getpid() or process.create_time() < self._since - 1:
                     continue
-                if process.status() != psutil.STATUS_ZOMBIE and self._is_ours(process):
+                if _runs(process) and self._is_ours(process):
                     yield process
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -251,6 +254,12 @@ class _Child:
             if process.environ().get(MARKER) == self._mark:
                 return True
         return not self._ended.is_set() and any(parent.pid == self._process.pid for parent in process.parents())
+
+
+def _runs(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 class _Tail:
