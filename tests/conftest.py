@@ -18,6 +18,8 @@ hypothesis.settings.load_profile("house")
 
 _FOREIGN = ("AIND_LAUNCHER_", "GIT_", "SLIMS_", "XDG_", "NOX_")
 _FOREIGN_NAMES = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "PYTHONHOME", "FORCE_COLOR", "COLUMNS"}
+# Or every program that a test starts compiles all that it imports.
+_FOREIGN_NAMES |= {"PYTHONDONTWRITEBYTECODE"}
 
 _GIT_CONFIGURATION = """\
 [init]
