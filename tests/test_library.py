@@ -167,6 +167,23 @@ def test_an_unreadable_state_can_be_replaced_and_is_kept(library: Library) -> No
     assert kept.read_text("utf-8") == "{ half"
 
 
+def test_a_state_that_is_gone_is_restored_from_the_last_decision_whatever_its_kind(library: Library) -> None:
+    decide(library, "second", "monday", MONDAY)
+    library.enroll(ANIMAL, trainer_state("first"), by="me", replace=True)
+    (folder_of(library) / STATE).unlink()
+    assert "is gone" in str(library.lost(ANIMAL))
+    (last,) = (folder_of(library) / HISTORY).glob("*_enrolled_*")
+    assert f'--to "{last}"' in library.how_to_restore(ANIMAL)
+
+
+def test_an_enrolment_that_was_cut_off_is_made_again(library: Library) -> None:
+    library.enroll(ANIMAL, trainer_state("first"), by="me")
+    (folder_of(library) / STATE).unlink()
+    assert library.lost(ANIMAL) is None
+    library.enroll(ANIMAL, trainer_state("first"), by="me")
+    assert stage(library) == "first"
+
+
 def test_a_move_keeps_reason_name_and_the_metrics_of_the_same_curriculum(library: Library) -> None:
     decide(library, "second", "monday", MONDAY)
     library.move(ANIMAL, trainer_state("first"), reason="moved on too early", by="the operator")

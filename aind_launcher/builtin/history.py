@@ -84,11 +84,13 @@ def entries(history: Path) -> tuple[HistoryEntry, ...]:
 
 
 def newest_file(history: Path) -> Path | None:
-    """The file of the last decision that put the animal somewhere, and did not only enrol it."""
-    files = reversed(_files(history))
-    return next(
-        (path for path in files if not any(f"_{kind}_" in path.name for kind in ("superseded", "enrolled"))), None
-    )
+    """The file of the decision that put the animal where it stands; None where there is none."""
+    return next((path for path in reversed(_files(history)) if "_superseded_" not in path.name), None)
+
+
+def had_a_state(history: Path) -> bool:
+    """Whether the animal stood somewhere; a decision that only enrols it may have been cut off before it did."""
+    return any("_superseded_" not in path.name and "_enrolled_" not in path.name for path in _files(history))
 
 
 def state_in(path: Path) -> AnimalState:

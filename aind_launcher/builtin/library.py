@@ -143,7 +143,7 @@ class Library:
     def lost(self, subject: str) -> str | None:
         """Says that an animal that was somewhere has no state any more; None where that is not so."""
         folder = self._folder(subject)
-        if (folder / STATE).exists() or history.newest_file(folder / HISTORY) is None:
+        if (folder / STATE).exists() or not history.had_a_state(folder / HISTORY):
             return None
         return f"Animal {subject} has a history, but its {STATE} is gone from {folder}."
 

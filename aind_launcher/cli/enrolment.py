@@ -52,8 +52,9 @@ def _refuse_seen(repository: TaskRepository, subject: str, root: Path) -> None:
     with repository.journal() as journal:
         for record in reversed(journal.sessions()):
             if record.subject == subject and record.repository == repository.path:
-                state = SessionContext.model_validate_json(record.context).animal_state
-                if state is not None:
+                context = SessionContext.model_validate_json(record.context)
+                state = context.animal_state
+                if state is not None and context.session.experiment == repository.settings.experiment:
                     raise AnimalError(
                         f"Animal {subject} was at {state.trainer_state.stage} of {state.trainer_state.curriculum} in "
                         f"session {record.name}, but the library {root} does not know it.",
