@@ -30,7 +30,7 @@ def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> I
         yield Check(name="plugins", outcome="passed", message=", ".join(names))
     yield _named("data directory", lambda: _data_directory(settings))
     yield _named("state directory", lambda: _state(settings, repository))
-    data_directory = _data_directory_or_none(settings)
+    data_directory = inputs.data_directory_or_none(settings)
     for call in plugins.calls("check_rig"):
         try:
             answer = call(repository=repository, data_directory=data_directory)
@@ -66,16 +66,9 @@ def _data_directory(settings: LauncherSettings) -> Check:
     return Check(name="data directory", outcome="passed", message=str(folder))
 
 
-def _data_directory_or_none(settings: LauncherSettings) -> Path | None:
-    try:
-        return inputs.data_directory(settings, inputs.read_rig(settings.rig))
-    except LauncherError:
-        return None
-
-
 def _state(settings: LauncherSettings, repository: Path) -> Check:
     folder = open_state_directory(settings.state_directory)
-    with rig_lock(folder), Journal.open(folder / "journal.sqlite") as journal:
+    with rig_lock(folder), Journal.open(folder / "journal.sqlite", inputs.data_directory_or_none(settings)) as journal:
         if journal.impaired:
             mend = "Close the program that uses it, see that the disk has space, or choose another state-directory."
             return Check(name="journal", outcome="failed", message=f"{journal.impaired}.", mend=mend)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aind_launcher.animal import AnimalState
-from aind_launcher.errors import Refused, SettingsError, UsageError
+from aind_launcher.errors import LauncherError, Refused, SettingsError, UsageError
 from aind_launcher.session import Inputs, SessionContext
 from aind_launcher.settings import LauncherSettings
 
@@ -45,6 +45,14 @@ def data_directory(settings: LauncherSettings, rig: dict[str, Any] | None) -> Pa
             "Remove the setting, or make both the same.",
         )
     return of_rig
+
+
+def data_directory_or_none(settings: LauncherSettings) -> Path | None:
+    """Where sessions are written, if the settings and the rig file say so."""
+    try:
+        return data_directory(settings, read_rig(settings.rig))
+    except LauncherError:
+        return None
 
 
 def first_task(task_file: Path | None, state: AnimalState | None) -> tuple[dict[str, Any] | None, TaskSource | None]:

@@ -8,7 +8,7 @@ import json
 import logging
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,12 +20,13 @@ from aind_launcher.journal_file import (
     INSERT_SESSION,
     INSERT_STEP,
     begun_anew,
-    beside,
     connect,
+    file_of,
     is_damaged,
-    is_locked,
     merge,
     opened,
+    remove,
+    substitute,
 )
 
 logger = logging.getLogger(__name__)
@@ -36,6 +37,9 @@ SessionState = Literal[
 ]
 # States that `resume` has something to do for: a crash leaves *running* behind.
 UNFINISHED: tuple[SessionState, ...] = ("running", "incomplete")
+
+_SELECT_SESSION = "SELECT * FROM sessions WHERE name = ?"
+_SELECT_STEPS = "SELECT * FROM steps WHERE session = ? ORDER BY number"
 
 
 @dataclass(frozen=True)
@@ -94,49 +98,57 @@ class SessionRecord:
 class Journal:
     """The journal of one machine, in one SQLite file.
 
-    What happens to its file does not stop a session. One that is damaged is set aside and what can still be read
-    of it goes into a new one. Where it cannot be written (a full disk, another program's lock), a substitute takes
-    its place, `impaired` says why, and what the substitute has comes back as soon as the journal can be written.
+    What happens to its file does not stop a session. One that is damaged is set aside, and what can still be read of
+    it goes into a new one. Where it cannot be written (a full disk, another program's lock), a substitute takes its
+    place: a file in another folder or, where that cannot be written either, memory. `impaired` then says why. The
+    journal takes in what a substitute has as soon as it can be written.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, impaired: str | None = None) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, elsewhere: Path | None = None, impaired: str | None = None
+    ) -> None:
         self._connection = connection
+        # All of the sessions that this launcher works on: a substitute begins with it, whatever became of the file.
+        self._in_hand = connect(":memory:")
+        self._names_in_hand = set[str]()
         self.path = path
+        self.elsewhere = elsewhere
         self.impaired = impaired
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open or make the journal, or a substitute where it cannot be used."""
+    def open(cls, path: Path, elsewhere: Path | None = None) -> Self:
+        """Open or make the journal, or a substitute where it cannot be used.
+
+        :param elsewhere: the folder for a substitute, best on another disk.
+        """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return cls(opened(path), path)
-        except sqlite3.DatabaseError as error:
-            reason = str(error)
-            if is_locked(error):
-                substitute = beside(path, "substitute")
-                logger.warning("The journal %s is locked by another program; going on in %s.", path, substitute)
-                with suppress(OSError, sqlite3.Error):
-                    return cls(connect(substitute, alone=True), substitute, f"{path} is locked")
-        except OSError as error:
-            reason = error.strerror or str(error)
-        logger.warning("The journal %s cannot be used (%s); it is kept in memory only.", path, reason)
-        return cls(connect(":memory:"), path, f"{path}: {reason}")
+            return cls(opened(path, elsewhere), path, elsewhere)
+        except (OSError, sqlite3.DatabaseError) as error:
+            problem = f"{path}: {error.strerror if isinstance(error, OSError) else error}"
+            return cls(_said(substitute(path, elsewhere), problem), path, elsewhere, problem)
+
+    @property
+    def staging(self) -> Path:
+        """The folder that has a staging folder for each session of this machine."""
+        return self.path.parent / "sessions"
 
     def close(self) -> None:
-        """Close the file; what is only in memory is first written into it, if it can be by now."""
-        if self.impaired and self._in_memory() and self.sessions():
+        """Close the file; what stands in a substitute is first taken into the journal, if it can be by now."""
+        kept = file_of(self._connection)
+        if self.impaired and self._names_in_hand:
             try:
-                with closing(opened(self.path)) as home:
-                    merge(self._connection, home)
+                with closing(connect(self.path)) as home:
+                    merge(self._in_hand, home)
                 self.impaired = None
                 logger.warning("The journal %s can be written again and is complete.", self.path)
             except (OSError, sqlite3.Error, LauncherError) as error:
-                logger.error(
-                    "The journal %s lacks the end of this session (%s). It can be rebuilt from the session's folder: "
-                    "`aind-launch sessions import FOLDER`.",
-                    *(self.path, error),
-                )
+                where = f"it is in {kept}" if kept else "`aind-launch resume` learns it from the session's folder"
+                logger.error("The journal %s lacks the end of this session (%s); %s.", self.path, error, where)
         self._connection.close()
+        self._in_hand.close()
+        if kept and kept != self.path and not self.impaired:
+            remove(kept)
 
     def __enter__(self) -> Self:
         return self
@@ -151,12 +163,14 @@ class Journal:
             "VALUES (?, ?, ?, ?, 'running', ?, ?) ON CONFLICT DO UPDATE SET "
             "context = excluded.context, state = 'running', ended = NULL, exit_code = NULL, message = NULL",
             (name, subject, str(repository), str(folder), _time(now()), context),
+            name,
         )
 
     def end_session(self, name: str, state: SessionState, exit_code: int, message: str | None = None) -> None:
         self._write(
             "UPDATE sessions SET state = ?, ended = ?, exit_code = ?, message = ? WHERE name = ?",
             (state, _time(now()), exit_code, message, name),
+            name,
         )
 
     def begin_step(self, step: StepId) -> int:
@@ -170,6 +184,7 @@ class Journal:
             "INSERT INTO steps (session, hook, plugin, suggestion, attempt, state, started) "
             "VALUES (?, ?, ?, ?, ?, 'running', ?)",
             (step.session, step.hook, step.plugin, step.suggestion, attempt, _time(now())),
+            step.session,
         )
         return attempt
 
@@ -181,10 +196,11 @@ class Journal:
             f"{INSERT_STEP.replace('OR REPLACE', '')} "
             "ON CONFLICT DO UPDATE SET state = :state, ended = :ended, error = :error, result = :result",
             _step_row(StepRecord(step, attempt, state, (ended := now()), ended, error, result)),
+            step.session,
         )
 
     def import_session(self, record: SessionRecord, steps: Sequence[StepRecord]) -> None:
-        """Enter a session and its steps as its folder tells of them.
+        """Enter what another record tells of a session: its entry, and steps beside or in the place of those known.
 
         :raises LauncherError: they cannot be written; nothing was entered then.
         """
@@ -192,6 +208,7 @@ class Journal:
             with self._connection as connection:
                 connection.execute(INSERT_SESSION, _session_row(record))
                 connection.executemany(INSERT_STEP, map(_step_row, steps))
+            self._names_in_hand.discard(record.name)
         except sqlite3.Error as error:
             raise LauncherError(
                 f"Session {record.name} cannot be written to the journal {self.path}: {error}.",
@@ -203,12 +220,14 @@ class Journal:
             "SELECT * FROM steps WHERE session = ? AND hook = ? AND plugin = ? AND suggestion = ? "
             "ORDER BY attempt DESC LIMIT 1",
             (step.session, step.hook, step.plugin, step.suggestion),
+            step.session,
         )
         return _step(rows[0]) if rows else None
 
     def steps(self, session: str) -> tuple[StepRecord, ...]:
         """Every attempt at every step of a session, in the order in which they began."""
-        return tuple(map(_step, self._read("SELECT * FROM steps WHERE session = ? ORDER BY number", (session,))))
+        rows = self._read(_SELECT_STEPS, (session,), session)
+        return tuple(map(_step, rows))
 
     def current_steps(self, session: str) -> tuple[StepRecord, ...]:
         """The last attempt at each step of a session, in the order in which the steps first began."""
@@ -218,8 +237,12 @@ class Journal:
         return tuple(latest.values())
 
     def session(self, name: str) -> SessionRecord | None:
-        rows = self._read("SELECT * FROM sessions WHERE name = ?", (name,))
+        rows = self._read(_SELECT_SESSION, (name,), name)
         return _session(rows[0]) if rows else None
+
+    def names(self) -> frozenset[str]:
+        """Of all sessions."""
+        return frozenset(name for (name,) in self._read("SELECT name FROM sessions", ()))
 
     def sessions(
         self, *, subject: str | None = None, states: Sequence[str] | None = None, since: datetime | None = None
@@ -234,47 +257,60 @@ class Journal:
             and (since is None or record.started >= since)
         )
 
-    def _in_memory(self) -> bool:
-        ((_, _, file),) = self._connection.execute("PRAGMA database_list")
-        return not file
+    def _take_in_hand(self, session: str) -> None:
+        """Have in memory what the file knows of a session that is to be changed."""
+        if session in self._names_in_hand:
+            return
+        for select, insert in ((_SELECT_SESSION, INSERT_SESSION), (_SELECT_STEPS, INSERT_STEP)):
+            rows = map(dict, self._read(select, (session,)))
+            with self._in_hand:
+                self._in_hand.executemany(insert, rows)
+        self._names_in_hand.add(session)
 
-    def _read(self, sql: str, values: Sequence[Any]) -> list[sqlite3.Row]:
+    def _read(self, sql: str, values: Sequence[Any], session: str | None = None) -> list[sqlite3.Row]:
+        """:param session: the one that is read, which is in memory if it is in hand."""
         try:
-            return self._connection.execute(sql, values).fetchall()
+            connection = self._in_hand if session in self._names_in_hand else self._connection
+            return connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
             if is_damaged(error) and not self.impaired:
                 self._go_on_elsewhere(error)
-                return self._read(sql, values)
+                return self._read(sql, values, session)
             raise LauncherError(
                 f"The journal {self.path} cannot be read: {error}.", "Close other programs that use it and try again."
             ) from error
 
-    def _write(self, sql: str, values: Sequence[Any] | dict[str, Any]) -> None:
+    def _write(self, sql: str, values: Sequence[Any] | dict[str, Any], session: str) -> None:
+        self._take_in_hand(session)
+        with self._in_hand:
+            self._in_hand.execute(sql, values)
         try:
             with self._connection:
                 self._connection.execute(sql, values)
         except sqlite3.Error as error:
-            if self.impaired:
-                logger.error("The journal cannot record this step: %s.", error)
-                return
             self._go_on_elsewhere(error)
-            self._write(sql, values)
 
     def _go_on_elsewhere(self, error: sqlite3.Error) -> None:
-        """Keep the session going where the file can no longer be used."""
-        substitute = connect(":memory:")
-        merge(self._connection, substitute)
+        """Go on with what is in hand where the file can no longer be used."""
+        is_substitute = self.impaired is not None
         self._connection.close()
-        self._connection = substitute
-        if is_damaged(error):
+        if is_damaged(error) and not is_substitute:
             try:
                 self._connection = begun_anew(self.path, str(error))
-                merge(substitute, self._connection)
+                merge(self._in_hand, self._connection)
                 return
             except (OSError, sqlite3.Error):
                 logger.debug("no new journal could be begun", exc_info=True)
         self.impaired = f"{self.path}: {error}"
-        logger.warning("The journal %s cannot be written (%s); the session goes on without it.", self.path, error)
+        self._connection = _said(substitute(self.path, None if is_substitute else self.elsewhere), self.impaired)
+        merge(self._in_hand, self._connection)
+
+
+def _said(connection: sqlite3.Connection, problem: str) -> sqlite3.Connection:
+    """`connection`, a substitute, once the operator was told of it."""
+    where = file_of(connection) or "memory only"
+    logger.warning("The journal cannot be written (%s); the session is recorded in %s.", problem, where)
+    return connection
 
 
 def _time(moment: datetime) -> str:

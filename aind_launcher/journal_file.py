@@ -1,6 +1,8 @@
 """The journal's file: how it is opened, brought up to date, set aside when damaged, and merged with a substitute."""
 
+import hashlib
 import logging
+import platform
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -8,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aind_launcher.animal import now
-from aind_launcher.errors import LauncherError, Refused
+from aind_launcher.errors import Refused
 
 logger = logging.getLogger(__name__)
 
@@ -41,27 +43,71 @@ INSERT_STEP = """
 """
 
 
-def opened(path: Path) -> sqlite3.Connection:
-    """The journal at `path`, with what substitutes of it have."""
+def opened(path: Path, elsewhere: Path | None = None) -> sqlite3.Connection:
+    """The journal at `path`, with what its substitutes in the folder `elsewhere` have.
+
+    :raises sqlite3.DatabaseError: it cannot be used now, or cannot take in a substitute.
+    """
     try:
         connection = connect(path)
     except sqlite3.DatabaseError as error:
         if not is_damaged(error):
             raise
         connection = begun_anew(path, str(error))
-    for substitute in sorted(path.parent.glob(f"{path.stem}-*-substitute{path.suffix}")):
-        # One that is in use is locked as long as its launcher lives, and is left for later.
-        with suppress(sqlite3.Error, OSError, LauncherError):
-            with closing(connect(substitute, alone=True, patience=0)) as source:
-                merge(source, connection)
-            substitute.unlink()
-            logger.warning("What the launcher had to record in %s is in the journal now.", substitute)
+    try:
+        for file in sorted(elsewhere.glob(_substitute_name(path, "*"))) if elsewhere else ():
+            _take_in(connection, file)
+    except BaseException:
+        connection.close()
+        raise
     return connection
+
+
+def _take_in(journal: sqlite3.Connection, file: Path) -> None:
+    try:
+        source = connect(file, alone=True, patience=0)
+    except sqlite3.DatabaseError as error:
+        # One that is in use is locked as long as its launcher lives, and is left for later.
+        if is_damaged(error):
+            logger.warning("%s, which has what the journal lacks, cannot be read: %s.", file, error)
+        return
+    with closing(source):
+        merge(source, journal)
+    remove(file)
+    logger.warning("The journal has taken in what had to be recorded in %s.", file)
+
+
+def substitute(path: Path, elsewhere: Path | None) -> sqlite3.Connection:
+    """What takes the place of the journal at `path`: a new file in the folder `elsewhere`, or else memory."""
+    if elsewhere is not None:
+        with suppress(OSError, sqlite3.Error):
+            elsewhere.mkdir(parents=True, exist_ok=True)
+            return connect(elsewhere / _substitute_name(path, f"{now():%Y%m%dT%H%M%S.%fZ}"), alone=True)
+    return connect(":memory:")
+
+
+def _substitute_name(path: Path, which: str) -> str:
+    """The name of a substitute of the journal at `path`; other machines may write into the same folder."""
+    owner = hashlib.sha256(f"{platform.node()}:{path.absolute()}".encode()).hexdigest()[:12]
+    return f".aind-launcher-journal-{owner}-{which}.sqlite"
+
+
+def file_of(connection: sqlite3.Connection) -> Path | None:
+    """The file of a connection; None for one in memory."""
+    ((_, _, file),) = connection.execute("PRAGMA database_list")
+    return Path(file) if file else None
+
+
+def remove(file: Path) -> None:
+    """Remove a substitute, with the files that SQLite may have left beside it."""
+    for suffix in ("-wal", "-shm", ""):
+        with suppress(OSError):
+            file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
 def begun_anew(path: Path, reason: str) -> sqlite3.Connection:
     """A new journal at `path`; the damaged one is set aside, and what can be read of it is taken over."""
-    aside = beside(path, "set-aside")
+    aside = path.with_name(f"{path.stem}-{now():%Y%m%dT%H%M%S.%fZ}-set-aside{path.suffix}")
     for suffix in ("", "-wal", "-shm"):
         damaged = path.with_name(path.name + suffix)
         if damaged.exists():
@@ -92,19 +138,9 @@ def _readable(source: sqlite3.Connection, select: str) -> Iterator[dict[str, Any
         yield from map(dict, source.execute(select))
 
 
-def beside(path: Path, what: str) -> Path:
-    """A new name beside `path`, as for what takes its place."""
-    return path.with_name(f"{path.stem}-{now():%Y%m%dT%H%M%S.%fZ}-{what}{path.suffix}")
-
-
 def is_damaged(error: sqlite3.Error) -> bool:
     """Whether the file is no journal, is torn, or lacks the journal's tables."""
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
-
-
-def is_locked(error: sqlite3.Error) -> bool:
-    """Whether another program keeps the file locked."""
-    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _code(error: sqlite3.Error) -> int:

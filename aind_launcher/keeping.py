@@ -3,10 +3,9 @@
 import json
 import logging
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from aind_launcher.errors import HandedOff, LauncherError, UsageError
+from aind_launcher import record
+from aind_launcher.errors import HandedOff, LauncherError
 from aind_launcher.files import unfinished_files, write_whole
 from aind_launcher.journal import StepRecord
 from aind_launcher.log import seal_log
@@ -16,7 +15,6 @@ from aind_launcher.suggestion import CurriculumSuggestion
 logger = logging.getLogger(__name__)
 
 LOG = "log.jsonl"
-RECORD = "session.json"
 
 
 def stage_inputs(session: SessionContext) -> None:
@@ -24,10 +22,7 @@ def stage_inputs(session: SessionContext) -> None:
 
     Workflows write the inputs into the folder themselves and fail where the files exist.
     """
-    write_whole(session.staged_session, session.session.model_dump_json(indent=2))
-    for path, document in ((session.staged_rig, session.rig), (session.staged_task, session.task)):
-        if document is not None:
-            write_whole(path, json.dumps(document, indent=2, ensure_ascii=False))
+    record.stage(session)
     session.paths.behavior.mkdir(parents=True, exist_ok=True)
     state = session.animal_state
     if state is not None and session.task_source != "file":
@@ -86,12 +81,15 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
     else:
         _require_folder(session)
         paths = session.paths
-    write_whole(paths.suggestion, suggestion.text)
-    write_whole(paths.metrics, suggestion.metrics_text)
-    written = [paths.suggestion, paths.metrics]
+    texts = {paths.suggestion: suggestion.text, paths.metrics: suggestion.metrics_text}
+    if suggestion.provenance:
+        texts[session.kept_output / "provenance.json"] = suggestion.provenance.model_dump_json(indent=2)
+    for path, text in texts.items():
+        write_whole(path, text)
+    written = list(texts)
     if not session.handed_off:
-        # What a curriculum that answered late left beside the folder: its output, and the code that decided.
-        for late in (*session.staging.glob("curriculum*.std*.txt"), *session.staging.glob("provenance.json")):
+        # What a curriculum that answered late left beside the folder.
+        for late in session.staging.glob("curriculum*.std*.txt"):
             written.append(paths.launcher / late.name)
             write_whole(written[-1], late.read_bytes())
     return [str(path) for path in written]
@@ -114,48 +112,9 @@ def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[S
             part.unlink(missing_ok=True)
     sealed = session.paths.launcher / LOG
     seal_log(session.staging / LOG, sealed)
-    record = session.paths.launcher / RECORD
-    write_whole(record, json.dumps(folder_record(then, steps), indent=2, ensure_ascii=True))
-    return [str(sealed), str(record)]
-
-
-def folder_record(session: SessionContext, steps: Sequence[StepRecord]) -> dict[str, Any]:
-    """What `sessions import` rebuilds a session's entry in the journal from."""
-    return {
-        "context": session.model_dump(mode="json"),
-        "steps": [
-            {
-                "hook": step.id.hook,
-                "plugin": step.id.plugin,
-                "suggestion": step.id.suggestion,
-                "attempt": step.attempt,
-                "state": step.state,
-                "started": step.started.isoformat(),
-                "ended": step.ended.isoformat() if step.ended else None,
-                "error": step.error,
-                "result": step.result,
-            }
-            for step in steps
-        ],
-    }
-
-
-def read_folder_record(folder: Path) -> dict[str, Any]:
-    """The record that `seal_folder` wrote.
-
-    :raises UsageError: there is none, or it cannot be read.
-    """
-    path = SessionPaths(folder).launcher / RECORD
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{folder} has no readable record of its session ({error}).",
-            "Only folders that were sealed, as before a hand-off, have one.",
-        ) from None
-    if not isinstance(record, dict):
-        raise UsageError(f"{path} is not a session's record.")
-    return record
+    path = session.paths.launcher / record.FILE
+    record.write_record(path, then, steps)
+    return [str(sealed), str(path)]
 
 
 def _require_folder(session: SessionContext) -> None:

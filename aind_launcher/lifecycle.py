@@ -76,7 +76,7 @@ def run_session(launcher: Launcher, request: Request, lock: RigLock) -> Outcome:
 
     :raises LauncherError: the session was refused before the acquisition; nothing was changed.
     """
-    refuse_orphans(launcher.settings.state_directory / "sessions")
+    refuse_orphans(launcher.journal.staging)
     session = _begin(launcher, request, lock)
     with closed_whatever_happens(launcher, session):
         session = _with_animal_state(launcher, session, request)
@@ -108,7 +108,7 @@ def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContex
     context = SessionContext(
         session=session,
         folder=data_directory / session.session_name,
-        staging=launcher.settings.state_directory / "sessions" / session.session_name,
+        staging=launcher.journal.staging / session.session_name,
         repository=repository,
         rig=rig,
     )
@@ -227,8 +227,11 @@ def _was(acquisition: Acquisition) -> str:
     return "was interrupted" if acquisition.outcome == "interrupted" else acquisition.outcome
 
 
-def finish_session(launcher: Launcher, session: SessionContext) -> Outcome:
-    """All that comes after the acquisition. Passing here again does only what is not done yet."""
+def finish_session(launcher: Launcher, session: SessionContext, *, as_it_is: bool = False) -> Outcome:
+    """All that comes after the acquisition. Passing here again does only what is not done yet.
+
+    :param as_it_is: hand off also where a step failed that holds the hand-off.
+    """
     if session.disposition == "discard":
         return _concluded(launcher, session, None, [], None)
     passed = [_own(launcher, session, "collect_inputs", lambda: keeping.collect_inputs(session))]
@@ -245,8 +248,11 @@ def finish_session(launcher: Launcher, session: SessionContext) -> Outcome:
         session = with_result(session, record)
         passed.append(record)
     passed += _left_out(launcher, session, digest)
-    held = _reason_to_hold(launcher, passed)
+    held = None if as_it_is else _reason_to_hold(launcher, session, passed)
     if held is None:
+        passed.append(_sealed(launcher, session, suggestion))
+        held = None if as_it_is else _reason_to_hold(launcher, session, passed)
+    if held is None and (session.handed_off or session.folder.is_dir()):
         session = _handed_off(launcher, session, passed, suggestion)
     return _concluded(launcher, session, suggestion, passed, held)
 
@@ -275,17 +281,22 @@ def _kept_suggestion(launcher: Launcher, session: SessionContext, suggestion: Cu
     return _own(launcher, session, "keep_suggestion", lambda: keeping.keep_suggestion(session, suggestion), identity)
 
 
-def _reason_to_hold(launcher: Launcher, passed: list[StepRecord]) -> str | None:
+def _reason_to_hold(launcher: Launcher, session: SessionContext, passed: list[StepRecord]) -> str | None:
+    """What keeps the data here: a step that the settings require, or files of the launcher that are not there yet."""
     required = set(launcher.settings.required_steps)
-    missing = [record.id.plugin for record in passed if record.state == "failed" and record.id.plugin in required]
-    return f"{', '.join(missing)} must be done before the hand-off" if missing else None
+    failed = [record for record in passed if record.state == "failed"]
+    missing = [record.id.plugin for record in failed if record.id.plugin in required]
+    if missing:
+        return f"{', '.join(missing)} must be done before the hand-off"
+    unwritten = next((record for record in failed if record.id.plugin == LAUNCHER), None)
+    if unwritten is None or session.handed_off:
+        return None
+    reason = (unwritten.error or "").rstrip(".")
+    return f"{unwritten.id.hook.replace('_', ' ')} must be done before the hand-off ({reason})"
 
 
-def _handed_off(
-    launcher: Launcher, session: SessionContext, passed: list[StepRecord], suggestion: CurriculumSuggestion | None
-) -> SessionContext:
-    """Seal the folder and give it to the transfer plugins; from here on nothing is written into it."""
-    number = str(session.hand_off)
+def _sealed(launcher: Launcher, session: SessionContext, suggestion: CurriculumSuggestion | None) -> StepRecord:
+    """Seal the folder; from here on nothing is written into it where it leaves."""
     leaves = bool(launcher.plugins.calls("transfer_session"))
     then = session.model_copy(update={"handed_off": leaves or session.handed_off})
 
@@ -294,13 +305,19 @@ def _handed_off(
 
     # A folder that stays may be written again, and is then sealed again.
     digest = suggestion.digest if suggestion else ""
-    passed.append(_own(launcher, session, "seal_folder", seal, number if then.handed_off else f"{number}/{digest}"))
-    if not session.handed_off and not session.folder.is_dir():
-        return session  # there is nothing to hand off until it is back
-    session = then
+    identity = str(session.hand_off) if then.handed_off else f"{session.hand_off}/{digest}"
+    return _own(launcher, session, "seal_folder", seal, identity)
+
+
+def _handed_off(
+    launcher: Launcher, session: SessionContext, passed: list[StepRecord], suggestion: CurriculumSuggestion | None
+) -> SessionContext:
+    """Give the folder to the transfer plugins; from here on nothing is written into it."""
+    calls = launcher.plugins.calls("transfer_session")
+    session = session.model_copy(update={"handed_off": bool(calls) or session.handed_off})
     # On disk before a transfer service may have seen the folder.
     keep(launcher, session)
-    for record in launcher.steps.each("transfer_session", session, number, suggestion=suggestion):
+    for record in launcher.steps.each("transfer_session", session, str(session.hand_off), suggestion=suggestion):
         session = with_result(session, record)
         passed.append(record)
     return session
@@ -350,8 +367,8 @@ def keep(launcher: Launcher, session: SessionContext) -> None:
 
 
 def _own(launcher: Launcher, session: SessionContext, hook: str, function: Any, identity: str = "") -> StepRecord:
-    """A part of the road that is the launcher's own, recorded like a plugin's."""
-    return launcher.steps.run(StepId(session.name, hook, LAUNCHER, identity), function)
+    """A part of the road that is the launcher's own, recorded and tried again like a plugin's."""
+    return launcher.steps.run(StepId(session.name, hook, LAUNCHER, identity), function, transient=(OSError,))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from aind_launcher.acquired import acquisition_of, acquisition_step
 from aind_launcher.errors import ExitCode, LauncherError, Refused
+from aind_launcher.inputs import data_directory_or_none
 from aind_launcher.journal import UNFINISHED, Journal, SessionRecord
 from aind_launcher.lifecycle import (
     Launcher,
@@ -20,6 +21,7 @@ from aind_launcher.lifecycle import (
 )
 from aind_launcher.machine import RigLock
 from aind_launcher.orphans import refuse_orphans
+from aind_launcher.record import completed_by_folder, find_unknown
 from aind_launcher.session import Acquisition, SessionContext
 from aind_launcher.steps import LAUNCHER
 
@@ -33,11 +35,13 @@ class Wishes:
     :param acquisition_complete: go on with the data of an acquisition that the launcher did not see end.
     :param score: ask the curriculum about data that was only to be kept.
     :param hand_off_again: the folder may be written into and is handed off once more.
+    :param hand_off_as_it_is: the folder is handed off without what could not be written or done.
     """
 
     acquisition_complete: bool = False
     score: bool = False
     hand_off_again: bool = False
+    hand_off_as_it_is: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,15 @@ def unfinished(journal: Journal, repository: Path | None = None) -> tuple[Sessio
     )
 
 
+def unknown_sessions(launcher: Launcher) -> tuple[Path, ...]:
+    """The folders of this task repository's sessions that the journal lacks."""
+    data_directory = data_directory_or_none(launcher.settings)
+    return tuple(find_unknown(launcher.journal, data_directory, launcher.repository))
+
+
 def plan(launcher: Launcher, record: SessionRecord, wishes: Wishes) -> tuple[Planned, ...]:
     """What resuming would do, without doing it."""
+    record = completed_by_folder(launcher.journal, record)
     session = SessionContext.model_validate_json(record.context)
     acquired = acquisition_step(launcher.journal, record.name)
     if not may_have_data(launcher, session):
@@ -131,7 +142,7 @@ def resume_session(launcher: Launcher, record: SessionRecord, wishes: Wishes, lo
             f'close {record.name} --reason "WHY"`.',
         )
     # As it is now: until the rig was free, another launcher may have had the session.
-    record = launcher.journal.session(record.name) or record
+    record = completed_by_folder(launcher.journal, launcher.journal.session(record.name) or record)
     session = SessionContext.model_validate_json(record.context)
     if not may_have_data(launcher, session):
         return _never_acquired(launcher, record, session)
@@ -146,7 +157,7 @@ def resume_session(launcher: Launcher, record: SessionRecord, wishes: Wishes, lo
         if session.acquisition is None:
             session = _with_acquisition(launcher, session, wishes)
         session = _as_wished(launcher, session, wishes)
-        return finish_session(launcher, session)
+        return finish_session(launcher, session, as_it_is=wishes.hand_off_as_it_is)
 
 
 def _never_acquired(launcher: Launcher, record: SessionRecord, session: SessionContext) -> Outcome:

@@ -220,7 +220,8 @@ def as_checks(value: Any) -> list[Check]:
 def _described(problem: BaseException) -> str:
     """What went wrong, for an operator; of the system's own errors, on which file."""
     if isinstance(problem, OSError) and problem.strerror and problem.filename:
-        return f"{problem.filename}: {problem.strerror}"
+        # Of a rename, what was to be replaced.
+        return f"{problem.filename2 or problem.filename}: {problem.strerror}"
     return f"{type(problem).__name__}: {_depicted(problem, str)}"
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from aind_launcher.animal import TrainerStateText
 from aind_launcher.hookspecs import hookimpl
+from aind_launcher.inputs import data_directory_or_none
 from aind_launcher.journal import Journal, StepRecord
 from aind_launcher.lifecycle import Launcher, Outcome, Request, run_session
 from aind_launcher.log import Redactor
@@ -187,7 +188,9 @@ minimum-free-space = "1 MB"
             plugins.require_sound()
             operator = operator or Nobody()
             with (
-                Journal.open(open_state_directory(settings.state_directory) / "journal.sqlite") as journal,
+                Journal.open(
+                    open_state_directory(settings.state_directory) / "journal.sqlite", data_directory_or_none(settings)
+                ) as journal,
                 rig_lock(settings.state_directory) as lock,
             ):
                 steps = Steps(plugins, journal, operator, Redactor(plugins.secrets()), tuple(settings.retry_pauses))

@@ -221,7 +221,7 @@ def _watch_writes(at: int, happens: Misfortune, within: Path, names: Path) -> No
 
         return around
 
-    Journal._write = watched(Journal._write, lambda _, sql, values: f"journal {sql.split()[0]} {_step(values)}")  # type: ignore[method-assign]
+    Journal._write = watched(Journal._write, lambda _, sql, values, _n: f"journal {sql.split()[0]} {_step(values)}")  # type: ignore[method-assign]
     Path.replace = watched(Path.replace, lambda _, target: f"file {Path(target).name}")  # type: ignore[method-assign]
 
 

@@ -106,24 +106,69 @@ def test_a_locked_journal_does_not_stop_a_session(path, tmp_path, caplog, monkey
         pass
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    with Journal.open(path) as journal:
+    with Journal.open(path, tmp_path / "data") as journal:
         journal.keep_session(STEP.session, "1", tmp_path, tmp_path, "{}")
         assert journal.session(STEP.session)
-        assert journal.path != path
-        assert journal.path.is_file()
-    assert "locked by another program" in caplog.text
+    assert "database is locked" in caplog.text
+    (substitute,) = (tmp_path / "data").iterdir()
+    assert f"it is in {substitute}" in caplog.text
     holder.close()
+    with Journal.open(path, tmp_path / "data") as journal:
+        assert journal.session(STEP.session)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_substitute_that_cannot_be_written_either_leaves_memory(path, tmp_path, caplog):
+    (tmp_path / "data").write_text("in the way")
+    with Journal.open(path, tmp_path / "data") as journal:
+        journal.keep_session(STEP.session, "1", tmp_path, tmp_path, "{}")
+        fill_up(journal)
+        journal.end_session(STEP.session, "completed", 0, "x" * 100_000)
+        assert journal.session(STEP.session).state == "completed"
+    assert "memory only" in caplog.text
+
+
+def test_the_substitute_of_another_machine_in_the_same_folder_is_left_alone(path, tmp_path):
+    with Journal.open(tmp_path / "file" / "journal.sqlite", tmp_path / "data") as other:
+        fill_up(other)
+        other.keep_session("2_x", "2", tmp_path, tmp_path, "x" * 100_000)
+        (substitute,) = (tmp_path / "data").glob("*.sqlite")
+        with Journal.open(path, tmp_path / "data") as journal:
+            assert journal.session("2_x") is None
+        assert substitute.is_file()
+
+
+def test_a_journal_that_cannot_take_in_its_substitute_yet_is_not_taken_for_whole(path, tmp_path, monkeypatch):
+    with Journal.open(path, tmp_path / "data") as journal:
+        fill_up(journal)
+        journal.keep_session(STEP.session, "1", tmp_path, tmp_path, "x" * 100_000)
+        monkeypatch.setattr("aind_launcher.journal.connect", cannot_be_opened)
+    monkeypatch.setattr("aind_launcher.journal_file.merge", cannot_be_opened)
+    with Journal.open(path, tmp_path / "data") as journal:
+        assert "full" in journal.impaired
+    monkeypatch.undo()
+    with Journal.open(path, tmp_path / "data") as journal:
+        assert journal.session(STEP.session)
+        assert journal.impaired is None
+
+
+def cannot_be_opened(*_):
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def fill_up(journal):
+    (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
+    journal._connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
 def test_a_disk_that_fills_up_does_not_stop_a_session(journal, caplog):
     attempt = journal.begin_step(STEP)
-    (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
-    journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+    fill_up(journal)
     journal.end_step(STEP, attempt, "done", result="x" * 100_000)
     assert "full" in journal.impaired
     record = journal.last_attempt(STEP)
     assert (record.state, len(record.result)) == ("done", 100_000)
-    assert "goes on without it" in caplog.text
+    assert "memory only" in caplog.text
 
 
 def test_a_folder_that_cannot_be_made_does_not_stop_a_session(tmp_path, caplog):
@@ -132,7 +177,7 @@ def test_a_folder_that_cannot_be_made_does_not_stop_a_session(tmp_path, caplog):
     with Journal.open(in_the_way / "journal.sqlite") as journal:
         assert journal.begin_step(STEP) == 1
         assert journal.impaired
-    assert "kept in memory only" in caplog.text
+    assert "memory only" in caplog.text
 
 
 def test_a_journal_of_a_newer_launcher_is_refused_and_left_alone(path):

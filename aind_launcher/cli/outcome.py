@@ -1,12 +1,34 @@
 """The summary at the end of a session: what was decided and where everything lies."""
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from aind_launcher.animal import AnimalState
 from aind_launcher.cli.terminal import plain, print_json, print_table
+from aind_launcher.errors import ExitCode
+from aind_launcher.journal import Journal
 from aind_launcher.lifecycle import Outcome
+
+# Sessions that are named, of those that the journal does not know.
+_SHOWN = 3
+
+
+def exit_code(code: ExitCode, journal: Journal) -> ExitCode:
+    """`code`, but never that all is done where the journal could not record it."""
+    return ExitCode.STEP_FAILED if journal.impaired and code == ExitCode.DONE else code
+
+
+def told_of_unknown(folders: Sequence[Path]) -> Iterator[str]:
+    """Lines about sessions that lie on this machine and that the journal does not know."""
+    if folders:
+        yield f"{len(folders)} session(s) lie here that the journal does not know. Bring them back, then resume:"
+    for folder in folders[-_SHOWN:]:
+        yield f"  aind-launch sessions import {folder}"
+    if len(folders) > _SHOWN:
+        yield f"  and {len(folders) - _SHOWN} more in {folders[0].parent}"
 
 
 def print_outcome(outcome: Outcome, journal_problem: str | None, *, as_json: bool) -> None:
@@ -34,7 +56,10 @@ def print_outcome(outcome: Outcome, journal_problem: str | None, *, as_json: boo
     elif failed or outcome.held:
         click.echo(f"  The data is safe. Finish with `aind-launch resume {session.name}`.")
     if journal_problem:
-        click.echo(f"  The journal could not be written ({journal_problem}).")
+        click.echo(
+            f"  The journal could not be written ({journal_problem}). "
+            "When it can be, `aind-launch resume` completes it."
+        )
 
 
 def decision(before: AnimalState | None, outcome: Outcome) -> str:

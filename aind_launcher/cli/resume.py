@@ -5,14 +5,14 @@ from contextlib import nullcontext, redirect_stdout
 
 import click
 
-from aind_launcher.cli.outcome import outcome_data, print_outcome
+from aind_launcher.cli.outcome import exit_code, outcome_data, print_outcome, told_of_unknown
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, whole
 from aind_launcher.cli.terminal import print_json, print_table, show_error
 from aind_launcher.errors import ExitCode, UsageError
 from aind_launcher.journal import SessionRecord
 from aind_launcher.lifecycle import Launcher
 from aind_launcher.machine import open_state_directory, rig_lock
-from aind_launcher.resume import Wishes, plan, resume_session, unfinished
+from aind_launcher.resume import Wishes, plan, resume_session, unfinished, unknown_sessions
 
 
 @click.command(
@@ -32,6 +32,9 @@ Examples:
 )
 @click.option("--score", is_flag=True, help="Let the curriculum decide on data that was only to be kept.")
 @click.option("--hand-off-again", is_flag=True, help="Write into a folder that was handed off, and hand it off anew.")
+@click.option(
+    "--hand-off-as-it-is", is_flag=True, help="Hand off a folder without the files and steps that hold it back."
+)
 @click.option("--unattended", is_flag=True, help="Ask nothing; what needs a person waits.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcomes as JSON.")
 def command(
@@ -42,6 +45,7 @@ def command(
     acquisition_complete: bool,
     score: bool,
     hand_off_again: bool,
+    hand_off_as_it_is: bool,
     unattended: bool,
     as_json: bool,
 ) -> int:
@@ -51,7 +55,7 @@ def command(
     """
     if session and everything:
         raise UsageError("Give a session or --all, not both.")
-    wishes = Wishes(acquisition_complete, score, hand_off_again)
+    wishes = Wishes(acquisition_complete, score, hand_off_again, hand_off_as_it_is)
     quiet = as_json and not dry_run
     with (
         redirect_stdout(sys.stderr) if quiet else nullcontext(),
@@ -66,6 +70,7 @@ def command(
             codes, outcomes = [ExitCode.DONE], []
             for record in records:
                 try:
+                    whole(launcher.journal)
                     outcome = resume_session(launcher, record, wishes, lock)
                 except Exception as error:
                     # Of several sessions, none may keep the others from being finished.
@@ -79,15 +84,19 @@ def command(
                 outcomes.append(outcome_data(outcome))
                 if not as_json:
                     print_outcome(outcome, launcher.journal.impaired, as_json=False)
+        unknown = () if session else unknown_sessions(launcher)
         # Of other task repositories.
         others = () if records else unfinished(launcher.journal)
+    codes += [ExitCode.STEP_FAILED] if unknown else []
     if as_json:
         print_json(outcomes)
-    elif not records:
+    elif not records and not unknown:
         click.echo("Nothing is left undone.")
-        for record in others:
-            launcher.operator.say(f"  {record.name} is unfinished, too; it belongs to {record.repository}.", "yellow")
-    return max(codes)
+    for line in told_of_unknown(unknown):
+        launcher.operator.say(line, "yellow")
+    for record in others:
+        launcher.operator.say(f"  {record.name} is unfinished, too; it belongs to {record.repository}.", "yellow")
+    return exit_code(max(codes), launcher.journal)
 
 
 def _chosen(launcher: Launcher, name: str | None, everything: bool) -> tuple[SessionRecord, ...]:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from aind_launcher.cli.outcome import print_outcome
+from aind_launcher.cli.outcome import exit_code, print_outcome, told_of_unknown
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import UsageError
 from aind_launcher.files import checked_name
 from aind_launcher.lifecycle import Launcher, Request, run_session
 from aind_launcher.machine import RigLock, open_state_directory, rig_lock
-from aind_launcher.resume import Wishes, resume_session, unfinished
+from aind_launcher.resume import Wishes, resume_session, unfinished, unknown_sessions
 
 # Of unfinished sessions, so many are named at the start, and so much of each one's reason.
 _SHOWN = 3
@@ -83,11 +83,13 @@ def command(
         _offer_to_finish(launcher, lock)
         outcome = run_session(launcher, request, lock)
     print_outcome(outcome, launcher.journal.impaired, as_json=as_json)
-    return outcome.exit_code
+    return exit_code(outcome.exit_code, launcher.journal)
 
 
 def _offer_to_finish(launcher: Launcher, lock: RigLock) -> None:
     """Say which earlier sessions are unfinished, and finish them if the operator wants it."""
+    for line in told_of_unknown(() if launcher.journal.impaired else unknown_sessions(launcher)):
+        launcher.operator.say(line, "yellow")
     waiting = unfinished(launcher.journal, launcher.repository)
     if not waiting:
         return

@@ -15,9 +15,9 @@ from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table
 from aind_launcher.errors import UsageError
-from aind_launcher.importing import import_session
 from aind_launcher.journal import UNFINISHED, SessionRecord, SessionState, StepRecord
 from aind_launcher.machine import login, open_state_directory, rig_lock, session_in_progress
+from aind_launcher.record import import_session
 from aind_launcher.session import Acquisition, SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion
 
@@ -115,14 +115,20 @@ def close(repository: TaskRepository, session: str, reason: str) -> None:
 
 @command.command("import", epilog="Example: aind-launch sessions import D:/data/123456_2026-01-31T170000Z")
 @in_task_repository
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-def import_(repository: TaskRepository, folder: Path) -> None:
-    """Rebuild a session's entry in the journal from its folder, as after the journal was lost."""
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
+@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=click.Path(path_type=Path))
+def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
+    """Enter the sessions of these folders into the journal, as after the journal was lost.
+
+    A folder that was sealed has a record of all that was done; one that was left before has its inputs on this
+    machine, or at least in itself. `aind-launch resume` then does what is left.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
     with repository.journal() as journal:
-        record = import_session(journal, folder.resolve(), repository.path)
-    click.echo(f"{record.name}: {record.state}. `aind-launch sessions show {record.name}` tells its story.")
+        for folder in folders:
+            record = import_session(journal, folder.resolve(), repository.path)
+            click.echo(f"{record.name}: {record.state}. `aind-launch resume {record.name}` does what is left.")
 
 
 def _print_story(

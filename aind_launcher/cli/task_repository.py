@@ -10,6 +10,7 @@ import click
 
 from aind_launcher.cli.terminal import Terminal
 from aind_launcher.errors import LauncherError, UsageError
+from aind_launcher.inputs import data_directory_or_none
 from aind_launcher.journal import Journal
 from aind_launcher.lifecycle import Launcher
 from aind_launcher.log import Redactor
@@ -111,7 +112,8 @@ class TaskRepository:
             yield whole(journal)
 
     def _journal_or_substitute(self) -> Journal:
-        return Journal.open(open_state_directory(self.settings.state_directory) / "journal.sqlite")
+        path = open_state_directory(self.settings.state_directory) / "journal.sqlite"
+        return Journal.open(path, data_directory_or_none(self.settings))
 
     @contextmanager
     def launcher(self, *, unattended: bool = False, calm: bool = False) -> Iterator[tuple[Launcher, Terminal]]:

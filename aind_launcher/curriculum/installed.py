@@ -17,7 +17,6 @@ from aind_launcher.curriculum.environments import Environment, alteration, conde
 from aind_launcher.curriculum.runner import ask, run_curriculum
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.errors import CurriculumError
-from aind_launcher.files import write_whole
 from aind_launcher.processes import OnLine
 from aind_launcher.session import SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion, Provenance
@@ -135,7 +134,6 @@ class Installed:
             launcher_version=__version__,
             duration=round(time.monotonic() - started, 3),
         )
-        write_whole(session.kept_output / "provenance.json", provenance.model_dump_json(indent=2))
         _say_if_newer(provenance.dsl_version)
         after = _files(session.folder)
         if lost := sorted(name for name in before if before[name] != after.get(name)):
