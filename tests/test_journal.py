@@ -139,10 +139,12 @@ def test_the_substitute_of_another_machine_in_the_same_folder_is_left_alone(path
 
 
 def test_a_journal_that_cannot_take_in_its_substitute_yet_is_not_taken_for_whole(path, tmp_path, monkeypatch):
-    with Journal.open(path, tmp_path / "data") as journal:
-        fill_up(journal)
-        journal.keep_session(STEP.session, "1", tmp_path, tmp_path, "x" * 100_000)
-        monkeypatch.setattr("aind_launcher.journal.connect", cannot_be_opened)
+    journal = Journal.open(path, tmp_path / "data")
+    fill_up(journal)
+    journal.keep_session(STEP.session, "1", tmp_path, tmp_path, "x" * 100_000)
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr("aind_launcher.journal.connect", cannot_be_opened)
+        journal.close()
     monkeypatch.setattr("aind_launcher.journal_file.merge", cannot_be_opened)
     with Journal.open(path, tmp_path / "data") as journal:
         assert "full" in journal.impaired
