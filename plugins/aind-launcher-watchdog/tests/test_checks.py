@@ -68,6 +68,34 @@ def test_what_is_set_wrong_is_said_in_one_sentence_with_its_mend(
     assert failed[0].mend
 
 
+@pytest.mark.parametrize("there_already", [False, True])
+def test_extra_data_that_would_be_lost_refuses_the_session(
+    ahead: SessionContext, make: Make, tmp_path: Path, there_already: bool
+) -> None:
+    runs = [tmp_path / "run1" / "data", tmp_path / "run2" / "data"]
+    named = runs if there_already else [run / "rec.dat" for run in runs]
+    for run in runs if there_already else ():
+        run.mkdir(parents=True)
+        (run / "rec.dat").write_bytes(b"")
+
+    check = outcomes(Watchdog(make(extra_modalities={"ecephys": [str(path) for path in named]})), ahead)[
+        "watchdog manifest"
+    ]
+
+    assert check.outcome == "failed"
+    assert f"{runs[0] / 'rec.dat'} and {runs[1] / 'rec.dat'} would both arrive" in check.message
+    assert "plugin.watchdog.extra-modalities" in str(check.mend)
+
+
+def test_folders_of_one_name_that_are_not_there_yet_may_hold_different_files(
+    ahead: SessionContext, make: Make, tmp_path: Path
+) -> None:
+    ahead = ahead.model_copy(update={"session": ahead.session.model_copy(update={"subject": "mouse.1"})})
+    extra = {"behavior-videos": [str(tmp_path / "cam1" / "{subject}"), str(tmp_path / "cam2" / "{subject}")]}
+
+    assert outcomes(Watchdog(make(extra_modalities=extra)), ahead)["watchdog manifest"].outcome == "passed"
+
+
 def test_manifests_are_not_written_where_the_service_would_see_them_half_done(
     ahead: SessionContext, make: Make, flag: Path
 ) -> None:

@@ -11,7 +11,6 @@ from conftest import Make, files
 
 from aind_launcher import LauncherError, SessionContext, TransientError
 from aind_launcher.files import sync_folder, write_whole
-from aind_launcher_watchdog.contents import sources
 from aind_launcher_watchdog.plugin import Watchdog
 
 
@@ -161,15 +160,6 @@ def test_modalities_are_found_in_any_case(session: SessionContext, plugin: Watch
     (session.folder / "behavior").rename(session.folder / "Behavior")
 
     assert plugin.transfer_session(session)["modalities"] == ["behavior", "behavior-videos"]
-
-
-def test_a_folder_s_files_arrive_directly_under_their_modality_on_every_platform(session: SessionContext) -> None:
-    folder = session.folder / "behavior"
-
-    # robocopy copies what is in a folder, rsync the folder itself.
-    assert sources(folder, "win32") == (folder,)
-    assert sources(folder, "linux") == (folder / "Logs", folder / "SoftwareEvents", folder / "trainer_state.json")
-    assert sources(folder / "trainer_state.json", "linux") == (folder / "trainer_state.json",)
 
 
 def test_a_share_that_cannot_be_reached_is_worth_a_second_try(

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from aind_launcher import Check, LauncherError, SessionContext
-from aind_launcher_watchdog.contents import Contents, extra_paths
+from aind_launcher_watchdog.contents import Contents, refuse_known_losses
 from aind_launcher_watchdog.handover import probe
 from aind_launcher_watchdog.settings import WatchdogSettings
 
@@ -32,7 +32,7 @@ def of_rig(settings: WatchdogSettings, system: str) -> Iterator[Check]:
 def of_session(session: SessionContext, settings: WatchdogSettings, system: str) -> Iterator[Check]:
     """Those of the rig, and whether the service will take this session's manifest."""
     yield from of_rig(settings, system)
-    yield _outcome("watchdog manifest", lambda: _try_manifest(session, settings), "valid")
+    yield _outcome("watchdog manifest", lambda: _try_manifest(session, settings, system), "valid")
 
 
 def require_absolute(destination: str, system: str) -> None:
@@ -101,11 +101,11 @@ def _stuck(flag: Path, now: float) -> Iterator[Check]:
         )
 
 
-def _try_manifest(session: SessionContext, settings: WatchdogSettings) -> None:
+def _try_manifest(session: SessionContext, settings: WatchdogSettings, system: str) -> None:
     """Make and read a manifest as this session's will be made."""
     from aind_launcher_watchdog import manifest
 
-    extra_paths(session, settings.extra_modalities)
+    refuse_known_losses(session, settings.extra_modalities, system)
     imagined = Contents(modalities={"behavior": (session.folder / "behavior",)})
     manifest.text(manifest.manifest(session, settings, imagined))
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from aind_launcher import LauncherError, SessionContext
+from aind_launcher_watchdog.arrival import refuse_losses, sources
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def find(session: SessionContext, extra: Mapping[str, Sequence[str]], schemas: I
 
     :param extra: `WatchdogSettings.extra_modalities`.
     :param system: `sys.platform` of the service's machine, which is this one.
-    :raises LauncherError: the folder is gone, extra data is missing, or there is no data at all.
+    :raises LauncherError: the folder is gone, extra data is missing, there is no data at all, or some would be lost.
     """
     if not session.folder.is_dir():
         raise LauncherError(
@@ -49,8 +50,8 @@ def find(session: SessionContext, extra: Mapping[str, Sequence[str]], schemas: I
     places = extra_paths(session, extra)
     for path in sorted(session.folder.iterdir()):
         # Tasks also write "Behavior", which is the same folder to Windows.
-        modality = known.get(path.name.casefold()) if path.is_dir() else None
-        if modality and _has_files(path):
+        modality = known.get(path.name.casefold()) if path.is_dir() or not path.exists() else None
+        if modality and _has_data(path):
             found.setdefault(modality, []).extend(sources(path, system))
         elif modality:
             empty.append(path.name)
@@ -63,7 +64,7 @@ def find(session: SessionContext, extra: Mapping[str, Sequence[str]], schemas: I
                     f"{path}, which holds extra data of {modality}, does not exist.",
                     f"Put it there or mend plugin.watchdog.extra-modalities, then `aind-launch resume {session.name}`.",
                 )
-            if path.is_dir() and not _has_files(path):
+            if path.is_dir() and not _has_data(path):
                 empty.append(str(path))
                 continue
             found.setdefault(modality, []).extend(sources(path, system))
@@ -73,9 +74,12 @@ def find(session: SessionContext, extra: Mapping[str, Sequence[str]], schemas: I
             f"{' is empty' if len(empty) == 1 else ' are empty' if empty else ''}), so there is nothing to hand off.",
             "Folders are named after their modality, as in 'behavior'.",
         )
+    modalities = {modality: tuple(dict.fromkeys(paths)) for modality, paths in found.items()}
+    named = tuple(path for path in (session.folder / name for name in schemas) if path.is_file() or path.is_symlink())
+    refuse_losses(modalities, named, extra, system)
     return Contents(
-        modalities={modality: tuple(dict.fromkeys(paths)) for modality, paths in found.items()},
-        schemas=tuple(session.folder / name for name in schemas if (session.folder / name).is_file()),
+        modalities=modalities,
+        schemas=named,
         empty=tuple(empty),
         left_out=tuple(left_out),
     )
@@ -103,15 +107,25 @@ def extra_paths(session: SessionContext, extra: Mapping[str, Sequence[str]]) -> 
     }
 
 
-def sources(path: Path, system: str) -> tuple[Path, ...]:
-    """What the manifest names so that a folder's files arrive directly under their modality.
+def refuse_known_losses(session: SessionContext, extra: Mapping[str, Sequence[str]], system: str) -> None:
+    """Refuse, before the session, extra data of which it is known already that some would be lost.
 
-    The service copies a folder's contents on Windows (robocopy), but elsewhere the folder itself (rsync).
+    A path that does not exist yet is taken for a file where the setting gives its name a suffix.
+
+    :raises LauncherError: as `find`.
     """
-    if system == "win32" or not path.is_dir():
-        return (path,)
-    return tuple(sorted(path.iterdir()))
+    known = {
+        modality: [
+            source
+            for setting, path in zip(extra[modality], paths, strict=True)
+            if PurePath(setting).suffix or path.exists()
+            for source in sources(path, system)
+        ]
+        for modality, paths in extra_paths(session, extra).items()
+    }
+    refuse_losses(known, (), extra, system)
 
 
-def _has_files(folder: Path) -> bool:
-    return any(path.is_file() for path in folder.rglob("*"))
+def _has_data(folder: Path) -> bool:
+    """Whether there is a file, or a link in the place of one, which must not be passed over."""
+    return not folder.exists() or any(path.is_symlink() or path.is_file() for path in folder.rglob("*"))
