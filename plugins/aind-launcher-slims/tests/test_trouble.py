@@ -2,11 +2,15 @@
 
 import logging
 import socket
+import threading
+from contextlib import suppress
 
 import pytest
 from conftest import MONDAY, SUBJECT, SUNDAY, plugin_for, session_of, suggested
+from pydantic import SecretStr
 
 from aind_launcher.errors import AnimalError, LauncherError, TransientError
+from aind_launcher_slims import client
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.settings import SlimsSettings
 from aind_launcher_slims.wire_double import SlimsDouble
@@ -73,6 +77,63 @@ def test_a_silent_slims_is_given_up_after_the_time_out(slims: SlimsDouble) -> No
     slims.fault(delay=60)
     error = failure(plugin_for(slims, timeout=0.2))
     assert isinstance(error, TransientError) and "did not answer within 0.2 s" in error.message
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "Content"), ("PUT", "Event"), ("POST", "Event/")])
+def test_an_answer_that_drips_is_given_up_after_the_time_out(slims: SlimsDouble, method: str, path: str) -> None:
+    slims.fault(drips=0.1, method=method, path=path)
+    error = failure(plugin_for(slims, timeout=0.5))
+    assert isinstance(error, TransientError) and "did not answer within 0.5 s" in error.message
+
+
+def test_an_attachment_that_drips_is_given_up_after_the_time_out(slims: SlimsDouble, plugin: Slims) -> None:
+    plugin.post_session(session_of(SUNDAY), suggested("stage one"))
+    slims.fault(drips=0.1, path="^repo/")
+    with pytest.raises(TransientError, match="did not answer within 0.5 s"):
+        plugin_for(slims, timeout=0.5).load_animal_state(session_of(MONDAY))
+
+
+def test_a_header_that_drips_is_given_up_after_the_time_out() -> None:
+    """Each byte comes in time, and the line never ends."""
+    done = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            while not done.wait(0.05):
+                connection.sendall(b"H")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dripping = threading.Thread(target=drip, args=(server,))
+        dripping.start()
+        try:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            settings = SlimsSettings(url=url, username="launcher", password=SecretStr(SECRET), timeout=0.3)
+            assert "did not answer within 0.3 s" in failure(Slims(settings)).message
+        finally:
+            done.set()
+            dripping.join()
+
+
+def test_a_slims_that_did_not_answer_gets_less_time_until_it_answers_again(
+    slims: SlimsDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "SECONDS_FOR_THE_SILENT", 0.2)
+    hung = slims.fault(delay=60)
+    plugin = plugin_for(slims, timeout=0.5)
+    assert "within 0.5 s" in failure(plugin).message
+    assert "within 0.2 s" in failure(plugin).message
+    assert "within 0.2 s" in plugin.pre_session(session_of(MONDAY))[0].message
+    slims.faults.remove(hung)
+    assert plugin.post_session(session_of(MONDAY), None).outcome == "recorded"
+    slims.faults.append(hung)
+    assert "within 0.5 s" in failure(plugin).message
+
+
+def test_a_slims_that_did_not_answer_never_gets_more_time_than_the_setting(slims: SlimsDouble) -> None:
+    slims.fault(delay=60)
+    plugin = plugin_for(slims, timeout=0.2)
+    assert ["within 0.2 s" in failure(plugin).message for _ in range(2)] == [True, True]
 
 
 @pytest.mark.parametrize("path", ["", "elsewhere/"])

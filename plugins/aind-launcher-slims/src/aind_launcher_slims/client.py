@@ -5,8 +5,9 @@ out records that it cannot read. None of this reaches the rest of the plugin.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import requests
@@ -17,8 +18,13 @@ from slims.slims import Slims, slims_instances
 
 from aind_launcher.errors import LauncherError, TransientError
 from aind_launcher_slims.settings import Credentials
+from aind_launcher_slims.time_limit import within
+
+# What a SLIMS that did not answer the last request gets for the next one.
+SECONDS_FOR_THE_SILENT = 3.0
 
 _INSTANCE = "aind-launcher"
+_REQUESTS = ("get_entities", "get", "post", "put", "delete")
 # A request that came too early, too often, or while SLIMS starts.
 _PASSING = frozenset({408, 425, 429})
 _LATER = "Try again when it is back."
@@ -31,11 +37,12 @@ class NotThere(LauncherError):
 class Client(SlimsClient):  # type: ignore[misc]
     """The client of `aind-slims-api`; each request has a time-out and each answer is looked at.
 
-    :param timeout: seconds for connecting, and again for each part of an answer.
+    :param timeout: seconds for a request, from its start to the last byte of the answer; at most
+        `SECONDS_FOR_THE_SILENT` after a request that was not answered, until one is.
     """
 
     def __init__(self, url: str, credentials: Credentials, timeout: float) -> None:
-        self._timeout = timeout
+        self._timeout = self._patience = timeout
         self._source = credentials.source
         password = credentials.password.get_secret_value()
         super().__init__(url, _encodable(credentials.username), _encodable(password))
@@ -47,9 +54,10 @@ class Client(SlimsClient):  # type: ignore[misc]
             url,
             username,
             password,
-            timeout=self._timeout,
             hooks={"response": self._judge},
         )
+        for name in _REQUESTS:
+            setattr(self.db.slims_api, name, self._limited(getattr(self.db.slims_api, name)))
         # A registry for servers of flows; it would keep the password for as long as the process lives.
         slims_instances.pop(_INSTANCE, None)
 
@@ -69,8 +77,6 @@ class Client(SlimsClient):  # type: ignore[misc]
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Accessing the 'model_fields'", DeprecationWarning)
                 yield
-        except requests.Timeout:
-            raise TransientError(f"SLIMS at {self.url} did not answer within {self._timeout:g} s.", _LATER) from None
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):
                 raise TransientError(f"The secure connection to SLIMS at {self.url} broke.", _LATER) from None
@@ -84,6 +90,23 @@ class Client(SlimsClient):  # type: ignore[misc]
             raise self._stranger("answers, but not as SLIMS does") from None
         except requests.RequestException as error:
             raise LauncherError(f"SLIMS at {self.url} cannot be asked: {type(error).__name__}.") from None
+
+    def _limited(self, request: Callable[..., Any]) -> Callable[..., Any]:
+        """One of the client's ways to send a request, with a limit for the whole of it."""
+
+        def limited(*args: Any, **named: Any) -> Any:
+            seconds = self._patience
+            # Ends a silent connection also in a request that was given up.
+            self.db.slims_api.request_params["timeout"] = seconds
+            try:
+                answer = within(seconds, partial(request, *args, **named))
+            except (TimeoutError, requests.Timeout):
+                self._patience = min(self._timeout, SECONDS_FOR_THE_SILENT)
+                raise TransientError(f"SLIMS at {self.url} did not answer within {seconds:g} s.", _LATER) from None
+            self._patience = self._timeout
+            return answer
+
+        return limited
 
     def _judge(self, response: requests.Response, **_: Any) -> None:
         """Called by `requests` with each answer, before the client sees it."""

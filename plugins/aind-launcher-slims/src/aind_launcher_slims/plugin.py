@@ -28,6 +28,7 @@ class Slims:
 
     def __init__(self, settings: SlimsSettings) -> None:
         self.settings = settings
+        self._connected: Connection | None = None
 
     def secrets(self) -> "tuple[SecretStr, ...]":
         """The password, also where it is not in the settings, so that the launcher hides it."""
@@ -87,9 +88,12 @@ class Slims:
         return pushed
 
     def _connection(self) -> "Connection":
-        with _untouched_logging():
-            from aind_launcher_slims.connection import Connection
-        return Connection(self.settings)
+        """The same for all steps, because it remembers whether SLIMS answers."""
+        if self._connected is None:
+            with _untouched_logging():
+                from aind_launcher_slims.connection import Connection
+            self._connected = Connection(self.settings)
+        return self._connected
 
     def _instrument(self, session: "SessionContext") -> str | None:
         named = (session.rig or {}).get("rig_name")

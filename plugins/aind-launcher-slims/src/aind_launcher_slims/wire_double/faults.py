@@ -15,6 +15,8 @@ class Fault:
 
     :param status: answer with this status instead of carrying the request out.
     :param delay: seconds to wait with the answer; the request has taken effect by then.
+    :param drips: seconds to wait before each byte of the answer's content; its headers come at once.
+    :param echoes: refuse the request with status 400 and an error message that quotes its Authorization header.
     :param cut: end the connection without an answer, before or after the request has taken effect.
     :param method: only requests with this method.
     :param path: only requests whose path, below ``rest/``, this regular expression is found in.
@@ -23,6 +25,8 @@ class Fault:
 
     status: int | None = None
     delay: float = 0.0
+    drips: float = 0.0
+    echoes: bool = False
     cut: Cut | None = None
     method: str | None = None
     path: str = ""

@@ -102,13 +102,15 @@ class SlimsDouble:
         status: int | None = None,
         *,
         delay: float = 0.0,
+        drips: float = 0.0,
+        echoes: bool = False,
         cut: Cut | None = None,
         method: str | None = None,
         path: str = "",
         nth: int | None = None,
     ) -> Fault:
         """Let requests fail from now on; see `Fault`. ``faults.clear()`` ends it."""
-        rule = Fault(status, delay, cut, method, path, nth)
+        rule = Fault(status, delay, drips, echoes, cut, method, path, nth)
         self.faults.append(rule)
         return rule
 
@@ -182,7 +184,7 @@ def _handler_of(double: SlimsDouble) -> type[BaseHTTPRequestHandler]:
             sent = self.rfile.read(length)
             path = self.path.partition("?")[0].removeprefix(_ROOT)
             fault = struck(tuple(double.faults), self.command, path)
-            answer = None if fault.cut == "before commit" else self._answer(path, sent, fault.status)
+            answer = None if fault.cut == "before commit" else self._answer(path, sent, fault)
             if fault.cut:
                 answer = None
             body = json.loads(sent) if sent else None
@@ -193,13 +195,15 @@ def _handler_of(double: SlimsDouble) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
             else:
-                self._send(answer)
+                self._send(answer, fault.drips)
 
         do_PUT = do_POST = do_DELETE = do_GET
 
-        def _answer(self, path: str, sent: bytes, status: int | None) -> _Answer:
-            if status is not None:
-                return _error_page(status)
+        def _answer(self, path: str, sent: bytes, fault: Fault) -> _Answer:
+            if fault.status is not None:
+                return _error_page(fault.status)
+            if fault.echoes:
+                return _refusal(f"Invalid request. Authorization: {self.headers.get('Authorization')}")
             if not self.path.startswith(_ROOT):
                 return _error_page(404)
             if not double.is_known(self.headers.get("Authorization")):
@@ -207,16 +211,18 @@ def _handler_of(double: SlimsDouble) -> type[BaseHTTPRequestHandler]:
             try:
                 return double.answer(self.command, path, json.loads(sent) if sent else None)
             except BadRequest as error:
-                return _Answer(json.dumps({"errorMessage": str(error)}).encode(), 400)
+                return _refusal(str(error))
 
-        def _send(self, answer: _Answer) -> None:
+        def _send(self, answer: _Answer, drips: float) -> None:
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.kind)
             self.send_header("Content-Length", str(len(answer.content)))
             if answer.location:
                 self.send_header("Location", answer.location)
             self.end_headers()
-            self.wfile.write(answer.content)
+            for part in [answer.content] if not drips else [bytes([byte]) for byte in answer.content]:
+                double.pause(drips)
+                self.wfile.write(part)
 
         def log_message(self, *_: object) -> None:
             """Tests look at `SlimsDouble.exchanges`."""
@@ -230,6 +236,10 @@ def _error_page(status: int) -> _Answer:
     page = f'<!doctype html><html lang="en"><head><title>{title}</title></head><body><h1>{title}</h1></body></html>'
     location = "/login" if 300 <= status < 400 else None
     return _Answer(page.encode(), status, "text/html;charset=utf-8", location)
+
+
+def _refusal(message: str) -> _Answer:
+    return _Answer(json.dumps({"errorMessage": message}).encode(), 400)
 
 
 def _entities(table: str, records: list[Values]) -> _Answer:
