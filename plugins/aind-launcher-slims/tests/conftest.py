@@ -73,3 +73,14 @@ def session_of(date: datetime, ran_with: AnimalState | None = None, **session: A
         rig={"rig_name": "rig-1"},
         animal_state=ran_with,
     )
+
+
+def foreign(slims: SlimsDouble, date: datetime | None, attachments: dict[str, str], **columns: Any) -> int:
+    """A behaviour session as another tool writes it."""
+    animal = slims.records("Content")[0]["cntn_pk"]
+    if date is not None:
+        columns["cnvn_cf_scheduledDate"] = int(date.timestamp() * 1000)
+    pk = slims.add("ContentEvent", cnvn_fk_content=animal, cnvn_fk_contentEventType=10, **columns)
+    for name, text in attachments.items():
+        slims.attach(pk, name, text.encode())
+    return pk

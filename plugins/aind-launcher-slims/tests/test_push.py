@@ -4,7 +4,18 @@ import json
 import logging
 
 import pytest
-from conftest import MONDAY, SUBJECT, SUNDAY, TUESDAY, plugin_for, session_of, standing, state_text, suggested
+from conftest import (
+    MONDAY,
+    SUBJECT,
+    SUNDAY,
+    TUESDAY,
+    foreign,
+    plugin_for,
+    session_of,
+    standing,
+    state_text,
+    suggested,
+)
 
 from aind_launcher.errors import AnimalError, StepSkipped
 from aind_launcher.session import Acquisition
@@ -145,6 +156,40 @@ def test_a_state_that_cannot_be_read_holds_nothing_back(slims: SlimsDouble, plug
     with pytest.raises(AnimalError, match=f"record {pushed.record} of SLIMS is gone"):
         plugin.load_animal_state(session_of(MONDAY))
     assert plugin.post_session(session_of(MONDAY), suggested("stage two")).outcome == "applied"
+
+
+@pytest.mark.parametrize("status", [404, 500])
+@pytest.mark.parametrize("missing", ["TrainerState", "Metrics"])
+def test_an_attachment_that_slims_lost_holds_no_later_record_back(
+    slims: SlimsDouble, plugin: Slims, caplog: pytest.LogCaptureFixture, missing: str, status: int
+) -> None:
+    earlier = foreign(slims, SUNDAY, {"TrainerState": state_text("theirs"), "Metrics": "{}"})
+    lost = next(attachment for attachment in slims.attachments(earlier) if attachment.name == missing)
+    slims.fault(status, path=f"^repo/{lost.pk}$")
+    assert plugin.post_session(session_of(MONDAY), suggested("stage two")).outcome == "applied"
+    assert plugin.post_session(session_of(TUESDAY), None).outcome == "recorded"
+    assert f"The trainer state of record {earlier} is not compared; its session and date are" in caplog.text
+    state = plugin.load_animal_state(session_of(TUESDAY))
+    assert state is not None and state.trainer_state.stage == "stage two"
+
+
+def test_a_state_from_the_future_that_slims_lost_afterwards_is_known_by_its_session_and_date(
+    slims: SlimsDouble, plugin: Slims
+) -> None:
+    plugin.post_session(session_of(TUESDAY), suggested("scheduled"))
+    session = session_of(MONDAY, plugin.load_animal_state(session_of(MONDAY)))
+    slims.fault(404, path="^repo/", method="GET")
+    assert plugin.post_session(session, suggested("next")).outcome == "applied"
+
+
+def test_a_later_state_that_slims_lost_is_not_replaced_by_an_earlier_sessions(
+    slims: SlimsDouble, plugin: Slims
+) -> None:
+    start = standing("start", SUNDAY)
+    plugin.post_session(session_of(TUESDAY, start), suggested("of tuesday"))
+    slims.fault(404, path="^repo/", method="GET")
+    late = plugin.post_session(session_of(MONDAY, start), suggested("of monday"))
+    assert late.outcome == "superseded" and late.because and "at no known stage" in late.because
 
 
 def test_an_unknown_instrument_and_trainer_are_left_out_with_a_warning(

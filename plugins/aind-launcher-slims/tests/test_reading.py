@@ -1,26 +1,13 @@
 """Which of an animal's sessions in SLIMS says where it stands, also where other tools and people wrote them."""
 
 import json
-from datetime import datetime
-from typing import Any
 
 import pytest
-from conftest import MONDAY, SUNDAY, TUESDAY, session_of, state_text, suggested
+from conftest import MONDAY, SUNDAY, TUESDAY, foreign, session_of, state_text, suggested
 
 from aind_launcher.errors import AnimalError, TransientError
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble
-
-
-def foreign(slims: SlimsDouble, date: datetime | None, attachments: dict[str, str], **columns: Any) -> int:
-    """A behaviour session as another tool writes it."""
-    animal = slims.records("Content")[0]["cntn_pk"]
-    if date is not None:
-        columns["cnvn_cf_scheduledDate"] = int(date.timestamp() * 1000)
-    pk = slims.add("ContentEvent", cnvn_fk_content=animal, cnvn_fk_contentEventType=10, **columns)
-    for name, text in attachments.items():
-        slims.attach(pk, name, text.encode())
-    return pk
 
 
 def test_an_animal_without_sessions_has_no_state(plugin: Slims) -> None:

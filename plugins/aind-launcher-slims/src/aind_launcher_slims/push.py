@@ -14,7 +14,7 @@ from aind_slims_api.models import SlimsBehaviorSession
 from pydantic import BaseModel, ConfigDict
 
 from aind_launcher.animal import AnimalState, TrainerStateText
-from aind_launcher.errors import AnimalError
+from aind_launcher.errors import AnimalError, TransientError
 from aind_launcher.session import SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion
 from aind_launcher_slims.connection import Connection
@@ -70,7 +70,7 @@ class Push:
                 return Pushed(outcome="unchanged", record=mine.pk)
             if mine.mark.outcome == "superseded":
                 return Pushed(outcome="superseded", record=mine.pk)
-        current = _current(history)
+        current = _current(history, self.session.animal_state)
         applies = current is None or current.yields_to(self.session.name, self._date, self.session.animal_state)
         claimed = self._claimed(mine, animal, suggestion)
         self._attach(claimed, suggestion, is_new=mine is None)
@@ -150,22 +150,37 @@ class Push:
         }
 
 
-def _current(history: History) -> AnimalState | None:
-    """Where SLIMS has the animal; a state that cannot be read there does not hold back what comes after it."""
+def _current(history: History, ran_with: AnimalState | None) -> AnimalState | None:
+    """Where SLIMS has the animal; what an earlier record lacks does not hold back what comes after it.
+
+    :param ran_with: the state that the session ran with; a record of the same session and date is taken for it where
+        its own cannot be had.
+    """
     latest = history.latest()
     if latest is None:
         return None
     try:
         return history.state(latest)
-    except AnimalError as error:
-        logger.warning("%s Only its date is compared.", error)
-        name = latest.mark.session if latest.mark else None
-        return AnimalState(trainer_state=TrainerStateText(text="null"), session_name=name, date=latest.date)
+    except (AnimalError, TransientError) as error:
+        logger.warning(
+            "%s The trainer state of record %d is not compared; its session and date are.",
+            error.message,
+            latest.pk,
+        )
+    unread = AnimalState(
+        trainer_state=TrainerStateText(text="null"),
+        session_name=latest.mark.session if latest.mark else None,
+        date=latest.date,
+    )
+    if ran_with and (ran_with.session_name, ran_with.date) == (unread.session_name, unread.date):
+        return ran_with
+    return unread
 
 
 def _standing(state: AnimalState) -> str:
     origin = f"session {state.session_name}" if state.session_name else "a record that another tool made"
-    return f"{origin} of {state.date:%Y-%m-%d} put the animal at stage {state.trainer_state.stage}"
+    stage = f"stage {state.trainer_state.stage}" if state.trainer_state.stage else "no known stage"
+    return f"{origin} of {state.date:%Y-%m-%d} put the animal at {stage}"
 
 
 def _notes(session: SessionContext) -> str | None:
