@@ -1,5 +1,6 @@
 """An animal's behaviour sessions in SLIMS, and which of them says where the animal stands."""
 
+import html
 import json
 import logging
 import re
@@ -21,10 +22,10 @@ METRICS = "Metrics"
 _PATIENCE = 30
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+# Between its words may be what a server or an editor puts for a blank: line ends, hard blanks, tags.
 _LINE = re.compile(
-    r"^aind-launcher: session=(?P<session>\S+) date=(?P<date>\S+) suggestion=(?P<suggestion>\S+) "
-    r"outcome=(?P<outcome>recorded|pending|applied|superseded)\s*$",
-    re.MULTILINE,
+    r"aind-launcher: session=(?P<session>[^\s<>&]+) date=(?P<date>[^\s<>&]+) suggestion=(?P<suggestion>[^\s<>&]+) "
+    r"outcome=(?P<outcome>recorded|pending|applied|superseded)\b".replace(" ", r"(?:\s|<[^<>]*>)+")
 )
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Mark:
     """The line in a record's notes that makes it this launcher's: SLIMS has no field for a foreign key.
+
+    It is read also where the notes were made one line, or HTML.
 
     :param session: the launcher's name of the session; there is one record for each.
     :param date: since when the animal stands there; SLIMS's own date may be rounded.
@@ -48,7 +51,7 @@ class Mark:
 
     @classmethod
     def in_notes(cls, notes: str | None) -> "Mark | None":
-        found = _LINE.search(notes or "")
+        found = _find(notes or "")
         if found is None:
             return None
         try:
@@ -64,9 +67,16 @@ class Mark:
             f"aind-launcher: session={self.session} date={self.date.astimezone(UTC).isoformat()} "
             f"suggestion={self.suggestion or 'none'} outcome={self.outcome}"
         )
-        if notes and _LINE.search(notes):
-            return _LINE.sub(lambda _: line, notes, count=1)
+        if notes and (before := _find(notes)):
+            return before.string[: before.start()] + line + before.string[before.end() :]
         return f"{notes.rstrip()}\n\n{line}" if notes and notes.strip() else line
+
+
+def _find(notes: str) -> re.Match[str] | None:
+    """Where the mark is, in the notes or in what they say once their HTML entities are replaced."""
+    while (found := _LINE.search(notes)) is None and (plain := html.unescape(notes)) != notes:
+        notes = plain
+    return found
 
 
 @dataclass(frozen=True)
