@@ -1,7 +1,9 @@
 """The plugin as the launcher finds it: by its entry point, with settings from its files and the environment."""
 
+import base64
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,8 +76,8 @@ def curriculum_suggest(session):
 """
 
 
-@pytest.mark.integration
-def test_a_session_that_ran_while_slims_was_down_is_recorded_once_by_resume(slims: SlimsDouble, tmp_path: Path) -> None:
+def task_repository(tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """A repository with the laboratory in it; what it returns calls the launcher there."""
     repository = tmp_path / "task repository"
     repository.mkdir()
     (repository / "laboratory.py").write_text(LABORATORY, encoding="utf-8")
@@ -95,6 +97,12 @@ def test_a_session_that_ran_while_slims_was_down_is_recorded_once_by_resume(slim
         done = subprocess.run(command, cwd=repository, capture_output=True, text=True, encoding="utf-8", check=False)
         return done.returncode, done.stdout + done.stderr
 
+    return launch
+
+
+@pytest.mark.integration
+def test_a_session_that_ran_while_slims_was_down_is_recorded_once_by_resume(slims: SlimsDouble, tmp_path: Path) -> None:
+    launch = task_repository(tmp_path)
     slims.stop()
     code, said = launch("run", "--subject", SUBJECT)
     assert code == 1, said
@@ -111,3 +119,20 @@ def test_a_session_that_ran_while_slims_was_down_is_recorded_once_by_resume(slim
     assert trainer_state.content == state_text("two").encode()
     kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert kept and not any(slims.password.encode() in content for content in kept)
+
+
+@pytest.mark.integration
+def test_an_account_that_slims_quotes_in_an_error_is_neither_shown_nor_kept(slims: SlimsDouble, tmp_path: Path) -> None:
+    launch = task_repository(tmp_path)
+    slims.fault(echoes=True, method="PUT")
+    code, said = launch("run", "--subject", SUBJECT)
+    assert code == 1 and "refused a request to ContentEvent (400): Invalid request. Authorization: Basic" in said
+    sent = slims.exchanges[-1].authorization
+    assert sent == "Basic " + base64.b64encode(f"{slims.username}:{slims.password}".encode()).decode()
+    # Without the padding, which may be written in another way.
+    account = sent.removeprefix("Basic ").rstrip("=")
+    kept = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"session.json", "log.jsonl"} <= kept.keys() and any(b"Invalid request" in text for text in kept.values())
+    for secret in (slims.password, account):
+        assert secret not in said
+        assert [name for name, content in kept.items() if secret.encode() in content] == []

@@ -1,6 +1,7 @@
 """The line by which a push finds its record again, also after SLIMS has reformatted the notes around it."""
 
 import html
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -13,7 +14,7 @@ from aind_launcher_slims.history import Mark
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble
 
-REFORMATTED = {
+REFORMATTED: dict[str, Callable[[str], str]] = {
     "on one line": lambda text: " ".join(text.split()),
     "with line ends of Windows": lambda text: text.replace("\n", "\r\n"),
     "wrapped": lambda text: text.replace(" ", "\n"),

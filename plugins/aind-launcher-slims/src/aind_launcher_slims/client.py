@@ -17,7 +17,8 @@ from slims.internal import _SlimsApiException
 from slims.slims import Slims, slims_instances
 
 from aind_launcher.errors import LauncherError, TransientError
-from aind_launcher_slims.settings import Credentials
+from aind_launcher.log import Redactor
+from aind_launcher_slims.settings import Credentials, encoded
 from aind_launcher_slims.time_limit import within
 
 # What a SLIMS that did not answer the last request gets for the next one.
@@ -44,10 +45,10 @@ class Client(SlimsClient):  # type: ignore[misc]
     def __init__(self, url: str, credentials: Credentials, timeout: float) -> None:
         self._timeout = self._patience = timeout
         self._source = credentials.source
-        password = credentials.password.get_secret_value()
-        super().__init__(url, _encodable(credentials.username), _encodable(password))
+        self._redact = Redactor(frozenset(secret.get_secret_value() for secret in credentials.secrets))
+        super().__init__(url, encoded(credentials.username), encoded(credentials.password.get_secret_value()))
 
-    def connect(self, url: str, username: str | bytes, password: str | bytes) -> None:
+    def connect(self, url: str, username: bytes, password: bytes) -> None:
         # What follows the password goes to `requests` with every request.
         self.db = Slims(
             _INSTANCE,
@@ -136,7 +137,15 @@ class Client(SlimsClient):  # type: ignore[misc]
             return NotThere(f"SLIMS at {self.url} has no {path} (404).")
         if status >= 500 or status in _PASSING:
             return TransientError(f"SLIMS at {self.url} cannot answer now ({status}).", _LATER)
-        return LauncherError(f"SLIMS at {self.url} refused a request to {path} ({status}){_message(response)}.")
+        return LauncherError(f"SLIMS at {self.url} refused a request to {path} ({status}){self._message(response)}.")
+
+    def _message(self, response: requests.Response) -> str:
+        """SLIMS's own words on a request that it refused."""
+        try:
+            message = self._redact(str(response.json()["errorMessage"]))
+        except (ValueError, LookupError, TypeError):
+            return ""
+        return f": {' '.join(message.split())[:200].rstrip('.')}"
 
     def _stranger(self, what: str) -> LauncherError:
         return LauncherError(
@@ -159,15 +168,6 @@ def _validated(model_type: Any, record: Any) -> Any:
         ) from None
 
 
-def _encodable(text: str) -> str | bytes:
-    """`requests` sends text as Latin-1 and fails with the password in its error where it has other letters."""
-    try:
-        text.encode("latin-1")
-    except UnicodeEncodeError:
-        return text.encode("utf-8")
-    return text
-
-
 def _reason(error: BaseException) -> str:
     """What the operating system said, from the bottom of the chain of errors."""
     found = "the connection broke"
@@ -177,12 +177,3 @@ def _reason(error: BaseException) -> str:
             found = cause.strerror
         cause = cause.__cause__ or cause.__context__
     return found
-
-
-def _message(response: requests.Response) -> str:
-    """SLIMS's own words on a request that it refused."""
-    try:
-        message = response.json()["errorMessage"]
-    except (ValueError, LookupError, TypeError):
-        return ""
-    return f": {' '.join(str(message).split())[:200].rstrip('.')}"

@@ -31,9 +31,9 @@ class Slims:
         self._connected: Connection | None = None
 
     def secrets(self) -> "tuple[SecretStr, ...]":
-        """The password, also where it is not in the settings, so that the launcher hides it."""
+        """What the launcher hides: the password, also where no setting has it, and the forms in which it is sent."""
         try:
-            return (find_credentials(self.settings).password,)
+            return find_credentials(self.settings).secrets
         except LauncherError:
             # Whoever needs it says what is missing.
             return ()

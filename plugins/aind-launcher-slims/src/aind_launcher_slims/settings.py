@@ -1,5 +1,6 @@
 """The plugin's settings, and the credentials that they lead to."""
 
+import base64
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,6 +77,22 @@ class Credentials:
     username: str
     password: SecretStr
     source: str
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """The password, and the account as an Authorization header has it, which a server may quote in an error."""
+        password = self.password.get_secret_value()
+        sent = encoded(self.username) + b":" + encoded(password)
+        accounts = {sent, f"{self.username}:{password}".encode()}
+        return (self.password, *(SecretStr(base64.b64encode(account).decode()) for account in accounts))
+
+
+def encoded(text: str) -> bytes:
+    """A user name or password as it is sent: Latin-1 as ever, UTF-8 where it has other letters."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8")
 
 
 def find_credentials(settings: SlimsSettings) -> Credentials:

@@ -24,12 +24,14 @@ class Exchange:
     """A request that arrived, and the status it got; None where the connection was cut.
 
     :param path: below ``rest/``.
+    :param authorization: the header of that name.
     """
 
     method: str
     path: str
     body: Any
     status: int | None
+    authorization: str | None = None
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,8 @@ def _handler_of(double: SlimsDouble) -> type[BaseHTTPRequestHandler]:
             if fault.cut:
                 answer = None
             body = json.loads(sent) if sent else None
-            double.exchanges.append(Exchange(self.command, path, body, answer.status if answer else None))
+            status, authorization = answer.status if answer else None, self.headers.get("Authorization")
+            double.exchanges.append(Exchange(self.command, path, body, status, authorization))
             if fault.delay:
                 double.pause(fault.delay)
             if answer is None:
