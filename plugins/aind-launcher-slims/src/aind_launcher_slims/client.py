@@ -57,6 +57,7 @@ class Client(SlimsClient):  # type: ignore[misc]
             password,
             hooks={"response": self._judge},
         )
+        # Not by a subclass: `Slims` makes this object, and the records that it fetches send through it too.
         for name in _REQUESTS:
             setattr(self.db.slims_api, name, self._limited(getattr(self.db.slims_api, name)))
         # A registry for servers of flows; it would keep the password for as long as the process lives.

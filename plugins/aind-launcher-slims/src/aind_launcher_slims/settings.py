@@ -39,7 +39,9 @@ class SlimsSettings(BaseModel):
         description="Name of the service under which the operating system's keyring keeps the account. "
         "Needs the extra aind-launcher-slims[keyring].",
     )
-    timeout: PositiveFloat = Field(20, description="Seconds that SLIMS may take for one answer.")
+    timeout: PositiveFloat = Field(
+        20, description="Seconds that SLIMS may take for one answer, from the start of the request to the last byte."
+    )
     instrument: str | None = Field(
         None, description="Name of this rig's instrument in SLIMS. Without it: the rig file's rig_name."
     )
