@@ -5,10 +5,8 @@ import importlib
 import inspect
 import logging
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import importlib_metadata
@@ -17,6 +15,7 @@ from pydantic import BaseModel, SecretStr
 
 from aind_launcher import hookspecs
 from aind_launcher.errors import LauncherError, PluginError
+from aind_launcher.own_modules import OwnModules
 from aind_launcher.settings import LauncherSettings, Resolved, SettingsLayers
 from aind_launcher.variables import refuse_unknown_sections
 
@@ -145,7 +144,8 @@ def load_plugins(layers: SettingsLayers, settings: LauncherSettings, block: Iter
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     candidates = find_plugins(settings)
-    with_root_on_path(layers.repository)
+    own = OwnModules(layers.repository, settings.plugins.values())
+    own.install()
     loaded: list[Plugin] = []
     # What is registered last is called first: the repository's own plugins, then all others by name.
     for candidate in sorted(candidates, key=lambda c: (c.distribution is None, _reversed(c.name))):
@@ -156,7 +156,7 @@ def load_plugins(layers: SettingsLayers, settings: LauncherSettings, block: Iter
             if candidate == twins[0]:
                 loaded.append(Plugin(candidate, error=_doubled(twins)))
         else:
-            loaded.append(_load(candidate, layers, manager))
+            loaded.append(_load(candidate, layers, manager, own))
     known = {candidate.name for candidate in candidates}
     loaded += [
         Plugin(Candidate(name, "", None, None), error=_not_installed(name, origin, known))
@@ -172,17 +172,11 @@ def load_plugins(layers: SettingsLayers, settings: LauncherSettings, block: Iter
     return Plugins(manager, tuple(sorted(loaded, key=lambda plugin: plugin.name)))
 
 
-def with_root_on_path(repository: Path) -> None:
-    """Let plugins of the task repository's own tree be found from its root."""
-    if str(repository) not in sys.path:
-        sys.path.insert(0, str(repository))
-
-
-def _load(candidate: Candidate, layers: SettingsLayers, manager: pluggy.PluginManager) -> Plugin:
+def _load(candidate: Candidate, layers: SettingsLayers, manager: pluggy.PluginManager, own: OwnModules) -> Plugin:
     settings_type: type[BaseModel] | None = None
     settings: Resolved[BaseModel] | None = None
     try:
-        found = _imported(candidate)
+        found = _imported(candidate, own)
         declared = getattr(found, "Settings", None)
         settings_type = declared if isinstance(declared, type) and issubclass(declared, BaseModel) else None
         if settings_type:
@@ -200,9 +194,11 @@ def _load(candidate: Candidate, layers: SettingsLayers, manager: pluggy.PluginMa
     return Plugin(candidate, registered, settings_type, settings, hooks)
 
 
-def _imported(candidate: Candidate) -> Any:
+def _imported(candidate: Candidate, own: OwnModules) -> Any:
     module, _, attribute = candidate.target.partition(":")
     try:
+        if candidate.distribution is None:
+            own.refuse_another(candidate.name, candidate.target)
         found = importlib.import_module(module.strip())
         for part in attribute.split(".") if attribute else ():
             found = getattr(found, part.strip())
@@ -213,7 +209,8 @@ def _imported(candidate: Candidate) -> Any:
         raise PluginError(
             f"Plugin {candidate.name} ({candidate.provider}) cannot be imported from {candidate.target}: "
             f"{type(error).__name__}: {error}.",
-            f"Mend or reinstall it, or leave it out with -p no:{candidate.name}.",
+            (own.hint(candidate.target, error.name) if isinstance(error, ModuleNotFoundError) else None)
+            or f"Mend or reinstall it, or leave it out with -p no:{candidate.name}.",
         ) from error
 
 

@@ -25,6 +25,7 @@ from aind_launcher.lifecycle import Launcher, Outcome, Request, run_session
 from aind_launcher.log import Redactor
 from aind_launcher.machine import RigLock, open_state_directory, rig_lock
 from aind_launcher.operator import Nobody, Operator
+from aind_launcher.own_modules import places_of
 from aind_launcher.plugins import load_plugins
 from aind_launcher.resume import Wishes, resume_session
 from aind_launcher.session import Acquisition, SessionContext
@@ -216,14 +217,13 @@ def task_repository(tmp_path: Path) -> TaskRepositoryForTests:
 @contextmanager
 def forgetting_plugins_of(repository: Path) -> Iterator[None]:
     """Forget at the end what was imported from a repository's own tree: the next has others by the same names."""
-    path, known = list(sys.path), set(sys.modules)
+    finders, known = list(sys.meta_path), set(sys.modules)
     try:
         yield
     finally:
-        sys.path[:] = path
+        sys.meta_path[:] = finders
         for name in set(sys.modules) - known:
-            file = getattr(sys.modules[name], "__file__", None)
-            if file and Path(file).is_relative_to(repository.resolve()):
+            if any(Path(place).is_relative_to(repository.resolve()) for place in places_of(sys.modules[name])):
                 del sys.modules[name]
 
 

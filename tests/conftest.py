@@ -11,6 +11,8 @@ import hypothesis
 import pytest
 import uv
 
+from aind_launcher.own_modules import places_of
+
 # The same examples in every run, so that a red build is red again on the next machine; and no deadline, since
 # how long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("house", derandomize=True, deadline=None, print_blob=True)
@@ -74,8 +76,9 @@ def _no_plugins_of_another_test(tmp_path_factory: pytest.TempPathFactory) -> Ite
     """Plugins of a repository's own tree are imported by name, and every test has another repository."""
     yield
     base = str(tmp_path_factory.getbasetemp())
-    for name in [name for name, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(base)]:
-        del sys.modules[name]
+    for name, module in list(sys.modules.items()):
+        if any(place.startswith(base) for place in places_of(module)):
+            del sys.modules[name]
     sys.path[:] = [entry for entry in sys.path if not entry.startswith(base)]
 
 

@@ -1,0 +1,89 @@
+"""The modules of the task repository's own plugins: found from its root, without hiding any other module.
+
+The root is never on the search path. There, a file such as ``queue.py`` would take the place of the module of that
+name, also where git is told to overlook the file and the record of the session therefore says *clean*.
+"""
+
+import importlib
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from itertools import accumulate
+from pathlib import Path
+from types import ModuleType
+
+from aind_launcher.errors import PluginError
+
+
+class OwnModules(MetaPathFinder):
+    """Finds the files and packages in the root that the setting `plugins` names; asked after all other finders."""
+
+    def __init__(self, repository: Path, targets: Iterable[str]) -> None:
+        """:param targets: as in the settings, ``module:object``."""
+        self._repository = repository.resolve()
+        self._names = {top_level(target) for target in targets}
+
+    def install(self) -> None:
+        """Take part in imports from now on, in the place of an earlier one."""
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, OwnModules)] + [self]
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = self._in_root(fullname) if fullname in self._names else None
+        if spec and spec.loader is None:
+            # A folder without __init__.py; Python would look for it anew on the search path.
+            spec.submodule_search_locations = list(spec.submodule_search_locations or ())
+        return spec
+
+    def refuse_another(self, plugin: str, target: str) -> None:
+        """Refuse a plugin whose module in the root is hidden by another that is found before it.
+
+        :raises PluginError: names both.
+        """
+        own = self._in_root(target.partition(":")[0].strip())
+        if own is None:
+            return
+        found = importlib.import_module(top_level(target))
+        places = [Path(place) for place in places_of(found)]
+        if any(self._repository in (*place.parents, *place.resolve().parents) for place in places):
+            return
+        where = ", ".join(map(str, places)) or "Python itself"
+        raise PluginError(
+            f"Plugin {plugin} (this repository) was not imported, because another module is named "
+            f"{top_level(target)} too: {where}.",
+            f"Rename the one of {own.origin} and correct the setting 'plugins'.",
+        )
+
+    def hint(self, plugin_target: str, missing: str | None) -> str | None:
+        """What to do where a plugin of one file imports `missing`, which lies beside it."""
+        other = top_level(missing or "")
+        if not other or self._in_root(other) is None:
+            return None
+        name = top_level(plugin_target)
+        return (
+            f"Put {name}.py and {other}.py into a folder, such as my_task, and import {other} from there: "
+            f"`from my_task import {other}`; the plugin is then my_task.{plugin_target}."
+        )
+
+    def _in_root(self, module: str) -> ModuleSpec | None:
+        """The module that the root has by this dotted name, whether or not a plugin may import it."""
+        spec, places = None, [str(self._repository)]
+        for name in accumulate(module.split("."), "{}.{}".format):
+            spec = PathFinder.find_spec(name, places)
+            if spec is None:
+                return None
+            places = list(spec.submodule_search_locations or ())
+        return spec
+
+
+def places_of(module: ModuleType) -> list[str]:
+    """The file of `module`, and the folders of one that is a package."""
+    file = getattr(module, "__file__", None)
+    return [*([file] if file else []), *getattr(module, "__path__", ())]
+
+
+def top_level(target: str) -> str:
+    """The first part of the module's name in ``module:object``."""
+    return target.partition(":")[0].partition(".")[0].strip()
