@@ -1,0 +1,54 @@
+"""The forms in which a text stands in other texts: as it is, in JSON, in an address, in base64."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from typing import Final
+
+# Fewer give so few letters of base64 that they stand by chance in words, hashes and names of files.
+_FEWEST_BYTES: Final = 5
+_LETTER: Final = r"[A-Za-z0-9+/_-]"
+# The two letters that base64 for addresses replaces, which in an address or in JSON may be escaped themselves.
+_PLUS_AND_SLASH: Final = {"+": r"(?:[+-]|%2[Bb])", "/": r"(?:[/_]|%2[Ff]|\\/)"}
+
+
+def patterns_of(text: str) -> Iterator[re.Pattern[str]]:
+    """Patterns that find `text` in each of its forms, also within a longer text that was encoded as a whole."""
+    yield re.compile("".join(map(_character, text)))
+    for encoded in sorted(_bytes_of(text)):
+        if len(encoded) >= _FEWEST_BYTES:
+            yield from (re.compile(_base64(encoded, before)) for before in range(3))
+
+
+def _character(character: str) -> str:
+    """A character as it is, or escaped: character by character, since no two libraries escape the same ones."""
+    if character.isascii() and character.isalnum():
+        return character
+    escaped = {json.dumps(character)[1:-1], f"\\{character}"} - {character}
+    escaped |= {"".join(f"%{byte:02x}" for byte in encoded) for encoded in _bytes_of(character)}
+    escaped |= {"+"} if character == " " else set()
+    return f"(?:(?i:{'|'.join(map(re.escape, sorted(escaped)))})|{re.escape(character)})"
+
+
+def _base64(encoded: bytes, before: int) -> str:
+    """Base64 of `encoded` after `before` other bytes, modulo three.
+
+    A letter has six bits; the first and the last one may share theirs with what stands beside `encoded`.
+    """
+    begin, end = before * 8, (before + len(encoded)) * 8
+    whole = base64.b64encode(bytes(before) + encoded).decode()[-(-begin // 6) : end // 6]
+    first = f"{_LETTER}?" if begin % 6 else ""
+    last = f"(?:{_LETTER}={{0,2}})?" if end % 6 else ""
+    return first + "".join(_PLUS_AND_SLASH.get(letter, letter) for letter in whole) + last
+
+
+def _bytes_of(text: str) -> set[bytes]:
+    """In UTF-8, and in the encoding that HTTP began with; empty where `text` is none."""
+    found = set()
+    for encoding in ("utf-8", "latin-1"):
+        try:
+            found.add(text.encode(encoding))
+        except UnicodeEncodeError:
+            continue
+    return found

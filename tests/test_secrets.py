@@ -1,0 +1,144 @@
+"""A known secret is hidden in every form in which servers and libraries write it, and the rest of a text is kept."""
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+
+import pytest
+from command_line import launch
+from hypothesis import given
+from hypothesis import strategies as st
+from task_repositories import laboratory
+
+from aind_launcher.log import HIDDEN, Redactor
+
+# As long as passwords are, and of any characters but those that no header and no address can carry.
+WRITABLE = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
+SECRETS = st.text(WRITABLE, min_size=5, max_size=40)
+ANYTHING = st.binary(max_size=30)
+BASE64 = {"standard": base64.b64encode, "of addresses": base64.urlsafe_b64encode}
+IN_TEXT: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "quote": lambda text: quote(text, safe=""),
+    "quote, in small letters": lambda text: _small(quote(text, safe="")),
+    "quote_plus": quote_plus,
+    "quote_plus, in small letters": lambda text: _small(quote_plus(text)),
+    "encodeURIComponent": lambda text: quote(text, safe="!*'()"),
+    "JSON": lambda text: json.dumps(text)[1:-1],
+    "JSON, not escaped": lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    "JSON for HTML": lambda text: json.dumps(text)[1:-1].replace("/", r"\/"),
+}
+
+
+def _small(text: str) -> str:
+    """The escapes of `text` in small letters."""
+    head, *escaped = text.split("%")
+    return "%".join([head, *(part[:2].lower() + part[2:] for part in escaped)])
+
+
+def nothing_is_left_but(before: str, after: str, shown: str) -> bool:
+    """Whether all that `shown` does not hide belongs to `before` or `after`."""
+    first, *between, last = shown.split(HIDDEN) if HIDDEN in shown else (shown, shown)
+    return before.startswith(first) and after.endswith(last) and all(x in before or x in after for x in between)
+
+
+@pytest.mark.parametrize("encode", BASE64.values(), ids=BASE64)
+@given(secret=SECRETS, before=ANYTHING, after=ANYTHING)
+def test_no_character_of_base64_that_has_a_bit_of_a_secret_is_left(
+    encode: Callable[[bytes], bytes], secret: str, before: bytes, after: bytes
+) -> None:
+    hidden = secret.encode()
+    encoded = encode(before + hidden + after).decode()
+    # Six bits a character.
+    first, last = len(before) * 8 // 6, -(-(len(before) + len(hidden)) * 8 // 6)
+    assert nothing_is_left_but(encoded[:first], encoded[last:], Redactor(frozenset({secret}))(encoded))
+
+
+@pytest.mark.parametrize("write", IN_TEXT.values(), ids=IN_TEXT)
+@given(secret=SECRETS, before=st.text(WRITABLE), after=st.text(WRITABLE))
+def test_no_character_of_a_secret_is_left(write: Callable[[str], str], secret: str, before: str, after: str) -> None:
+    shown = Redactor(frozenset({secret}))(write(before + secret + after))
+    assert nothing_is_left_but(write(before), write(after), shown)
+
+
+@given(secrets=st.frozensets(st.sampled_from(["abab", "baba", "bab", "abc", "cab"]), min_size=1), text=st.text("abc"))
+def test_secrets_that_overlap_are_hidden_as_a_whole(secrets: frozenset[str], text: str) -> None:
+    shown = Redactor(secrets)(text)
+    assert not any(secret in part for secret in secrets for part in shown.split(HIDDEN))
+    covered = {at + n for x in secrets for at in range(len(text)) if text.startswith(x, at) for n in range(len(x))}
+    assert shown.replace("*", "") == "".join(letter for at, letter in enumerate(text) if at not in covered)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "Authorization: Basic " + base64.b64encode(b"me:correct-horse").decode(),
+            "Authorization: Basic bWU6**********",
+        ),
+        ("GET /rest?password=correct%2Dhorse&x=1", "GET /rest?password=**********&x=1"),
+        ("correct-horse, correct-horse's and incorrect", "**********, **********'s and incorrect"),
+        ("the correct horse, Y29ycmVjdA", "the correct horse, Y29ycmVjdA"),
+    ],
+)
+def test_the_rest_of_a_text_is_kept(text: str, shown: str) -> None:
+    assert Redactor(frozenset({"correct-horse"}))(text) == shown
+
+
+def test_the_server_that_got_a_password_in_another_encoding_is_understood() -> None:
+    redact = Redactor(frozenset({"wäre-längst"}))
+    # As HTTP's Basic was first defined, and as `requests` still writes it.
+    assert redact(base64.b64encode("me:wäre-längst".encode("latin-1")).decode()) == "bWU6**********"
+    assert redact("w%E4re-l%e4ngst") == HIDDEN
+
+
+def test_short_secrets_are_hidden_only_as_they_are() -> None:
+    # Three or four letters of base64 stand in many words and names of files.
+    redact = Redactor(frozenset({"pass"}))
+    assert redact("pass: " + base64.b64encode(b"pass").decode()) == "**********: cGFzcw=="
+
+
+ECHO = """
+    import base64, logging, urllib.parse
+    from pydantic import BaseModel, SecretStr
+    from aind_launcher import Check, hookimpl
+
+    class Echo:
+        class Settings(BaseModel):
+            password: SecretStr
+
+        def __init__(self, settings):
+            password = settings.password.get_secret_value()
+            header = base64.b64encode(f"me:{password}".encode()).decode()
+            self.said = f"401 for Basic {header} at ?p={urllib.parse.quote(password)}"
+
+        @hookimpl
+        def pre_session(self, session):
+            return Check(name="echo", outcome="warning", message=self.said)
+
+        @hookimpl
+        def post_session(self, session):
+            logging.getLogger("echo").error("got %s", self.said)
+            raise ConnectionError(self.said)
+
+        @hookimpl
+        def transfer_session(self, session):
+            return {"answer": self.said}
+"""
+
+
+def test_what_a_server_echoes_reaches_neither_screen_nor_journal_nor_data(tmp_path: Path) -> None:
+    password = "correct/horse+battery"
+    lab = laboratory(tmp_path, ECHO, names={"echo": "Echo"})
+    environment = {"AIND_LAUNCHER_PLUGIN__ECHO__PASSWORD": password}
+    ended = launch("run", "--subject", "123456", "--experimenter", "me", cwd=lab.path, environment=environment)
+    assert ended.returncode == 1, ended.stderr
+    kept = [path for folder in (lab.data, lab.state) for path in folder.rglob("*") if path.is_file()]
+    assert {"log.jsonl", "session.json", "journal.sqlite"} <= {path.name for path in kept}
+    told = {path.name: path.read_bytes() for path in kept}
+    told |= {"stdout": ended.stdout.encode(), "stderr": ended.stderr.encode()}
+    assert "401 for Basic" in ended.stdout + ended.stderr
+    parts = (base64.b64encode(f"me:{password}".encode())[4:-4], quote(password).encode(), password.encode())
+    assert {name for name, text in told.items() if any(part in text for part in parts)} == set()
