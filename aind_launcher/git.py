@@ -9,6 +9,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit, urlunsplit
 
 from aind_launcher.errors import Refused, SourceError
+from aind_launcher.inherited import tool_environment
 from aind_launcher.session import Repository
 
 # What a hook or an alias leaves behind; each would point git at another repository than the one it is asked about.
@@ -33,6 +34,8 @@ _INHERITED = frozenset(
         "GIT_WORK_TREE",
     }
 )
+# What begins the variables that git, ssh and the credential helpers of the usual servers read.
+_OF_GIT = ("GIT_", "SSH_", "GCM_", "GH_", "GITHUB_", "GITLAB_")
 _SHOWN_CHANGES = 3
 _SAFE_DIRECTORY = re.compile(r"git config --global --add safe\.directory .+")
 
@@ -50,9 +53,13 @@ def git(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
     return _text(ended.stdout)
 
 
-def git_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """`environ` without what ties git to another repository."""
-    return {name: value for name, value in environ.items() if name.upper() not in _INHERITED}
+def git_environment(environ: Mapping[str, str], *own: str) -> dict[str, str]:
+    """`environ` without what ties git to another repository, and without credentials that are not git's.
+
+    :param own: what the names of further variables begin with that are kept; see `tool_environment`.
+    """
+    kept = tool_environment(environ, *_OF_GIT, *own)
+    return {name: value for name, value in kept.items() if name.upper() not in _INHERITED}
 
 
 def toplevel(folder: Path) -> Path:

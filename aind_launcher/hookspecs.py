@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from aind_launcher.animal import AnimalState
@@ -58,7 +58,7 @@ def pre_session(session: "SessionContext") -> "Check | Iterable[Check] | None":
 
 
 @hookspec
-def run_session(session: "SessionContext") -> "Acquisition | None":
+def run_session(session: "SessionContext", environment: "Mapping[str, str]") -> "Acquisition | None":
     """Called once, for the acquisition itself; the first plugin that returns one has run it.
 
     It is never called again for the same session. An exception counts as a failed acquisition; the data is
@@ -66,6 +66,8 @@ def run_session(session: "SessionContext") -> "Acquisition | None":
 
     :param session: its folder holds ``behavior/trainer_state.json`` and ``behavior/previous_metrics.json``
         where the animal has them; the inputs are staged in ``session.staging``.
+    :param environment: the variables that a program may inherit: those of the launcher, without credentials and
+        without any that has a secret of a plugin.
     """
 
 

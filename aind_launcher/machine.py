@@ -18,6 +18,7 @@ import platformdirs
 from aind_launcher.animal import now
 from aind_launcher.errors import Refused
 from aind_launcher.files import write_whole
+from aind_launcher.inherited import tool_environment
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,13 @@ def open_state_directory(directory: Path) -> Path:
             directory.mkdir(parents=True)
             command = sharing_command(directory, sys.platform)
             if command:
-                subprocess.run(command, check=False, capture_output=True, stdin=subprocess.DEVNULL)
+                subprocess.run(
+                    command,
+                    env=tool_environment(os.environ),
+                    check=False,
+                    capture_output=True,
+                    stdin=subprocess.DEVNULL,
+                )
     except OSError as error:
         raise Refused(
             f"The state directory {directory} cannot be made: {error.strerror}.",

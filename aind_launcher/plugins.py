@@ -15,6 +15,8 @@ from pydantic import BaseModel, SecretStr
 
 from aind_launcher import hookspecs
 from aind_launcher.errors import LauncherError, PluginError
+from aind_launcher.inherited import acquisition_environment
+from aind_launcher.log import Redactor
 from aind_launcher.own_modules import OwnModules
 from aind_launcher.settings import LauncherSettings, Resolved, SettingsLayers
 from aind_launcher.variables import refuse_unknown_sections
@@ -72,14 +74,19 @@ class Plugin:
 
 @dataclass(frozen=True)
 class Call:
-    """One plugin's implementation of one hook."""
+    """One plugin's implementation of one hook.
+
+    :param environment: what the hook `run_session` may pass on to a program.
+    """
 
     plugin: Plugin
     implementation: pluggy.HookImpl
+    environment: Mapping[str, str]
 
     def __call__(self, **arguments: Any) -> Any:
-        """Call it with those of `arguments` that it takes."""
-        return self.implementation.function(*(arguments[name] for name in self.implementation.argnames))
+        """Call it with those of `arguments` that it takes, and with `environment` where it takes that."""
+        given = {"environment": self.environment, **arguments}
+        return self.implementation.function(*(given[name] for name in self.implementation.argnames))
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,10 @@ class Plugins:
         """The implementations of `hook`, in the order in which they are called."""
         by_name = {plugin.name: plugin for plugin in self.all}
         implementations: list[pluggy.HookImpl] = getattr(self.manager.hook, hook).get_hookimpls()
-        return tuple(Call(by_name[found.plugin_name], found) for found in reversed(implementations))
+        environment: Mapping[str, str] = {}
+        if hook == "run_session":
+            environment = acquisition_environment(os.environ, Redactor(self.secrets()))
+        return tuple(Call(by_name[found.plugin_name], found, environment) for found in reversed(implementations))
 
     def problems(self) -> tuple[Plugin, ...]:
         return tuple(plugin for plugin in self.all if plugin.error)

@@ -1,7 +1,6 @@
 """Child processes: what they inherit, where their output goes, and the end of the whole tree."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -12,13 +11,14 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
 import psutil
 
 from aind_launcher import interrupts
 from aind_launcher.errors import LauncherError, UsageError
+from aind_launcher.inherited import tool_environment
 
 OnLine = Callable[[Literal["stdout", "stderr"], str], None]
 
@@ -32,17 +32,6 @@ _MOST_LINES: Final = 200
 _PATIENCE: Final = 0.2
 # Seconds for which killing is repeated. What outlives that hangs in a driver, and no program can end it.
 _STUBBORN: Final = 10.0
-
-_FOR_CURRICULA: Final = re.compile(
-    r"""PATH | HOME | USER | LOGNAME | TMPDIR | TEMP | TMP | LANG | LANGUAGE | LC_\w+ | TZ
-    | SYSTEMROOT | SYSTEMDRIVE | WINDIR | COMSPEC | PATHEXT | OS | COMPUTERNAME | PUBLIC
-    | USERNAME | USERPROFILE | HOMEDRIVE | HOMEPATH | APPDATA | LOCALAPPDATA | PROGRAMDATA | ALLUSERSPROFILE
-    | (COMMON)?PROGRAMFILES(\(X86\))? | (COMMON)?PROGRAMW6432 | NUMBER_OF_PROCESSORS | PROCESSOR_ARCHITECTURE""",
-    re.VERBOSE,
-)
-_CREDENTIAL: Final = re.compile(
-    r"(AIND_LAUNCHER|SLIMS)_|.*(PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY)"
-)
 
 
 class InterruptedAgain(KeyboardInterrupt):
@@ -80,7 +69,7 @@ def run_child(
 
     Its output goes into files, not through pipes: nothing is lost, and nobody who keeps one open holds us up.
 
-    :param env: all of its environment; see `curriculum_environment` and `acquisition_environment`.
+    :param env: all of its environment; see `inherited`.
     :param timeout: seconds after which it is ended.
     :param close_grace: how many seconds it gets to close by itself before it is killed.
     :param output_limit: bytes on both outputs together after which it is ended.
@@ -227,7 +216,12 @@ class _Child:
         if way == "taskkill":
             taskkill = Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
             with suppress(OSError, subprocess.TimeoutExpired):
-                subprocess.run([taskkill, "/PID", str(pid), "/T"], capture_output=True, timeout=_PATIENCE * 10)
+                subprocess.run(
+                    [taskkill, "/PID", str(pid), "/T"],
+                    env=tool_environment(os.environ),
+                    capture_output=True,
+                    timeout=_PATIENCE * 10,
+                )
         elif sys.platform == "win32":
             with suppress(OSError):
                 self._process.send_signal(signal.CTRL_BREAK_EVENT)
@@ -322,37 +316,6 @@ def ways_to_close(platform: str) -> tuple[str, ...]:
     second. On Windows windows get WM_CLOSE first, as console programs just die of CTRL_BREAK if they do not handle it.
     """
     return ("taskkill", "CTRL_BREAK_EVENT") if platform == "win32" else ("SIGINT", "SIGTERM")
-
-
-def curriculum_environment(environ: Mapping[str, str], platform: str) -> dict[str, str]:
-    """What a curriculum inherits: what a program needs to run at all, nothing that could sway its decision.
-
-    The curricula's command lines read any setting from the environment, so all else stays out: credentials, the
-    launcher's own Python variables and its virtual environment, which also leaves PATH.
-    """
-    # Windows' names have no case; elsewhere "Path" is not PATH.
-    by_name = {name.upper() if platform == "win32" else name: name for name in environ}
-    kept = {name: environ[name] for plain, name in by_name.items() if _FOR_CURRICULA.fullmatch(plain)}
-    if {"VIRTUAL_ENV", "PATH"} <= by_name.keys():
-        search = by_name["PATH"]
-        kept[search] = _without(kept[search], environ[by_name["VIRTUAL_ENV"]], platform)
-    # Unbuffered, since what a killed program holds back is lost; seeded, since the order of sets reaches the answer.
-    return kept | {"PYTHONSAFEPATH": "1", "PYTHONUTF8": "1", "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
-
-
-def acquisition_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What the acquisition inherits: everything but what may be a credential, and the launcher's PYTHONHOME."""
-    return {
-        name: value
-        for name, value in environ.items()
-        if not _CREDENTIAL.match(name.upper()) and name.upper() != "PYTHONHOME"
-    }
-
-
-def _without(path: str, environment: str, platform: str) -> str:
-    """The search path `path` without the scripts of a virtual environment."""
-    pure, separator, scripts = (PureWindowsPath, ";", "Scripts") if platform == "win32" else (PurePosixPath, ":", "bin")
-    return separator.join(part for part in path.split(separator) if pure(part) != pure(environment, scripts))
 
 
 def _program(name: str, cwd: Path, env: Mapping[str, str]) -> str:

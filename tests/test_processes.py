@@ -16,11 +16,10 @@ import psutil
 import pytest
 
 from aind_launcher.errors import LauncherError, UsageError
+from aind_launcher.inherited import curriculum_environment
 from aind_launcher.processes import (
     Ended,
     OnLine,
-    acquisition_environment,
-    curriculum_environment,
     own_group,
     run_child,
     ways_to_close,
@@ -240,38 +239,7 @@ class TestAProgramThatCannotBeStarted:
             run("")
 
 
-LINUX = {
-    **{"PATH": "/env/bin:/usr/bin", "HOME": "/home/a", "LANG": "C.UTF-8", "LC_ALL": "C", "TZ": "UTC", "TMPDIR": "/t"},
-    **{"Path": "/odd", "VIRTUAL_ENV": "/env", "PYTHONPATH": "/x", "PYTHONHASHSEED": "7", "MUTE_SUGGESTION": "1"},
-    **{"AIND_LAUNCHER_LIBRARY": "/lib", "SLIMS_PASSWORD": "x", "AWS_SECRET_ACCESS_KEY": "x", "BONSAI": "1"},
-}
-WINDOWS = {
-    **{"Path": r"C:\Env\Scripts;C:\Windows", "SystemRoot": r"C:\Windows", "ProgramFiles(x86)": "C:\\P", "Temp": "T"},
-    **{"Virtual_Env": "c:\\env", "PythonPath": "x", "Slims_Url": "x", "My_Api_Key": "x", "UserProfile": r"C:\Users\a"},
-}
-OWN = {"PYTHONSAFEPATH": "1", "PYTHONUTF8": "1", "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
-
-
 class TestTheEnvironment:
-    def test_of_a_curriculum_is_an_allow_list(self) -> None:
-        assert curriculum_environment(LINUX, "linux") == OWN | {
-            **{"PATH": "/usr/bin", "HOME": "/home/a", "LANG": "C.UTF-8", "LC_ALL": "C", "TZ": "UTC", "TMPDIR": "/t"},
-        }
-
-    def test_of_a_curriculum_on_windows_has_names_without_case(self) -> None:
-        assert curriculum_environment(WINDOWS, "win32") == OWN | {
-            **{"Path": r"C:\Windows", "SystemRoot": r"C:\Windows", "ProgramFiles(x86)": "C:\\P", "Temp": "T"},
-            **{"UserProfile": r"C:\Users\a"},
-        }
-
-    def test_of_the_acquisition_is_all_but_credentials(self) -> None:
-        gone = {"AIND_LAUNCHER_LIBRARY", "SLIMS_PASSWORD", "AWS_SECRET_ACCESS_KEY"}
-        assert acquisition_environment(LINUX).keys() == LINUX.keys() - gone
-        assert acquisition_environment(WINDOWS).keys() == WINDOWS.keys() - {"Slims_Url", "My_Api_Key"}
-        assert acquisition_environment({"PYTHONHOME": "x", "github_token": "x", "PYTHONPATH": "p"}) == {
-            "PYTHONPATH": "p"
-        }
-
     def test_is_what_the_child_sees_and_no_more(self, run: Run) -> None:
         run("import os; print(*sorted(os.environ), sep='\\n')")
         # The C library adds a locale of its own.

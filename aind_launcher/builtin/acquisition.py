@@ -18,7 +18,7 @@ from aind_launcher import session as values
 from aind_launcher.animal import now
 from aind_launcher.errors import AcquisitionError
 from aind_launcher.hookspecs import hookimpl
-from aind_launcher.processes import Ended, InterruptedAgain, acquisition_environment, run_child
+from aind_launcher.processes import Ended, InterruptedAgain, run_child
 from aind_launcher.session import Check, SessionContext
 
 logger = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ class Acquisition:
         return None if _PLACEHOLDER.search(program) else self._program_check(program, repository)
 
     @hookimpl
-    def run_session(self, session: SessionContext) -> values.Acquisition | None:
+    def run_session(self, session: SessionContext, environment: Mapping[str, str]) -> values.Acquisition | None:
         """Run the program to its end, or until Ctrl-C asks it to close."""
         if self.settings.command is None:
             return None
@@ -158,7 +158,7 @@ class Acquisition:
             ended = run_child(
                 [found, *arguments],
                 cwd=self._working_directory(session.repository.path),
-                env=self._environment(),
+                env=self._with_own(environment),
                 stdout=session.staging / STDOUT,
                 stderr=session.staging / STDERR,
                 timeout=self.settings.timeout,
@@ -209,12 +209,12 @@ class Acquisition:
     def _working_directory(self, repository: Path) -> Path:
         return repository / self.settings.working_directory
 
-    def _environment(self) -> dict[str, str]:
-        return with_variables(acquisition_environment(os.environ), self.settings.environment, sys.platform)
+    def _with_own(self, environment: Mapping[str, str]) -> dict[str, str]:
+        return with_variables(environment, self.settings.environment, sys.platform)
 
     def _found(self, program: str, repository: Path) -> Path | None:
         """The program on its own search path, or relative to its working directory or the task repository."""
-        search = next((value for name, value in self._environment().items() if name.upper() == "PATH"), None)
+        search = next((value for name, value in self._with_own(os.environ).items() if name.upper() == "PATH"), None)
         bare = Path(program).name == program
         candidates = [(program, search)] if bare else []
         candidates += [(str(folder / program), None) for folder in (self._working_directory(repository), repository)]

@@ -339,7 +339,8 @@ def _uv() -> str:
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What uv and virtualenv run with: proxies, indexes, certificates and caches, but no other environment."""
-    kept = git_environment(environ)
+    # The name and password of an index may stand in variables of its own; uv starts git for what lies in repositories.
+    kept = git_environment(environ, "UV_INDEX_")
     for name in [name for name in kept if name.upper() in _MISLEADING or name.upper().startswith("VIRTUALENV_")]:
         # Where virtualenv keeps its own files may have to be said; no other of its options may.
         if name.upper() != "VIRTUALENV_OVERRIDE_APP_DATA":
