@@ -7,12 +7,14 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-from command_line import launch
+from command_line import done, launch
 from hypothesis import given
 from hypothesis import strategies as st
 from task_repositories import laboratory
 
+from aind_launcher.builtin.acquisition import Acquisition
 from aind_launcher.log import HIDDEN, Redactor
+from aind_launcher.testing import TaskRepositoryForTests
 
 # As long as passwords are, and of any characters but those that no header and no address can carry.
 WRITABLE = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])
@@ -142,3 +144,42 @@ def test_what_a_server_echoes_reaches_neither_screen_nor_journal_nor_data(tmp_pa
     assert "401 for Basic" in ended.stdout + ended.stderr
     parts = (base64.b64encode(f"me:{password}".encode())[4:-4], quote(password).encode(), password.encode())
     assert {name for name, text in told.items() if any(part in text for part in parts)} == set()
+
+
+class TestTheAcquisitionsOwnVariables:
+    VARIABLES = 'environment = { MY_TASK_display = "training", LAB_API_KEY = "correct-horse" }'
+
+    def laboratory(self, folder: Path) -> TaskRepositoryForTests:
+        settings = f'disable = ["isolated-curriculum"]\n[tool.aind-launcher.plugin.acquisition]\n{self.VARIABLES}'
+        said = """
+            from aind_launcher import hookimpl
+
+            @hookimpl
+            def post_session(session):
+                return "training with correct-horse"
+        """
+        lab = laboratory(folder, said)
+        lab.configure(settings, {"more": "more"})
+        return lab
+
+    @pytest.mark.parametrize("form", [(), ("--json",)])
+    def test_are_named_and_not_shown_among_the_settings(self, tmp_path: Path, form: tuple[str, ...]) -> None:
+        shown = done("config", "show", *form, cwd=self.laboratory(tmp_path).path)
+        assert "training" not in shown and "correct-horse" not in shown
+        for name in ("MY_TASK_display", "LAB_API_KEY"):
+            (line,) = [line for line in shown.split("{" if form else "\n") if name in line]
+            assert (f"plugin.acquisition.environment.{name}" in line, HIDDEN in line, "pyproject.toml" in line) == (
+                True,
+                True,
+                True,
+            )
+
+    def test_are_hidden_elsewhere_where_their_names_are_those_of_credentials(self, tmp_path: Path) -> None:
+        # Hiding every value, such as "training" or "D:/data", would leave little of a log or of a step's result.
+        lab = self.laboratory(tmp_path)
+        name = lab.run().session.name
+        assert lab.steps(name)["post_session", "more"].result == "training with **********"
+
+    def test_reach_the_program_as_they_are(self) -> None:
+        settings = Acquisition.Settings(environment={"LAB_API_KEY": "correct-horse"})
+        assert Acquisition(settings).settings.environment == {"LAB_API_KEY": "correct-horse"}

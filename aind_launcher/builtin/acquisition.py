@@ -10,14 +10,25 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path, PureWindowsPath
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PlainSerializer,
+    PositiveFloat,
+    SecretStr,
+    field_validator,
+)
 
 from aind_launcher import session as values
 from aind_launcher.animal import now
 from aind_launcher.errors import AcquisitionError
 from aind_launcher.hookspecs import hookimpl
+from aind_launcher.inherited import is_credential
+from aind_launcher.log import HIDDEN
 from aind_launcher.processes import Ended, InterruptedAgain, run_child
 from aind_launcher.session import Check, SessionContext
 
@@ -35,6 +46,8 @@ _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z][\w-]*)\}")
 _HALF_PLACEHOLDER: Final = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\b(?![^{{]*\}})")
 # In a file pattern: one of several letters.
 _LETTERS: Final = re.compile(r"\[!?\]?[^\]/]*\]")
+# Whoever looks at the settings sees the names alone.
+_HIDE_VALUES: Final = PlainSerializer(lambda variables: dict.fromkeys(variables, HIDDEN), when_used="json")
 
 
 class Acquisition:
@@ -68,7 +81,9 @@ class Acquisition:
             description="Patterns of files in the session's folder, as in 'behavior/**/*.csv'. A session without a "
             "file that is not empty for each of them counts as failed, however the program ended.",
         )
-        environment: dict[str, str] = Field({}, description="Variables that the program gets beside its own.")
+        environment: Annotated[dict[str, str], _HIDE_VALUES] = Field(
+            {}, description="Variables that the program gets beside its own."
+        )
 
         @field_validator("command")
         @classmethod
@@ -104,6 +119,11 @@ class Acquisition:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+
+    def secrets(self) -> list[SecretStr]:
+        """The values of its own variables that are called like credentials; to hide "true" or "D:/data" would harm."""
+        own = self.settings.environment
+        return [SecretStr(value) for name, value in own.items() if is_credential(name)]
 
     @hookimpl
     def pre_session(self, session: SessionContext) -> list[Check]:

@@ -1,6 +1,7 @@
 """`aind-launch config`: the settings in force, and their schema."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -69,12 +70,19 @@ def _rows(resolved: Resolved[Any], prefix: str, skip: tuple[str, ...] = ()) -> l
     rows = []
     for name in type(settings).model_fields:
         if name not in skip:
-            rows += _leaves(hyphenated(name), shown[name], resolved, prefix)
+            rows += _leaves(hyphenated(name), getattr(settings, name), shown[name], resolved, prefix)
     return rows
 
 
-def _leaves(key: str, value: Any, resolved: Resolved[Any], prefix: str) -> list[tuple[str, Any, str]]:
-    if isinstance(value, dict) and value and key not in resolved.origins:
-        leaves = [_leaves(f"{key}.{hyphenated(str(k))}", v, resolved, prefix) for k, v in value.items()]
+def _leaves(key: str, value: Any, shown: Any, resolved: Resolved[Any], prefix: str) -> list[tuple[str, Any, str]]:
+    """:param shown: `value` as it may be shown."""
+    # Where a value comes from is kept by names with hyphens, also those of variables.
+    origin = resolved.origins.get(hyphenated(key))
+    if isinstance(value, BaseModel | Mapping) and isinstance(shown, dict) and shown and origin is None:
+        parts = dict(value)
+        names = {name: hyphenated(name) if isinstance(value, BaseModel) else name for name in shown}
+        leaves = [
+            _leaves(f"{key}.{names[name]}", parts.get(name), told, resolved, prefix) for name, told in shown.items()
+        ]
         return [leaf for group in leaves for leaf in group]
-    return [(f"{prefix}{key}", value, resolved.origins.get(key, "default"))]
+    return [(f"{prefix}{key}", shown, origin or "default")]
