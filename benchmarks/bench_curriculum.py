@@ -16,7 +16,7 @@ from aind_launcher.animal import AnimalState
 from aind_launcher.curriculum.environments import ensure_environment, find_environment, health_check
 from aind_launcher.curriculum.plugin import IsolatedCurriculum
 from aind_launcher.curriculum.sources import pin
-from aind_launcher.processes import curriculum_environment
+from aind_launcher.inherited import curriculum_environment
 from aind_launcher.session import Repository, Session, SessionContext
 
 PIN = Path(__file__).parents[1] / "tests" / "data" / "vr-foraging-pin" / "pyproject.toml"
