@@ -42,29 +42,29 @@ class OwnModules(MetaPathFinder):
 
         :raises PluginError: names both.
         """
-        own = self._in_root(target.partition(":")[0].strip())
-        if own is None:
+        name = top_level(target)
+        own = self._in_root(name)
+        # A folder of that name that does not have the module is none of Python's.
+        if own is None or self._in_root(target.partition(":")[0].strip()) is None:
             return
-        found = importlib.import_module(top_level(target))
-        places = [Path(place) for place in places_of(found)]
-        if any(self._repository in (*place.parents, *place.resolve().parents) for place in places):
+        expected = [own.origin] if own.has_location and own.origin else [*(own.submodule_search_locations or ())]
+        found = places_of(importlib.import_module(name))
+        if {Path(place).resolve() for place in expected} & {Path(place).resolve() for place in found}:
             return
-        where = ", ".join(map(str, places)) or "Python itself"
         raise PluginError(
-            f"Plugin {plugin} (this repository) was not imported, because another module is named "
-            f"{top_level(target)} too: {where}.",
-            f"Rename the one of {own.origin} and correct the setting 'plugins'.",
+            f"Plugin {plugin} (this repository) was not imported, because another module is named {name} too: "
+            f"{', '.join(found) or 'one of Python itself'}.",
+            f"Rename {', '.join(expected)} and correct the setting 'plugins'.",
         )
 
-    def hint(self, plugin_target: str, missing: str | None) -> str | None:
-        """What to do where a plugin of one file imports `missing`, which lies beside it."""
-        other = top_level(missing or "")
-        if not other or self._in_root(other) is None:
+    def hint(self, missing: str | None) -> str | None:
+        """What to do where a plugin imports `missing`, which lies in the root but is not named; else None."""
+        name = top_level(missing or "")
+        if not name or self._in_root(name) is None:
             return None
-        name = top_level(plugin_target)
         return (
-            f"Put {name}.py and {other}.py into a folder, such as my_task, and import {other} from there: "
-            f"`from my_task import {other}`; the plugin is then my_task.{plugin_target}."
+            f"{name} lies in the repository's root, where only what the setting 'plugins' names is found. Put it and "
+            f"the plugin into one folder and import it from there, as in `from my_task import {name}`."
         )
 
     def _in_root(self, module: str) -> ModuleSpec | None:

@@ -219,7 +219,7 @@ def _imported(candidate: Candidate, own: OwnModules) -> Any:
         raise PluginError(
             f"Plugin {candidate.name} ({candidate.provider}) cannot be imported from {candidate.target}: "
             f"{type(error).__name__}: {error}.",
-            (own.hint(candidate.target, error.name) if isinstance(error, ModuleNotFoundError) else None)
+            (own.hint(error.name) if isinstance(error, ModuleNotFoundError) else None)
             or f"Mend or reinstall it, or leave it out with -p no:{candidate.name}.",
         ) from error
 

@@ -93,7 +93,7 @@ class TestARepositorysOwnPlugin:
         ended = launch("plugins", "check", cwd=made.path)
         assert ended.returncode == 2
         assert "No module named 'amounts'" in ended.stdout
-        assert "Put more.py and amounts.py into a folder" in " ".join(ended.stdout.split())
+        assert "Put it and the plugin into one folder" in " ".join(ended.stdout.split())
 
     @pytest.mark.parametrize("name", ["queue", "pluggy"])
     def test_is_refused_where_another_module_has_its_name(self, tmp_path: Path, name: str) -> None:
@@ -103,13 +103,15 @@ class TestARepositorysOwnPlugin:
         ended = call("plugins", "check", cwd=made.path)
         assert ended.returncode == 2
         assert f"another module is named {name} too" in ended.stdout
-        assert f"Rename the one of {made.path / name}.py" in ended.stdout
+        assert f"Rename {made.path / name}.py" in ended.stdout
 
-    def test_is_refused_where_an_installed_folder_has_its_name(self, tmp_path: Path) -> None:
+    # The environment of the launcher may itself lie in the repository.
+    @pytest.mark.parametrize("place", ["elsewhere", "task repository/.venv/site-packages"])
+    def test_is_refused_where_an_installed_folder_has_its_name(self, tmp_path: Path, place: str) -> None:
         made = laboratory(tmp_path)
         made.write("rig_plugins/water.py", WATER.format(amount=3))
         made.configure(plugins={"water": "rig_plugins.water:Water"})
-        elsewhere = tmp_path / "elsewhere"
+        elsewhere = tmp_path / place
         (elsewhere / "rig_plugins").mkdir(parents=True)
         ended = launch("plugins", "check", cwd=made.path, environment={"PYTHONPATH": str(elsewhere)})
         assert ended.returncode == 2
