@@ -17,6 +17,12 @@ from aind_launcher.errors import LauncherError
 
 # Seconds after which who presses again is heard everywhere: a disk may hang.
 _PATIENCE: Final = 2.0
+# Seconds after a step was given up in which Ctrl-C ends the launcher, and not the next step alone.
+_SOON: Final = 5.0
+
+
+class InterruptedAgain(KeyboardInterrupt):
+    """Ctrl-C was pressed again while what it interrupted was closing: whoever pressed it has no more patience."""
 
 
 class _Interrupts:
@@ -26,10 +32,13 @@ class _Interrupts:
         self.held = held
         self.patience = _PATIENCE
         self.count = 0
+        self.ends_program = False
+        self.gave_up_at = -inf
         self._waiting_since: float | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
+        self.ends_program |= number != signal.SIGINT
         now = time.monotonic()
         if not self.held or (self._waiting_since is not None and now - self._waiting_since > self.patience):
             self._waiting_since = None
@@ -41,6 +50,39 @@ class _Interrupts:
         if not self.held and self._waiting_since is not None:
             self._waiting_since = None
             raise KeyboardInterrupt
+
+
+class ThreadInterrupts(_Interrupts):
+    """The interrupts of a thread that no signal reaches. They are held but where the thread hears them with `heard`."""
+
+    def __init__(self) -> None:
+        self._changing = threading.Lock()
+        super().__init__(held=True)
+
+    @property
+    def held(self) -> bool:
+        return self._held
+
+    @held.setter
+    def held(self, value: bool) -> None:
+        # What was asked before is raised here, and not within what holds it.
+        with self._changing:
+            self._held = value
+
+    def ask(self, thread: int) -> None:
+        """Raise KeyboardInterrupt in the thread with this identifier, now or when it hears it."""
+        with self._changing:
+            self.count += 1
+            if self._held:
+                self._waiting_since = time.monotonic()
+            else:
+                _raise_in(thread)
+
+
+def _raise_in(thread: int) -> None:
+    import ctypes  # only here: no command that ends in time pays for it
+
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt))
 
 
 def hold_from_now_on() -> None:
@@ -92,6 +134,16 @@ def heard() -> Iterator[None]:
             interrupts.count = before
 
 
+def ends_one_step() -> bool:
+    """Whether the Ctrl-C that was just heard ends a step alone, and not the launcher.
+
+    It ends the launcher soon after another one that ended a step; so does any other signal to end the program.
+    """
+    with _handled() as interrupts:
+        before, interrupts.gave_up_at = interrupts.gave_up_at, time.monotonic()
+        return not interrupts.ends_program and interrupts.gave_up_at - before > _SOON
+
+
 @contextmanager
 def _holding(interrupts: _Interrupts, held: bool) -> Iterator[None]:
     before, interrupts.held = interrupts.held, held
@@ -121,8 +173,10 @@ def _handled() -> Iterator[_Interrupts]:
 
 
 def _in_place() -> _Interrupts | None:
-    if threading.current_thread() is not threading.main_thread():
-        return None
+    thread = threading.current_thread()
+    if thread is not threading.main_thread():
+        own = getattr(thread, "interrupts", None)
+        return own if isinstance(own, _Interrupts) else None
     handlers = (signal.getsignal(number) for number in _numbers())
     return next((handler for handler in handlers if isinstance(handler, _Interrupts)), None)
 

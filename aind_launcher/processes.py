@@ -19,6 +19,7 @@ import psutil
 from aind_launcher import interrupts
 from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.inherited import tool_environment
+from aind_launcher.interrupts import InterruptedAgain
 
 OnLine = Callable[[Literal["stdout", "stderr"], str], None]
 
@@ -32,10 +33,6 @@ _MOST_LINES: Final = 200
 _PATIENCE: Final = 0.2
 # Seconds for which killing is repeated. What outlives that hangs in a driver, and no program can end it.
 _STUBBORN: Final = 10.0
-
-
-class InterruptedAgain(KeyboardInterrupt):
-    """Ctrl-C was pressed again while a child was closing: whoever pressed it has no more patience."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError, field_validator
 
 from aind_launcher.errors import SettingsError, UsageError
 from aind_launcher.files import checked_name
@@ -42,6 +42,9 @@ class LauncherSettings(BaseModel):
     )
     retry_pauses: list[NonNegativeFloat] = Field(
         [2.0, 10.0], description="Seconds to wait before each further try of a step that failed for the moment."
+    )
+    step_timeout: PositiveFloat = Field(
+        30.0, description="Minutes after which a plugin's step has failed and the session goes on without it."
     )
     state_directory: Path = Field(
         default_factory=lambda: machine_directory("state", sys.platform, os.environ),

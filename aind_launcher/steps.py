@@ -4,16 +4,19 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
-from aind_launcher import interrupts
+from aind_launcher import interrupts, step_thread
 from aind_launcher.animal import AnimalState
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
+from aind_launcher.interrupts import InterruptedAgain
 from aind_launcher.journal import Journal, StepId, StepRecord, StepState
 from aind_launcher.log import Redactor, current_step
 from aind_launcher.operator import Operator
@@ -45,13 +48,17 @@ _RETURNS: dict[str, type[Any]] = {
 
 @dataclass(frozen=True)
 class Steps:
-    """What a step needs beside its plugin."""
+    """What a step needs beside its plugin.
+
+    :param timeout: minutes that a plugin's step may take.
+    """
 
     plugins: Plugins
     journal: Journal
     operator: Operator
     redact: Redactor
     retry_pauses: tuple[float, ...] = ()
+    timeout: float = inf
 
     def each(self, hook: str, session: SessionContext, identity: str = "", **arguments: Any) -> Iterator[StepRecord]:
         """Call every plugin's `hook`, one after the other; what ends badly does not stop the next."""
@@ -84,10 +91,28 @@ class Steps:
             # A generator does its work when it is asked, which may be long.
             return as_checks(answer) if hook == "pre_session" else answer
 
-        # An animal's session cannot be tried again.
-        return (
-            self._attempt(step, function) if hook == "run_session" else self.run(step, function, call.plugin.transient)
-        )
+        if hook == "run_session":
+            # It takes as long as it takes, and an animal's session cannot be tried again.
+            return self._attempt(step, function)
+        # A person may take any time to answer, and only the main thread hears a Ctrl-C while it asks.
+        limited = function if call.plugin.interactive else partial(self._limited, step, session, function)
+        # Before the acquisition Ctrl-C cancels the session.
+        return self.run(step, limited, call.plugin.transient, can_be_given_up=session.acquisition is not None)
+
+    def _limited(self, step: StepId, session: SessionContext, function: Callable[[], Any]) -> Any:
+        def pressed() -> None:
+            logger.warning("asked to end, since Ctrl-C was pressed")
+
+        try:
+            return step_thread.call(function, 60 * self.timeout, pressed)
+        except step_thread.TookTooLong:
+            leave_out = f"leave it out with `-p no:{step.plugin}`, or give it longer with the setting step-timeout."
+            raise LauncherError(
+                f"Plugin {step.plugin} did not end {step.hook} within {self.timeout:g} minutes and was given up.",
+                f"When what it waits for answers, run `aind-launch resume {session.name}`; or {leave_out}"
+                if session.acquisition
+                else f"Try again, {leave_out}",
+            ) from None
 
     def done(self, step: StepId) -> StepRecord | None:
         """The record of a step that has taken effect; it is not run again."""
@@ -95,24 +120,41 @@ class Steps:
         return record if record and record.state in ("done", "skipped") else None
 
     def run(
-        self, step: StepId, function: Callable[[], Any], transient: tuple[type[BaseException], ...] = ()
+        self,
+        step: StepId,
+        function: Callable[[], Any],
+        transient: tuple[type[BaseException], ...] = (),
+        *,
+        can_be_given_up: bool = False,
     ) -> StepRecord:
-        """Run `function` as `step`, again after a pause where it failed for the moment only."""
+        """Run `function` as `step`, again after a pause where it failed for the moment only.
+
+        :param can_be_given_up: Ctrl-C ends this step alone: it has failed, and the session goes on.
+        """
         done = self.done(step)
         if done:
             return done
         for pause in self.retry_pauses:
             failures: list[BaseException] = []
-            record = self._attempt(step, function, failures)
+            record = self._attempt(step, function, failures, can_be_given_up)
             if not failures or not isinstance(failures[0], (TransientError, *transient)):
                 return record
             logger.warning("%s failed for the moment; trying again in %g s.", _title(step), pause)
-            with self.operator.working(f"{_title(step)}: waiting {pause:g} s to try again"), interrupts.heard():
-                time.sleep(pause)
-        return self._attempt(step, function)
+            try:
+                with self.operator.working(f"{_title(step)}: waiting {pause:g} s to try again"), interrupts.heard():
+                    time.sleep(pause)
+            except KeyboardInterrupt as pressed:
+                if not (can_be_given_up and _ends_one_step(pressed, step)):
+                    raise
+                return record
+        return self._attempt(step, function, None, can_be_given_up)
 
     def _attempt(
-        self, step: StepId, function: Callable[[], Any], failures: list[BaseException] | None = None
+        self,
+        step: StepId,
+        function: Callable[[], Any],
+        failures: list[BaseException] | None = None,
+        can_be_given_up: bool = False,
     ) -> StepRecord:
         attempt = self.journal.begin_step(step)
         state: StepState = "failed"
@@ -120,7 +162,8 @@ class Steps:
         result: Any = None
         try:
             with self._shown(step):
-                with interrupts.heard():
+                # What the launcher itself writes is not left half-done.
+                with nullcontext() if step.plugin == LAUNCHER else interrupts.heard():
                     error = INTERRUPTED
                     answer = function()
                 result = self._storable(step, answer)
@@ -133,8 +176,9 @@ class Steps:
             logger.error("%s failed: %s", _title(step), problem)
             logger.debug("traceback of %s", _title(step), exc_info=True)
             _note(failures, problem)
-        except KeyboardInterrupt:
-            raise
+        except KeyboardInterrupt as pressed:
+            if not (can_be_given_up and _ends_one_step(pressed, step)):
+                raise
         except BaseException as problem:  # isolates one plugin's step, whatever it raises, from the others'
             error = self.redact(_described(problem))
             logger.error("%s failed: %s", _title(step), error)
@@ -234,6 +278,18 @@ def _depicted(value: Any, words: Callable[[Any], str] = repr) -> str:
 
 def _title(step: StepId) -> str:
     return f"{step.hook.replace('_', ' ')} ({step.plugin})"
+
+
+def _ends_one_step(pressed: KeyboardInterrupt, step: StepId) -> bool:
+    """Whether a Ctrl-C gives up `step` alone, which is then said."""
+    if isinstance(pressed, InterruptedAgain) or not interrupts.ends_one_step():
+        return False
+    logger.warning(
+        "%s was given up; `aind-launch resume %s` does it. The session goes on; press Ctrl-C again now to end the "
+        "launcher.",
+        *(_title(step), step.session),
+    )
+    return True
 
 
 def _note(failures: list[BaseException] | None, problem: BaseException) -> None:

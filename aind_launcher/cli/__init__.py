@@ -9,6 +9,7 @@ import click
 
 from aind_launcher import __version__, interrupts
 from aind_launcher.cli.groups import CommandGroup
+from aind_launcher.step_thread import end_program
 
 # Name and one line for `--help`: what is not called is not imported.
 _COMMANDS = {
@@ -76,7 +77,7 @@ def main() -> None:
     except KeyboardInterrupt:
         # Pressed again and again, while something hangs as all is being closed.
         code = 130
-    sys.exit(code)
+    end_program(code)
 
 
 def _called() -> int:

@@ -1,0 +1,118 @@
+"""A plugin's call with an end: in a thread of its own, which is asked to end and, if it does not, is abandoned.
+
+Python cannot end a thread. It can raise an exception in one, but only between two instructions of Python code: a wait
+inside C code, as for the answer of a service, has to return first.
+"""
+
+import os
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from aind_launcher import interrupts
+
+# Seconds that a call has to end by itself once it was asked to: a curriculum ends its processes first.
+_GRACE: Final = 5.0
+# Ctrl-C cannot wake a wait on Windows, so waits are cut into pieces.
+_PIECE: Final = 0.2
+
+
+class TookTooLong(Exception):
+    """A call was given up at its limit."""
+
+
+@dataclass(frozen=True)
+class _Ended:
+    answer: Any = None
+    problem: BaseException | None = None
+
+
+class _StepThread(threading.Thread):
+    """Calls a function; as a daemon, so that the program can end before the function does."""
+
+    def __init__(self, function: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self.interrupts = interrupts.ThreadInterrupts()
+        self._function = function
+        self._context = copy_context()
+        self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        try:
+            with interrupts.heard():
+                self._ended.put(_Ended(answer=self._context.run(self._function)))
+        except BaseException as problem:  # whatever a plugin raises is for the main thread to judge
+            self._ended.put(_Ended(problem=problem))
+
+    def wait(self, seconds: float) -> _Ended | None:
+        """How the call ended; None if it has not ended within `seconds`."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            with suppress(queue.Empty):
+                return self._ended.get(timeout=min(left, _PIECE))
+        return None
+
+    def ask_to_end(self) -> None:
+        """Raise KeyboardInterrupt in the call, as Ctrl-C would in the main thread."""
+        if self.ident is not None:
+            self.interrupts.ask(self.ident)
+
+
+def call(function: Callable[[], Any], limit: float, pressed: Callable[[], None]) -> Any:
+    """What `function` returns or raises, unless it is given up.
+
+    A call that answers, or says on purpose why not, after it was asked to end has ended like any other.
+
+    :param limit: seconds after which it is given up.
+    :param pressed: called at a Ctrl-C, before the call is asked to end.
+    :raises TookTooLong: it was given up at its limit.
+    :raises KeyboardInterrupt: it was given up at a Ctrl-C.
+    :raises InterruptedAgain: Ctrl-C was pressed again before it had ended.
+    """
+    streams = sys.stdout, sys.stderr
+    thread = _StepThread(function)
+    thread.start()
+    reason: BaseException = TookTooLong()
+    try:
+        ended = thread.wait(limit)
+    except KeyboardInterrupt as interrupt:
+        ended, reason = None, interrupt
+    if ended is not None:
+        return _answered(ended)
+    try:
+        with interrupts.held():
+            if isinstance(reason, KeyboardInterrupt):
+                pressed()
+            thread.ask_to_end()
+            ended = thread.wait(_GRACE)
+    except KeyboardInterrupt as interrupt:
+        raise interrupts.InterruptedAgain if isinstance(reason, KeyboardInterrupt) else interrupt from None
+    if ended is None:
+        # The abandoned call may have redirected them, and will not put them back.
+        sys.stdout, sys.stderr = streams
+    if ended is None or isinstance(ended.problem, KeyboardInterrupt):
+        raise reason
+    return _answered(ended)
+
+
+def _answered(ended: _Ended) -> Any:
+    if ended.problem is not None:
+        raise ended.problem
+    return ended.answer
+
+
+def end_program(code: int) -> NoReturn:
+    """End the program, without waiting for abandoned calls or for threads that they started."""
+    if any(isinstance(thread, _StepThread) for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            # There may be none, or its reader may have left.
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
