@@ -4,6 +4,9 @@ All but `run_session` may be called again for the same session, after a failure 
 idempotent. `check_rig`, the last one here, belongs to no session. A hook may take fewer arguments than are
 listed. The launcher calls each plugin on its own, as a step of its own in the journal, in pluggy's order
 (``tryfirst``, ``trylast``); wrappers are refused.
+
+A step of any hook but `run_session` has a limit, the setting ``step-timeout``, and runs in a thread of its own. At its
+limit, or at a Ctrl-C, KeyboardInterrupt is raised in it; if it does not end then, it is abandoned and has failed.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -5,7 +5,6 @@ inside C code, as for the answer of a service, has to return first.
 """
 
 import os
-import queue
 import sys
 import threading
 import time
@@ -41,22 +40,25 @@ class _StepThread(threading.Thread):
         self.interrupts = interrupts.ThreadInterrupts()
         self._function = function
         self._context = copy_context()
-        self._ended: queue.SimpleQueue[_Ended] = queue.SimpleQueue()
+        self._ended: _Ended | None = None
+        # Not an Event: its own lock would stay locked where Ctrl-C comes at a bad moment.
+        self._runs = threading.Lock()
+        self._runs.acquire()
 
     def run(self) -> None:
         try:
             with interrupts.heard():
-                self._ended.put(_Ended(answer=self._context.run(self._function)))
+                self._ended = _Ended(answer=self._context.run(self._function))
         except BaseException as problem:  # whatever a plugin raises is for the main thread to judge
-            self._ended.put(_Ended(problem=problem))
+            self._ended = self._ended or _Ended(problem=problem)
+        self._runs.release()
 
     def wait(self, seconds: float) -> _Ended | None:
         """How the call ended; None if it has not ended within `seconds`."""
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            with suppress(queue.Empty):
-                return self._ended.get(timeout=min(left, _PIECE))
-        return None
+        while self._ended is None and (left := deadline - time.monotonic()) > 0:
+            self._runs.acquire(timeout=min(left, _PIECE))
+        return self._ended
 
     def ask_to_end(self) -> None:
         """Raise KeyboardInterrupt in the call, as Ctrl-C would in the main thread."""
@@ -64,41 +66,44 @@ class _StepThread(threading.Thread):
             self.interrupts.ask(self.ident)
 
 
-def call(function: Callable[[], Any], limit: float, pressed: Callable[[], None]) -> Any:
+def call(function: Callable[[], Any], limit: float, pressed: Callable[[], None], *, may_answer: bool) -> Any:
     """What `function` returns or raises, unless it is given up.
-
-    A call that answers, or says on purpose why not, after it was asked to end has ended like any other.
 
     :param limit: seconds after which it is given up.
     :param pressed: called at a Ctrl-C, before the call is asked to end.
+    :param may_answer: an answer counts though Ctrl-C was pressed before it came.
     :raises TookTooLong: it was given up at its limit.
     :raises KeyboardInterrupt: it was given up at a Ctrl-C.
     :raises InterruptedAgain: Ctrl-C was pressed again before it had ended.
     """
     streams = sys.stdout, sys.stderr
     thread = _StepThread(function)
-    thread.start()
     reason: BaseException = TookTooLong()
     try:
+        # One that has begun can be asked to end.
+        with interrupts.held():
+            thread.start()
         ended = thread.wait(limit)
     except KeyboardInterrupt as interrupt:
         ended, reason = None, interrupt
     if ended is not None:
         return _answered(ended)
+    interrupted = isinstance(reason, KeyboardInterrupt)
     try:
         with interrupts.held():
-            if isinstance(reason, KeyboardInterrupt):
+            if interrupted:
                 pressed()
             thread.ask_to_end()
             ended = thread.wait(_GRACE)
     except KeyboardInterrupt as interrupt:
-        raise interrupts.InterruptedAgain if isinstance(reason, KeyboardInterrupt) else interrupt from None
+        raise interrupts.InterruptedAgain if interrupted else interrupt from None
     if ended is None:
         # The abandoned call may have redirected them, and will not put them back.
         sys.stdout, sys.stderr = streams
-    if ended is None or isinstance(ended.problem, KeyboardInterrupt):
-        raise reason
-    return _answered(ended)
+    elif not isinstance(ended.problem, KeyboardInterrupt) and (may_answer or not interrupted):
+        # It came to its own end, or says on purpose why not.
+        return _answered(ended)
+    raise reason
 
 
 def _answered(ended: _Ended) -> Any:

@@ -94,23 +94,24 @@ class Steps:
         if hook == "run_session":
             # It takes as long as it takes, and an animal's session cannot be tried again.
             return self._attempt(step, function)
-        # A person may take any time to answer, and only the main thread hears a Ctrl-C while it asks.
-        limited = function if call.plugin.interactive else partial(self._limited, step, session, function)
         # Before the acquisition Ctrl-C cancels the session.
-        return self.run(step, limited, call.plugin.transient, can_be_given_up=session.acquisition is not None)
+        can_be_given_up = session.acquisition is not None
+        # A person may take any time to answer, and only the main thread hears a Ctrl-C while it asks.
+        limited = function if call.plugin.interactive else partial(self._limited, step, function, can_be_given_up)
+        return self.run(step, limited, call.plugin.transient, can_be_given_up=can_be_given_up)
 
-    def _limited(self, step: StepId, session: SessionContext, function: Callable[[], Any]) -> Any:
+    def _limited(self, step: StepId, function: Callable[[], Any], can_be_given_up: bool) -> Any:
         def pressed() -> None:
-            logger.warning("asked to end, since Ctrl-C was pressed")
+            logger.warning("Ctrl-C: asked to end")
 
         try:
-            return step_thread.call(function, 60 * self.timeout, pressed)
+            return step_thread.call(function, 60 * self.timeout, pressed, may_answer=can_be_given_up)
         except step_thread.TookTooLong:
             leave_out = f"leave it out with `-p no:{step.plugin}`, or give it longer with the setting step-timeout."
             raise LauncherError(
                 f"Plugin {step.plugin} did not end {step.hook} within {self.timeout:g} minutes and was given up.",
-                f"When what it waits for answers, run `aind-launch resume {session.name}`; or {leave_out}"
-                if session.acquisition
+                f"Run `aind-launch resume {step.session}` when what it waits for answers, {leave_out}"
+                if can_be_given_up
                 else f"Try again, {leave_out}",
             ) from None
 

@@ -194,7 +194,14 @@ minimum-free-space = "1 MB"
                 ) as journal,
                 rig_lock(settings.state_directory) as lock,
             ):
-                steps = Steps(plugins, journal, operator, Redactor(plugins.secrets()), tuple(settings.retry_pauses), settings.step_timeout)
+                steps = Steps(
+                    plugins,
+                    journal,
+                    operator,
+                    Redactor(plugins.secrets()),
+                    tuple(settings.retry_pauses),
+                    settings.step_timeout,
+                )
                 return action(Launcher(self.path, settings, plugins, journal, operator, steps), lock)
 
     def steps(self, session: str) -> dict[tuple[str, str], StepRecord]:

@@ -125,7 +125,9 @@ class TaskRepository:
         redact = Redactor(plugins.secrets())
         terminal = Terminal(redact=redact, unattended=unattended, calm=calm)
         with terminal.showing_log(self.verbose), self._journal_or_substitute() as journal:
-            steps = Steps(plugins, journal, terminal, redact, tuple(self.settings.retry_pauses), self.settings.step_timeout)
+            steps = Steps(
+                plugins, journal, terminal, redact, tuple(self.settings.retry_pauses), self.settings.step_timeout
+            )
             yield Launcher(self.path, self.settings, plugins, journal, terminal, steps), terminal
 
 
