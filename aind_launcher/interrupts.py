@@ -47,7 +47,12 @@ class _Interrupts:
 
     def deliver(self) -> None:
         """Raise for what waited, if it may be heard."""
-        if not self.held and self._waiting_since is not None:
+        if not self.held:
+            self.raise_waiting()
+
+    def raise_waiting(self) -> None:
+        """Raise for what waited."""
+        if self._waiting_since is not None:
             self._waiting_since = None
             raise KeyboardInterrupt
 
@@ -132,6 +137,17 @@ def heard() -> Iterator[None]:
         finally:
             # What comes later around this context has nothing to do with what was heard within.
             interrupts.count = before
+
+
+def heard_now() -> None:
+    """Hear what waits, while Ctrl-C is held; for who waits in pieces.
+
+    Raised between any two instructions, it can be lost: Python drops what is raised while it clears an object away.
+
+    :raises KeyboardInterrupt: it was pressed since.
+    """
+    with _handled() as interrupts:
+        interrupts.raise_waiting()
 
 
 def ends_one_step() -> bool:

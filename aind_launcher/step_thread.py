@@ -18,8 +18,8 @@ from aind_launcher import interrupts
 
 # Seconds that a call has to end by itself once it was asked to: a curriculum ends its processes first.
 _GRACE: Final = 5.0
-# Ctrl-C cannot wake a wait on Windows, so waits are cut into pieces.
-_PIECE: Final = 0.2
+# Seconds after which it is looked whether Ctrl-C was pressed.
+_PIECE: Final = 0.1
 
 
 class TookTooLong(Exception):
@@ -41,9 +41,7 @@ class _StepThread(threading.Thread):
         self._function = function
         self._context = copy_context()
         self._ended: _Ended | None = None
-        # Not an Event: its own lock would stay locked where Ctrl-C comes at a bad moment.
-        self._runs = threading.Lock()
-        self._runs.acquire()
+        self._over = threading.Event()
 
     def run(self) -> None:
         try:
@@ -51,14 +49,18 @@ class _StepThread(threading.Thread):
                 self._ended = _Ended(answer=self._context.run(self._function))
         except BaseException as problem:  # whatever a plugin raises is for the main thread to judge
             self._ended = self._ended or _Ended(problem=problem)
-        self._runs.release()
+        self._over.set()
 
-    def wait(self, seconds: float) -> _Ended | None:
-        """How the call ended; None if it has not ended within `seconds`."""
+    def wait(self, seconds: float, piece: Callable[[], None] = lambda: None) -> _Ended | None:
+        """How the call ended; None if it has not ended within `seconds`.
+
+        :param piece: called again and again while it waits.
+        """
         deadline = time.monotonic() + seconds
-        while self._ended is None and (left := deadline - time.monotonic()) > 0:
-            self._runs.acquire(timeout=min(left, _PIECE))
-        return self._ended
+        while not self._over.is_set() and (left := deadline - time.monotonic()) > 0:
+            piece()
+            self._over.wait(min(left, _PIECE))
+        return self._ended if self._over.is_set() else None
 
     def ask_to_end(self) -> None:
         """Raise KeyboardInterrupt in the call, as Ctrl-C would in the main thread."""
@@ -78,32 +80,31 @@ def call(function: Callable[[], Any], limit: float, pressed: Callable[[], None],
     """
     streams = sys.stdout, sys.stderr
     thread = _StepThread(function)
-    reason: BaseException = TookTooLong()
-    try:
-        # One that has begun can be asked to end.
-        with interrupts.held():
-            thread.start()
-        ended = thread.wait(limit)
-    except KeyboardInterrupt as interrupt:
-        ended, reason = None, interrupt
-    if ended is not None:
-        return _answered(ended)
-    interrupted = isinstance(reason, KeyboardInterrupt)
-    try:
-        with interrupts.held():
+    given_up: BaseException = TookTooLong()
+    with interrupts.held():
+        thread.start()
+        try:
+            ended = thread.wait(limit, interrupts.heard_now)
+        except KeyboardInterrupt as interrupt:
+            ended, given_up = None, interrupt
+        if ended is not None:
+            return _answered(ended)
+        interrupted = isinstance(given_up, KeyboardInterrupt)
+        try:
             if interrupted:
                 pressed()
             thread.ask_to_end()
             ended = thread.wait(_GRACE)
-    except KeyboardInterrupt as interrupt:
-        raise interrupts.InterruptedAgain if interrupted else interrupt from None
+            interrupts.heard_now()
+        except KeyboardInterrupt as interrupt:
+            raise interrupts.InterruptedAgain if interrupted else interrupt from None
     if ended is None:
         # The abandoned call may have redirected them, and will not put them back.
         sys.stdout, sys.stderr = streams
     elif not isinstance(ended.problem, KeyboardInterrupt) and (may_answer or not interrupted):
         # It came to its own end, or says on purpose why not.
         return _answered(ended)
-    raise reason
+    raise given_up
 
 
 def _answered(ended: _Ended) -> Any:

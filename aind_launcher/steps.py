@@ -97,7 +97,8 @@ class Steps:
         # Before the acquisition Ctrl-C cancels the session.
         can_be_given_up = session.acquisition is not None
         # A person may take any time to answer, and only the main thread hears a Ctrl-C while it asks.
-        limited = function if call.plugin.interactive else partial(self._limited, step, function, can_be_given_up)
+        heard = partial(_heard, function)
+        limited = heard if call.plugin.interactive else partial(self._limited, step, function, can_be_given_up)
         return self.run(step, limited, call.plugin.transient, can_be_given_up=can_be_given_up)
 
     def _limited(self, step: StepId, function: Callable[[], Any], can_be_given_up: bool) -> Any:
@@ -163,8 +164,10 @@ class Steps:
         result: Any = None
         try:
             with self._shown(step):
-                # What the launcher itself writes is not left half-done.
-                with nullcontext() if step.plugin == LAUNCHER else interrupts.heard():
+                with interrupts.heard() if step.hook == "run_session" else nullcontext():
+                    if step.plugin != LAUNCHER:
+                        # What the launcher itself writes is not left half-done.
+                        interrupts.heard_now()
                     error = INTERRUPTED
                     answer = function()
                 result = self._storable(step, answer)
@@ -296,6 +299,11 @@ def _ends_one_step(pressed: KeyboardInterrupt, step: StepId) -> bool:
 def _note(failures: list[BaseException] | None, problem: BaseException) -> None:
     if failures is not None:
         failures.append(problem)
+
+
+def _heard(function: Callable[[], Any]) -> Any:
+    with interrupts.heard():
+        return function()
 
 
 def _raising(problem: LauncherError) -> Callable[[], Any]:
