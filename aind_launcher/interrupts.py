@@ -4,14 +4,16 @@ Python raises KeyboardInterrupt between any two instructions. Inside a serialize
 error, or not at all, and what was being written down is lost with it.
 """
 
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import inf
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from aind_launcher.errors import LauncherError
 
@@ -94,6 +96,17 @@ def hold_from_now_on() -> None:
     """Hear Ctrl-C only in `heard`, until the program has ended: who leaves already cannot be told to leave."""
     if _in_place() is None:
         _take_over(_Interrupts(held=True))
+
+
+def end_program(code: int) -> NoReturn:
+    """End the program, without waiting for calls that were asked to end and did not, or for threads of theirs."""
+    if any(isinstance(getattr(thread, "interrupts", None), ThreadInterrupts) for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            # There may be none, or its reader may have left.
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 @contextmanager

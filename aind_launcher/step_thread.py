@@ -4,15 +4,13 @@ Python cannot end a thread. It can raise an exception in one, but only between t
 inside C code, as for the answer of a service, has to return first.
 """
 
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from aind_launcher import interrupts
 
@@ -111,14 +109,3 @@ def _answered(ended: _Ended) -> Any:
     if ended.problem is not None:
         raise ended.problem
     return ended.answer
-
-
-def end_program(code: int) -> NoReturn:
-    """End the program, without waiting for abandoned calls or for threads that they started."""
-    if any(isinstance(thread, _StepThread) for thread in threading.enumerate()):
-        for stream in (sys.stdout, sys.stderr):
-            # There may be none, or its reader may have left.
-            with suppress(OSError, ValueError, AttributeError):
-                stream.flush()
-        os._exit(code)
-    sys.exit(code)

@@ -139,8 +139,8 @@ def test_a_program_that_it_waits_for_ends_with_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("may_answer", [True, False])
 def test_an_answer_after_ctrl_c_counts_where_it_may(may_answer: bool) -> None:
     def function() -> str:
-        signal.raise_signal(signal.SIGINT)
         try:
+            signal.raise_signal(signal.SIGINT)
             waits()
         except KeyboardInterrupt:
             return "answer"
@@ -177,8 +177,8 @@ def test_an_interrupt_that_became_another_error_is_still_one() -> None:
 
 def test_ctrl_c_pressed_again_while_it_ends_is_told_apart() -> None:
     def function() -> None:
-        signal.raise_signal(signal.SIGINT)
         try:
+            signal.raise_signal(signal.SIGINT)
             waits()
         except KeyboardInterrupt:
             signal.raise_signal(signal.SIGINT)

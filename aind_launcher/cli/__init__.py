@@ -9,7 +9,6 @@ import click
 
 from aind_launcher import __version__, interrupts
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.step_thread import end_program
 
 # Name and one line for `--help`: what is not called is not imported.
 _COMMANDS = {
@@ -77,7 +76,7 @@ def main() -> None:
     except KeyboardInterrupt:
         # Pressed again and again, while something hangs as all is being closed.
         code = 130
-    end_program(code)
+    interrupts.end_program(code)
 
 
 def _called() -> int:
