@@ -121,6 +121,13 @@ def integration(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Meet sessions with every fault at every file operation (Linux); `-- --kind eio --at 123 --of resume` for one."""
+    session.install(*editable(ROOT), *group("tests"))
+    session.run("python", "tests/fault_survey.py", *session.posargs)
+
+
+@nox.session
 @nox.parametrize("plugin", [folder.name for folder in PLUGINS])
 def plugins(session: nox.Session, plugin: str) -> None:
     """Run the tests of each distribution in plugins/, alone with the core in its own environment."""

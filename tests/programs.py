@@ -1,5 +1,6 @@
 """The real program in a process of its own: run to its end, or met by a misfortune at a certain write or instant."""
 
+import ctypes
 import json
 import os
 import signal
@@ -58,8 +59,9 @@ class Programs:
     Where processes cannot be forked (Windows), each call is a process that starts from nothing.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, preload: Path | None = None) -> None:
         self._scratch = scratch
+        self._environment = {"LD_PRELOAD": str(preload)} if preload else {}
         self._origin = self._start("serve") if hasattr(os, "fork") else None
 
     def call(
@@ -71,6 +73,7 @@ class Programs:
         within: Path | None = None,
         kill_after: float | None = None,
         interrupts: tuple[float, ...] = (),
+        injected: tuple[Any, ...] | None = None,
     ) -> Ended:
         """Call the program.
 
@@ -78,6 +81,7 @@ class Programs:
         :param happens: it is killed; or from then on no file can grow, or nothing be written in `within`.
         :param kill_after: seconds after which it is killed.
         :param interrupts: seconds after which Ctrl-C is pressed, each from the one before.
+        :param injected: what to tell the injector that was preloaded; `writes` are then the file operations.
         """
         files = {name: str(self._scratch / name) for name in ("out", "err", "writes")}
         wish = {
@@ -89,6 +93,7 @@ class Programs:
             "within": str(within),
             "kill_after": kill_after,
             "interrupts": interrupts,
+            "injected": injected,
         }
         for file in files.values():
             Path(file).write_bytes(b"")
@@ -108,10 +113,9 @@ class Programs:
         if self._origin:
             self._origin.communicate()
 
-    @staticmethod
-    def _start(how: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, __file__, how]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def _start(self, how: str) -> "subprocess.Popen[str]":
+        command, environment = [sys.executable, __file__, how], {**os.environ, **self._environment}
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
     @staticmethod
     def _tell(process: "subprocess.Popen[str]", wish: dict[str, Any], *, answers: bool = True) -> str:
@@ -122,9 +126,10 @@ class Programs:
 
 
 @contextmanager
-def programs(scratch: Path) -> Iterator[Programs]:
+def programs(scratch: Path, preload: Path | None = None) -> Iterator[Programs]:
+    """:param preload: a library in the program and all that it starts."""
     scratch.mkdir(parents=True, exist_ok=True)
-    opened = Programs(scratch)
+    opened = Programs(scratch, preload)
     try:
         yield opened
     finally:
@@ -186,6 +191,8 @@ def _call(wish: dict[str, Any], out: int, err: int) -> int:
     from aind_launcher import interrupts
     from aind_launcher.cli import main
 
+    if wish["injected"]:
+        _inject(*wish["injected"], wish["files"]["writes"])
     try:
         interrupts.hold_from_now_on()
         if hasattr(signal, "pthread_sigmask"):
@@ -223,6 +230,15 @@ def _watch_writes(at: int, happens: Misfortune, within: Path, names: Path) -> No
 
     Journal._write = watched(Journal._write, lambda _, sql, values, _n: f"journal {sql.split()[0]} {_step(values)}")  # type: ignore[method-assign]
     Path.replace = watched(Path.replace, lambda _, target: f"file {Path(target).name}")  # type: ignore[method-assign]
+
+
+def _inject(root: str, at: int, problem: int, lasting: int, halved: int, writes: str) -> None:
+    """Set up `faults/inject.c`, which was preloaded."""
+    # It must not hang: the alarm ends it.
+    signal.alarm(60)
+    arm = ctypes.CDLL(None).inject_from_now_on
+    arm.argtypes = [ctypes.c_char_p, *[ctypes.c_int] * 4, ctypes.c_char_p]
+    arm(os.fsencode(root), at, problem, lasting, halved, os.fsencode(writes))
 
 
 def _befall(happens: Misfortune, within: Path) -> None:
