@@ -30,6 +30,8 @@ def broken_promises(session: FaultySession, ended: Ended) -> list[str]:
     resumed = [call for command, call in session.calls[begun:] if command.startswith("resume --all")]
     if any(call.code == 0 and following.out != NOTHING_LEFT for call, following in itertools.pairwise(resumed)):
         found.append("resume ended with 0 and left something undone")
+    if any(call.code == 0 and "--hand-off-again" in call.err for call in resumed):
+        found.append("resume ended with 0 and without what a new hand-off is to bring")
     if not session.told("acquired") and "completed" not in session.states().values():
         again = session.run()
         if again.code:

@@ -5,14 +5,15 @@ import itertools
 import os
 import random
 import re
+import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from queue import Queue
 
 from fault_invariants import broken_promises
 from faulty_sessions import KINDS, FaultySessions, faulty_sessions
@@ -67,38 +68,39 @@ def every_case(sessions: FaultySessions) -> list[Case]:
 
 
 def met(sessions: FaultySessions, case: Case) -> Result:
+    """Let a session meet a fault, and see what becomes of it."""
     session, ended = sessions.start(case.of, at=case.at, kind=KINDS[case.kind])
-    operation = _named(ended.writes[case.at - 1]) if len(ended.writes) >= case.at else "not reached"
+    if len(ended.writes) < case.at:
+        raise IndexError(f"{case}: there were {len(ended.writes)} file operations.")
     broken = tuple(map(_named, broken_promises(session, ended)))
     story = "\n".join(f"$ {command} -> {call.code}\n{call.out}{call.err}" for command, call in session.calls)
-    return Result(case, operation, ended.code, broken, story)
+    shutil.rmtree(session.root)
+    return Result(case, _named(ended.writes[case.at - 1]), ended.code, broken, story)
 
 
 def _named(operation: str) -> str:
     """Without what is another in every session: `rename data/SESSION/behavior/metrics.json`."""
     short = re.sub(r"/\S*/trial \d+/", "", operation)
     short = re.sub(r"\d{4}_\d{4}-\d\d-\d\dT\d{6}Z", "SESSION", short)
+    short = re.sub(r"\d{4}-\d\d-\d\dT\d{6}\.\d+Z", "DATE", short)
     return re.sub(r"\.\w{8}\.part|(?<=aind-launch-)\w{8}", ".part", short)
 
 
-# A process of the pool keeps its laboratory from one case to the next.
-_opened = ExitStack()
-_meet: Callable[[Case], Result]
+def survey(cases: Sequence[Case], at_once: int) -> Iterator[Result]:
+    """Every case, several at once, each thread with a program and a task repository of its own."""
+    with ExitStack() as opened, ThreadPoolExecutor(at_once) as pool:
+        free: Queue[FaultySessions] = Queue()
+        for _ in range(at_once):
+            free.put(opened.enter_context(faulty_sessions()))
 
+        def meet(case: Case) -> Result:
+            sessions = free.get()
+            try:
+                return met(sessions, case)
+            finally:
+                free.put(sessions)
 
-def _open() -> None:
-    global _meet
-    sessions = _opened.enter_context(faulty_sessions())
-    _meet = lambda case: met(sessions, case)  # noqa: E731
-
-
-def _met(case: Case) -> Result:
-    return _meet(case)
-
-
-def survey(cases: Sequence[Case], processes: int) -> Iterator[Result]:
-    with ProcessPoolExecutor(processes, initializer=_open) as pool:
-        yield from pool.map(_met, cases)
+        yield from pool.map(meet, cases)
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 import errno
 import functools
 import hashlib
+import inspect
 import json
 import re
 import shlex
@@ -58,21 +59,23 @@ KINDS = {
     "broken": Kind(errno.EIO, lasts=True),
 }
 
-# All that a session needs, in the program's own process; what they did stands in a file that no fault reaches.
-PLUGINS = (
-    dedent('''
+# Acquisition, curriculum, subscriber and transfer in one; what was done stands in a file that no fault reaches.
+PLUGINS = dedent('''
     import hashlib
     import json
     import os
     from datetime import UTC, datetime
     from pathlib import Path
+    from types import SimpleNamespace as Made
 
     from pydantic import BaseModel
 
-    from aind_launcher import Acquisition, CurriculumSuggestion, hookimpl
-    from aind_launcher.files import write_whole
-    from aind_launcher.suggestion import Provenance
+    from aind_launcher import Acquisition, hookimpl
+    from aind_launcher.curriculum import installed
     from aind_launcher.testing import ladder_state
+
+    # There is no environment that could have been changed.
+    installed.alteration = lambda environment: None
 
     class Witness:
         class Settings(BaseModel):
@@ -105,17 +108,18 @@ PLUGINS = (
 
         @hookimpl(tryfirst=True)
         def curriculum_suggest(self, session):
-            """It writes what an isolated curriculum does, and whoever asks twice gets another answer."""
+            """As isolated curricula are asked, but for the environment; whoever asks twice gets another answer."""
             self.tell("asked", session)
-            write_whole(session.kept_output / "curriculum.stdout.txt", "thinking")
-            state = ladder_state("rung2")
-            answer = {"metrics": {"asked": self.count("asked")}, "version": "1.0.0", "dsl_version": "0.0.1"}
-            text = json.dumps({"trainer_state": state.document, **answer})
-            provenance = Provenance(
-                source="ladder", commit="0" * 40, environment="none", python="3", launcher_version="0", duration=0
-            )
-            write_whole(session.kept_output / "provenance.json", provenance.model_dump_json())
-            return CurriculumSuggestion(text=text, trainer_state=state, provenance=provenance)
+            answer = self.ledger.with_suffix(".answer")
+            metrics = {"metrics": {"asked": self.count("asked")}, "version": "1.0.0", "dsl_version": "0.0.1"}
+            answer.write_text(json.dumps({"trainer_state": ladder_state("rung2").document, **metrics}))
+            return installed.Installed(
+                source=Made(name="ladder"),
+                pin=Made(url=None, dirty=False),
+                environment=Made(source_folder=answer.parent, commit="0" * 40, key="none", python_version="3.11"),
+                commands=Made(run=lambda *_: ["cat", answer]),
+                timeout=60, patience=60, output_limit=1_000_000,
+            ).suggest(session)
 
         @hookimpl
         def post_session(self, session, suggestion):
@@ -124,9 +128,7 @@ PLUGINS = (
         @hookimpl
         def transfer_session(self, session):
             self.tell("handed off", session, number=session.hand_off, files=files_of(session.folder))
-    ''')
-    + "\n\n"
-)
+''')
 
 
 def files_of(folder: Path) -> dict[str, str]:
@@ -231,7 +233,8 @@ class FaultySessions:
     def new(self, of: str) -> FaultySession:
         """A session that is to be met by a fault in its `run`, or in the `resume` of one that was cut off."""
         self._made += 1
-        made = FaultySession(self._laboratory, self._programs, self._root / f"trial {self._made}", str(1000 + self._made))
+        root, subject = self._root / f"trial {self._made}", str(1000 + self._made)
+        made = FaultySession(self._laboratory, self._programs, root, subject)
         made.animal.mkdir(parents=True)
         shutil.copy(self._laboratory.subjects / "123456" / "trainer_state.json", made.animal)
         if of == "resume":
@@ -254,9 +257,7 @@ class FaultySessions:
 
 
 def _plugins() -> str:
-    import inspect
-
-    return PLUGINS + inspect.getsource(files_of)
+    return f"{PLUGINS}\n\n{inspect.getsource(files_of)}"
 
 
 def injector(folder: Path) -> Path:
@@ -272,8 +273,9 @@ def injector(folder: Path) -> Path:
 
 @contextmanager
 def faulty_sessions() -> Iterator[FaultySessions]:
-    # On a disk in memory each call takes half the time: nothing here is about power.
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:  # noqa: S108
+    # No fault is real, so a disk in memory will do: each sync costs nothing there.
+    memory = "/dev/shm"  # noqa: S108
+    with tempfile.TemporaryDirectory(dir=memory if Path(memory).is_dir() else None) as folder:
         root = Path(folder)
         with programs(root / "scratch", injector(root)) as opened:
             yield FaultySessions(root, opened)

@@ -145,7 +145,9 @@ def _serve() -> None:
     import aind_launcher.builtin.local_store
     import aind_launcher.cli.resume
     import aind_launcher.cli.run
-    import aind_launcher.cli.sessions  # noqa: F401
+    import aind_launcher.cli.sessions
+    import aind_launcher.curriculum.installed
+    import aind_launcher.testing  # noqa: F401  (which the task repositories of tests use)
 
     # One that comes before the program has begun waits for that: Python itself would answer it.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
