@@ -17,30 +17,30 @@ from aind_launcher.session import SessionPaths
 def broken_promises(session: FaultySession, ended: Ended) -> list[str]:
     """Look at a session after the call `ended` that a fault met, finish it as the messages advise, and look again."""
     found = [*_of_a_call("the call", ended)]
-    handed_off = _handed_off(session)
     if ended.code == 0:
         found += [f"0 was said, but {problem}" for problem in _not_finished(session)]
-    begun = len(session.calls)
-    session.follow_advice()
-    for command, call in session.calls[begun:]:
-        found += _of_a_call(command, call)
-        # A session that resume brought back meanwhile is not imported, too.
-        if call.code == 2 and "has session" not in call.err:
-            found.append(f"{command} was advised and is refused: {_last_line(call.err)}")
-    resumed = [call for command, call in session.calls[begun:] if command.startswith("resume --all")]
-    if any(call.code == 0 and following.out != NOTHING_LEFT for call, following in itertools.pairwise(resumed)):
-        found.append("resume ended with 0 and left something undone")
-    if any(call.code == 0 and "--hand-off-again" in call.err for call in resumed):
-        found.append("resume ended with 0 and without what a new hand-off is to bring")
+    found += _on_the_way(session)
     if not session.told("acquired") and "completed" not in session.states().values():
         again = session.run()
         if again.code:
             found.append(f"run cannot be called again: {again.code}, {_last_line(again.err)}")
     found += [f"in the end {problem}" for problem in _not_finished(session)]
-    asked_for = any("--hand-off-again" in command for command, _ in session.calls)
-    if handed_off and not asked_for and _handed_off(session)[-1]["files"] != handed_off[-1]["files"]:
-        found.append("the folder changed after its hand-off")
     return list(dict.fromkeys(found))
+
+
+def _on_the_way(session: FaultySession) -> Iterator[str]:
+    begun = len(session.calls)
+    session.follow_advice()
+    for command, call in session.calls[begun:]:
+        yield from _of_a_call(command, call)
+        # A session that resume brought back meanwhile is not imported, too.
+        if call.code == 2 and "has session" not in call.err:
+            yield f"{command} was advised and is refused: {_last_line(call.err)}"
+    resumed = [call for command, call in session.calls[begun:] if command.startswith("resume --all")]
+    if any(call.code == 0 and following.out != NOTHING_LEFT for call, following in itertools.pairwise(resumed)):
+        yield "resume ended with 0 and left something undone"
+    if any(call.code == 0 and "--hand-off-again" in call.err for call in resumed):
+        yield "resume ended with 0 and without what a new hand-off is to bring"
 
 
 def _of_a_call(what: str, ended: Ended) -> Iterator[str]:
@@ -52,10 +52,6 @@ def _of_a_call(what: str, ended: Ended) -> Iterator[str]:
 
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or [""])[-1].strip()
-
-
-def _handed_off(session: FaultySession) -> list[dict[str, object]]:
-    return session.told("handed off")
 
 
 def _not_finished(session: FaultySession) -> Iterator[str]:

@@ -194,7 +194,7 @@ def _call(wish: dict[str, Any], out: int, err: int) -> int:
     from aind_launcher.cli import main
 
     if wish["injected"]:
-        _inject(*wish["injected"], wish["files"]["writes"])
+        _inject(wish["files"]["writes"], *wish["injected"])
     try:
         interrupts.hold_from_now_on()
         if hasattr(signal, "pthread_sigmask"):
@@ -234,7 +234,7 @@ def _watch_writes(at: int, happens: Misfortune, within: Path, names: Path) -> No
     Path.replace = watched(Path.replace, lambda _, target: f"file {Path(target).name}")  # type: ignore[method-assign]
 
 
-def _inject(root: str, at: int, problem: int, lasting: int, halved: int, writes: str) -> None:
+def _inject(writes: str, root: str, at: int, problem: int, lasting: int, halved: int) -> None:
     """Set up `faults/inject.c`, which was preloaded."""
     # It must not hang: the alarm ends it.
     signal.alarm(60)
