@@ -19,7 +19,7 @@ def broken_promises(session: FaultySession, ended: Ended) -> list[str]:
     found = [*_of_a_call("the call", ended)]
     if ended.code == 0:
         found += [f"0 was said, but {problem}" for problem in _not_finished(session)]
-    found += _on_the_way(session)
+    found += _on_the_way(session, ended)
     if not session.told("acquired") and "completed" not in session.states().values():
         again = session.run()
         if again.code:
@@ -28,9 +28,9 @@ def broken_promises(session: FaultySession, ended: Ended) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _on_the_way(session: FaultySession) -> Iterator[str]:
+def _on_the_way(session: FaultySession, ended: Ended) -> Iterator[str]:
     begun = len(session.calls)
-    session.follow_advice()
+    session.follow_advice(ended)
     for command, call in session.calls[begun:]:
         yield from _of_a_call(command, call)
         # A session that resume brought back meanwhile is not imported, too.

@@ -193,9 +193,12 @@ class FaultySession:
         listed = self.call("sessions", "list", "--json")
         return {line["session"]: line["state"] for line in json.loads(listed.out or "[]")}
 
-    def follow_advice(self) -> None:
-        """What an operator does after the disk was mended: resume, and what the messages say, until nothing is left."""
-        advice = advised(self.calls[-1][1], self.root / "data")
+    def follow_advice(self, ended: Ended) -> None:
+        """What an operator does after the disk was mended: resume, and what messages say, until nothing is left.
+
+        :param ended: the call that the fault met.
+        """
+        advice = advised(ended, self.root / "data")
         for _ in range(PATIENCE):
             ended = self.resume()
             advice |= advised(ended, self.root / "data")
@@ -224,8 +227,8 @@ class FaultySessions:
 
     def __init__(self, root: Path, opened: Programs) -> None:
         self._root, self._programs = root, opened
-        settings = 'rig = "rig.json"'
-        self._laboratory = laboratory(root / "template", _plugins(), settings, {"witness": "Witness"})
+        plugins = f"{PLUGINS}\n\n{inspect.getsource(files_of)}"
+        self._laboratory = laboratory(root / "template", plugins, 'rig = "rig.json"', {"witness": "Witness"})
         self._laboratory.write("rig.json", '{"rig_name": "box 1"}')
         self._laboratory.commit()
         self._made = 0
@@ -254,10 +257,6 @@ class FaultySessions:
     def operations(self, of: str) -> tuple[str, ...]:
         """The file operations of a call that nothing befalls."""
         return self.start(of)[1].writes
-
-
-def _plugins() -> str:
-    return f"{PLUGINS}\n\n{inspect.getsource(files_of)}"
 
 
 def injector(folder: Path) -> Path:

@@ -16,6 +16,15 @@ PARTS = 4
 if sys.platform == "linux":
 
     @pytest.mark.integration
+    def test_the_injector_sees_every_operation_of_the_program_and_of_sqlite() -> None:
+        with faulty_sessions() as sessions:
+            operations = sessions.operations("run")
+            assert len(operations) == len(sessions.operations("run"))
+        seen = {(line.split()[0], line.rpartition(".")[2]) for line in operations}
+        assert seen >= {("open", "part"), ("write", "part"), ("sync", "part"), ("rename", "json"), ("chmod", "part")}
+        assert seen >= {("write", "sqlite-wal"), ("sync", "sqlite-wal"), ("unlink", "sqlite-wal")}
+
+    @pytest.mark.integration
     @pytest.mark.parametrize("part", range(PARTS))
     def test_whatever_happens_to_a_file_operation_nothing_is_lost_or_done_twice(part: int) -> None:
         with faulty_sessions() as sessions:
