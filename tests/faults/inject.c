@@ -54,8 +54,9 @@ static int verdict(const char *operation, int place, const char *name)
     dprintf(list, "%s %s%s%s\n", operation, name && name[0] == '/' ? "" : path, name && *path ? "/" : "", name ? name : "");
     if (!at || number < at || (number > at && !lasting))
         return GO_ON;
-    if (problem == ENOSPC && strcmp(operation, "unlink") == 0)
-        return GO_ON; /* a full disk lets files be removed */
+    /* A full disk lets files be removed, and those that exist be opened. */
+    if (problem == ENOSPC && (!strcmp(operation, "unlink") || (!strcmp(operation, "open") && !access(name, F_OK))))
+        return GO_ON;
     if (halved && number == at)
         return HALF;
     if (!problem)
