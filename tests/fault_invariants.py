@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,14 +45,14 @@ def _on_the_way(session: FaultySession, ended: Ended) -> Iterator[str]:
 
 
 def _of_a_call(what: str, ended: Ended) -> Iterator[str]:
-    if "Traceback (most recent call last)" in ended.err:
-        yield f"{what} ended with a traceback: {_last_line(ended.err)}"
+    if raised := re.search(r"^Traceback \(most.*?\n(\S[^\n]*)", ended.err, re.S | re.M):
+        yield f"{what} showed a traceback: {raised[1]}"
     if ended.code not in (0, 1, 2, 3, 4, -KILL):
         yield f"{what} ended with {ended.code}"
 
 
 def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or [""])[-1].strip()
+    return " ".join((text.strip().splitlines() or [""])[-1].split())
 
 
 def _not_finished(session: FaultySession) -> Iterator[str]:

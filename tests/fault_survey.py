@@ -80,7 +80,7 @@ def met(sessions: FaultySessions, case: Case) -> Result:
 
 def _named(operation: str) -> str:
     """Without what is another in every session: `rename data/SESSION/behavior/metrics.json`."""
-    short = re.sub(r"/\S*/trial \d+/", "", operation)
+    short = re.sub(r"/[^\s']*/trial \d+/", "", operation)
     short = re.sub(r"\d{4}_\d{4}-\d\d-\d\dT\d{6}Z", "SESSION", short)
     short = re.sub(r"\d{4}-\d\d-\d\dT\d{6}\.\d+Z", "DATE", short)
     return re.sub(r"\.\w{8}\.part|(?<=aind-launch-)\w{8}", ".part", short)
