@@ -5,6 +5,8 @@ import re
 import sys
 import tempfile
 import time
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from aind_launcher.errors import UsageError
@@ -117,13 +119,15 @@ def write_problem(folder: Path) -> str | None:
     nearest = existing_parent(folder)
     if nearest is None:
         return f"{folder} is not there."
+    probe = nearest / f".aind-launch-{uuid.uuid4().hex}.part"
     try:
-        with tempfile.NamedTemporaryFile(prefix=".aind-launch-", dir=nearest) as probe:
-            probe.write(b"may this be written?")
-            probe.flush()
+        probe.write_bytes(b"may this be written?")
+        probe.unlink()
     except NotADirectoryError:
         return f"{nearest} is not a folder."
     except OSError as error:
+        with suppress(OSError):
+            probe.unlink()
         return f"{nearest} cannot be written: {error.strerror or error}."
     return None
 

@@ -4,6 +4,7 @@ Each step is written *running* before its plugin is called and *done*, *failed* 
 write is on disk before it returns (WAL, full synchronous).
 """
 
+import errno
 import json
 import logging
 import sqlite3
@@ -177,6 +178,7 @@ class Journal:
         """Record a new attempt as running.
 
         :return: its number, from 1.
+        :raises OSError: no file can be written. What began now would be begun again: nobody would know of it.
         """
         previous = self.last_attempt(step)
         attempt = previous.attempt + 1 if previous else 1
@@ -186,6 +188,8 @@ class Journal:
             (step.session, step.hook, step.plugin, step.suggestion, attempt, _time(now())),
             step.session,
         )
+        if self.impaired and file_of(self._connection) is None:
+            raise OSError(errno.EIO, f"{self.impaired.partition(': ')[2]}, nor can a file in its place", str(self.path))
         return attempt
 
     def end_step(

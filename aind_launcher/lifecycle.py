@@ -399,11 +399,12 @@ def _closed(launcher: Launcher, session: SessionContext) -> Iterator[None]:
             _close_early(launcher, session, "refused", error.exit_code, str(error))
             raise
         except OSError as error:
-            kind = LauncherError if may_have_data(launcher, session) else Refused
             where = error.filename or f"A file of the session in {session.folder} or {session.staging}"
-            problem = kind(
-                f"{where} cannot be written: {error.strerror or error}.",
-                "Free the disk or choose another folder; no data was lost.",
+            what = f"{where} cannot be written: {error.strerror or error}."
+            problem = (
+                LauncherError(what, f"The data is safe. Free the disk, then `aind-launch resume {session.name}`.")
+                if may_have_data(launcher, session)
+                else Refused(what, "Free the disk or choose another folder; no data was lost.")
             )
             _close_early(launcher, session, "refused", problem.exit_code, str(problem))
             raise problem from error

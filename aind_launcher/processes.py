@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Final, Literal
 import psutil
 
 from aind_launcher import interrupts
-from aind_launcher.errors import LauncherError, UsageError
+from aind_launcher.errors import TransientError, UsageError
 from aind_launcher.inherited import tool_environment
 from aind_launcher.interrupts import InterruptedAgain
 
@@ -73,7 +73,7 @@ def run_child(
     :param on_line: called with each line as it comes, from a thread of its own; very long lines in pieces.
     :param on_close: called before it is asked to close, because of a Ctrl-C or a limit.
     :raises UsageError: the program or `cwd` does not exist, or cannot be started.
-    :raises LauncherError: the files of its output cannot be made.
+    :raises TransientError: the files of its output cannot be made.
     :raises KeyboardInterrupt: after the tree has ended.
     :raises InterruptedAgain: at a second Ctrl-C during `close_grace`, which kills the tree at once.
     """
@@ -120,8 +120,9 @@ class _Child:
                 output.parent.mkdir(parents=True, exist_ok=True)
             out, err = stdout.open("wb"), stderr.open("wb")
         except OSError as error:
-            raise LauncherError(
-                f"The output of {program} cannot be kept in {stdout.parent}: {error.strerror}."
+            raise TransientError(
+                f"The output of {program} cannot be kept in {stdout.parent}: {error.strerror}.",
+                "See that its disk has room and can be written.",
             ) from None
         with out, err:
             started = time.monotonic()

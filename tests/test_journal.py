@@ -176,10 +176,20 @@ def test_a_disk_that_fills_up_does_not_stop_a_session(journal, caplog):
 def test_a_folder_that_cannot_be_made_does_not_stop_a_session(tmp_path, caplog):
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
-    with Journal.open(in_the_way / "journal.sqlite") as journal:
+    with Journal.open(in_the_way / "journal.sqlite", tmp_path / "data") as journal:
         assert journal.begin_step(STEP) == 1
         assert journal.impaired
-    assert "memory only" in caplog.text
+    assert f"is recorded in {tmp_path / 'data'}" in caplog.text
+
+
+def test_no_step_is_begun_that_nobody_could_know_of(tmp_path):
+    in_the_way = tmp_path / "file"
+    in_the_way.write_text("")
+    with (
+        Journal.open(in_the_way / "journal.sqlite") as journal,
+        pytest.raises(OSError, match="nor can a file in its place"),
+    ):
+        journal.begin_step(STEP)
 
 
 def test_a_journal_of_a_newer_launcher_is_refused_and_left_alone(path):
