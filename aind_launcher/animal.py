@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,11 +163,6 @@ class AnimalState(BaseModel):
             and (self.session_name, self.date) == (ran_with.session_name, ran_with.date)
         )
         return same_session or same_state or self.date < session_date
-
-
-def now() -> datetime:
-    """The current time, with its zone."""
-    return datetime.now(UTC)
 
 
 def _text(value: object) -> str | None:

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from aind_launcher.animal import now
+from aind_launcher.clock import now
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal_file import (
     INSERT_SESSION,

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from aind_launcher.animal import now
+from aind_launcher.clock import now
 from aind_launcher.errors import Refused
 
 logger = logging.getLogger(__name__)

@@ -2,50 +2,17 @@
 
 import json
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 
-from aind_launcher.encoded import patterns_of
 from aind_launcher.files import write_whole
-
-HIDDEN = "**********"
+from aind_launcher.redaction import Redactor
 
 # Which step a line belongs to; set around each step so that plugins need not say it.
 current_step: ContextVar[str | None] = ContextVar("aind_launcher_step", default=None)
-
-
-@dataclass(frozen=True)
-class Redactor:
-    """Hides known secret values in text, also where they are encoded."""
-
-    secrets: frozenset[str] = frozenset()
-
-    def __call__(self, text: str) -> str:
-        shown: list[str] = []
-        end = 0
-        # What is hidden may overlap: one secret may be part of another, or begin in another.
-        for start, stop in sorted(self._found(text)):
-            if start > end or not shown:
-                shown += [text[end:start], HIDDEN]
-            end = max(end, stop)
-        return "".join([*shown, text[end:]])
-
-    def _found(self, text: str) -> Iterator[tuple[int, int]]:
-        for pattern in self._patterns:
-            found = pattern.search(text)
-            while found:
-                yield found.span()
-                found = pattern.search(text, found.start() + 1)
-
-    @cached_property
-    def _patterns(self) -> tuple[re.Pattern[str], ...]:
-        return tuple(pattern for secret in self.secrets for pattern in patterns_of(secret))
 
 
 class JsonLines(logging.Formatter):

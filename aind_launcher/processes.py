@@ -9,28 +9,24 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, Final, Literal
 
 import psutil
 
 from aind_launcher import interrupts
-from aind_launcher.errors import TransientError, UsageError
+from aind_launcher.errors import Refused, TransientError, UsageError
 from aind_launcher.inherited import tool_environment
 from aind_launcher.interrupts import InterruptedAgain
-
-OnLine = Callable[[Literal["stdout", "stderr"], str], None]
+from aind_launcher.tail import OnLine, Tail
 
 # Set for every child and inherited by all that it starts, so that they are found whatever became of their parents.
 MARKER: Final = "AIND_LAUNCHER_CHILD"
 
-_LONGEST_LINE: Final = 8192
-# What is shown at most of one burst of output; all of it is kept in any case.
-_MOST_LINES: Final = 200
 # Ctrl-C cannot wake a wait on Windows, so waits are cut into pieces; the end of the child wakes them at once.
-_PATIENCE: Final = 0.2
+_PIECE: Final = 0.2
 # Seconds for which killing is repeated. What outlives that hangs in a driver, and no program can end it.
 _STUBBORN: Final = 10.0
 
@@ -78,12 +74,12 @@ def run_child(
     :raises InterruptedAgain: at a second Ctrl-C during `close_grace`, which kills the tree at once.
     """
     child: _Child | None = None
-    tail: _Tail | None = None
+    tail: Tail | None = None
     try:
         # What is being started could not be ended yet, and a virus scanner may have it wait for long.
         with interrupts.held(however_long=True):
             child = _Child(command, cwd, env, stdout, stderr)
-            tail = _Tail(stdout, stderr, on_line) if on_line else None
+            tail = Tail(stdout, stderr, on_line) if on_line else None
         ended_by = child.wait(timeout, output_limit)
     except BaseException:
         try:
@@ -151,7 +147,7 @@ class _Child:
     def wait(self, timeout: float | None, output_limit: int | None) -> Literal["itself", "timeout", "output limit"]:
         """Wait until it ends, or has to be ended."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        patience = _PATIENCE if output_limit is None else _PATIENCE / 4
+        patience = _PIECE if output_limit is None else _PIECE / 4
         while True:
             left = patience if deadline is None else min(patience, deadline - time.monotonic())
             if self._ended.wait(max(left, 0)):
@@ -169,7 +165,7 @@ class _Child:
                 return
             self._ask(way)
             deadline = time.monotonic() + grace / len(ways)
-            while (left := deadline - time.monotonic()) > 0 and not self._ended.wait(min(left, _PATIENCE)):
+            while (left := deadline - time.monotonic()) > 0 and not self._ended.wait(min(left, _PIECE)):
                 pass
 
     def kill(self) -> None:
@@ -196,7 +192,7 @@ class _Child:
             if time.monotonic() > deadline:
                 return
             time.sleep(pause)
-            pause = min(pause * 2, _PATIENCE)
+            pause = min(pause * 2, _PIECE)
 
     def _printed(self) -> int:
         # The child may have removed the files.
@@ -218,7 +214,7 @@ class _Child:
                     [taskkill, "/PID", str(pid), "/T"],
                     env=tool_environment(os.environ),
                     capture_output=True,
-                    timeout=_PATIENCE * 10,
+                    timeout=_PIECE * 10,
                 )
         elif sys.platform == "win32":
             with suppress(OSError):
@@ -252,52 +248,6 @@ def _runs(process: psutil.Process) -> bool:
     with suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
-
-
-class _Tail:
-    """Shows the lines of two files while they grow."""
-
-    def __init__(self, stdout: Path, stderr: Path, on_line: OnLine) -> None:
-        self._on_line = on_line
-        self._finished = threading.Event()
-        self._files: list[tuple[Literal["stdout", "stderr"], Path]] = [("stdout", stdout), ("stderr", stderr)]
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._thread.start()
-
-    def finish(self) -> None:
-        """Show what is left and stop."""
-        self._finished.set()
-        self._thread.join()
-
-    def _follow(self) -> None:
-        # Isolates the display: a terminal that cannot show a line must not end the child; its output is kept.
-        with suppress(Exception), ExitStack() as opened:
-            streams = [(name, opened.enter_context(path.open("rb")), bytearray()) for name, path in self._files]
-            last_round = False
-            while not last_round:
-                last_round = self._finished.wait(_PATIENCE / 2)
-                for name, file, pending in streams:
-                    self._show(name, file, pending)
-                    if last_round and pending:
-                        self._on_line(name, _decoded(pending))
-
-    def _show(self, name: Literal["stdout", "stderr"], file: BinaryIO, pending: bytearray) -> None:
-        """Show what came since the last round; of a flood only its beginning, so that nobody waits for a terminal."""
-        hidden, left, size = 0, _MOST_LINES, _LONGEST_LINE
-        while chunk := file.read(1 << 16):
-            pending += chunk
-            *lines, rest = pending.split(b"\n")
-            pieces = [line[at : at + size] for line in lines for at in range(0, max(len(line), 1), size)]
-            while len(rest) > size:
-                pieces.append(rest[:size])
-                del rest[:size]
-            pending[:] = rest
-            for piece in pieces[:left]:
-                self._on_line(name, _decoded(piece))
-            hidden += max(0, len(pieces) - left)
-            left = max(0, left - len(pieces))
-        if hidden:
-            self._on_line(name, f"... {hidden} more lines are in {Path(file.name).name}")
 
 
 def own_group(platform: str) -> dict[str, Any]:
@@ -344,5 +294,49 @@ def _created(pid: int) -> float:
         return time.time() - 5
 
 
-def _decoded(line: bytes | bytearray) -> str:
-    return line.removesuffix(b"\r").decode("utf-8", "replace")
+@dataclass(frozen=True)
+class Orphan:
+    """A child without a launcher.
+
+    :param kept: the folder that its output goes to; tells the session that it belongs to.
+    """
+
+    pid: int
+    name: str
+    kept: Path
+
+
+def orphans() -> Iterator[Orphan]:
+    """Children of launchers that are no more; those of other accounts may not be seen."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError, ValueError):
+            mark = process.environ().get(MARKER)
+            if mark is None or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            _, launcher, kept = mark.split(" ", 2)
+            if not _is_running_since(int(launcher), process.create_time()):
+                yield Orphan(process.pid, process.name(), Path(kept))
+
+
+def _is_running_since(pid: int, moment: float) -> bool:
+    """Whether the process `pid` runs and is the one that ran at `moment`, not a later one of the same number."""
+    try:
+        return psutil.Process(pid).create_time() <= moment + 1
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def refuse_orphans(*places: Path) -> None:
+    """Refuse to go on beside a task or a curriculum that outlived its launcher.
+
+    :param places: where its output would be kept.
+    :raises Refused: one runs; two acquisitions would drive one rig, or one folder be handed off while it grows.
+    """
+    for orphan in orphans():
+        if any(orphan.kept.is_relative_to(place) for place in places):
+            raise Refused(
+                f"{orphan.name} (process {orphan.pid}) of an earlier session still runs; its launcher was killed.",
+                f"End it, or wait for it. What it prints is in {orphan.kept}.",
+            )

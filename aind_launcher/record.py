@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from aind_launcher.animal import AnimalState, TrainerStateText, now
+from aind_launcher.animal import AnimalState, TrainerStateText
+from aind_launcher.clock import now
 from aind_launcher.errors import ExitCode, LauncherError, UsageError
 from aind_launcher.files import write_whole
 from aind_launcher.journal import Journal, SessionRecord, StepId, StepRecord

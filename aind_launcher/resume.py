@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aind_launcher.acquired import acquisition_of, acquisition_step
 from aind_launcher.errors import ExitCode, LauncherError, Refused
 from aind_launcher.inputs import data_directory_or_none
 from aind_launcher.journal import UNFINISHED, Journal, SessionRecord
@@ -20,10 +19,10 @@ from aind_launcher.lifecycle import (
     settled,
 )
 from aind_launcher.machine import RigLock
-from aind_launcher.orphans import refuse_orphans
+from aind_launcher.processes import refuse_orphans
 from aind_launcher.record import completed_by_folder, find_unknown
 from aind_launcher.session import Acquisition, SessionContext
-from aind_launcher.steps import LAUNCHER
+from aind_launcher.steps import LAUNCHER, acquisition_of, acquisition_step
 
 logger = logging.getLogger(__name__)
 

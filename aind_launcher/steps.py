@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
@@ -18,9 +18,10 @@ from aind_launcher.animal import AnimalState
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
 from aind_launcher.interrupts import InterruptedAgain
 from aind_launcher.journal import Journal, StepId, StepRecord, StepState
-from aind_launcher.log import Redactor, current_step
+from aind_launcher.log import current_step
 from aind_launcher.operator import Operator
 from aind_launcher.plugins import Call, Plugins
+from aind_launcher.redaction import Redactor
 from aind_launcher.session import Acquisition, Check, Inputs, SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion
 
@@ -250,6 +251,24 @@ def with_result(session: SessionContext, record: StepRecord) -> SessionContext:
 def as_model(record: StepRecord, model: type[Model]) -> Model:
     """What a step returned, as the value that it was."""
     return model.model_validate(record.result)
+
+
+def acquisition_step(journal: Journal, session: str) -> StepRecord | None:
+    """The step that ran, or was running, the acquisition; not those of plugins that left it to another."""
+    steps = [step for step in journal.current_steps(session) if step.id.hook == "run_session"]
+    begun = (step for step in steps if step.error != NOT_BEGUN)
+    return next((step for step in begun if step.result is not None or step.state in ("running", "failed")), None)
+
+
+def acquisition_of(journal: Journal, session: str) -> Acquisition | None:
+    """How the acquisition ended; None where there was none, or where nobody saw it end."""
+    step = acquisition_step(journal, session)
+    if step is None or step.state == "running":
+        return None
+    if step.state == "done":
+        return as_model(step, Acquisition)
+    outcome: Literal["interrupted", "failed"] = "interrupted" if step.error == INTERRUPTED else "failed"
+    return Acquisition(outcome=outcome, start=step.started, end=step.ended or step.started, message=step.error)
 
 
 def as_checks(value: Any) -> list[Check]:

@@ -14,7 +14,7 @@ import aind_launcher
 from aind_launcher.curriculum.build import _environment
 from aind_launcher.git import git
 from aind_launcher.inherited import acquisition_environment, curriculum_environment
-from aind_launcher.log import Redactor
+from aind_launcher.redaction import Redactor
 
 NOTHING = Redactor()
 LINUX = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aind_launcher.animal import now
+from aind_launcher.clock import now
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal import Journal, StepId
 from aind_launcher.journal_file import connect

@@ -19,9 +19,10 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aind_launcher.animal import AnimalState, TrainerStateText, now
+from aind_launcher.animal import AnimalState, TrainerStateText
 from aind_launcher.builtin.history import HistoryEntry
 from aind_launcher.builtin.library import HISTORY, LOCK, STATE, TASK, Library, at_stage, experiments
+from aind_launcher.clock import now
 from aind_launcher.errors import AnimalError, TransientError, UsageError
 
 ANIMAL = "123456"

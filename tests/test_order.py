@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from task_repositories import laboratory
 
-from aind_launcher.animal import AnimalState, TrainerStateText, now
+from aind_launcher.animal import AnimalState, TrainerStateText
 from aind_launcher.builtin.library import Library
+from aind_launcher.clock import now
 from aind_launcher.journal import Journal
 from aind_launcher.session import SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aind_launcher.errors import UsageError
-from aind_launcher.files import checked_name
+from aind_launcher.names import checked_name
 from aind_launcher.session import Session
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True).filter(

@@ -24,13 +24,13 @@ from pydantic import (
 )
 
 from aind_launcher import session as values
-from aind_launcher.animal import now
+from aind_launcher.clock import now
 from aind_launcher.errors import AcquisitionError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.inherited import is_credential
 from aind_launcher.interrupts import InterruptedAgain
-from aind_launcher.log import HIDDEN
 from aind_launcher.processes import Ended, run_child
+from aind_launcher.redaction import HIDDEN
 from aind_launcher.session import Check, SessionContext
 
 logger = logging.getLogger(__name__)

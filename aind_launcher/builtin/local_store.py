@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_valid
 from aind_launcher.animal import AnimalState
 from aind_launcher.builtin.library import HISTORY, Library, Recorded
 from aind_launcher.errors import LauncherError, UsageError
-from aind_launcher.files import checked_name, write_problem
+from aind_launcher.files import write_problem
 from aind_launcher.hookspecs import hookimpl
+from aind_launcher.names import checked_name
 from aind_launcher.session import Check, Inputs, SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion
 

@@ -10,10 +10,11 @@ from typing import Any, get_args
 import click
 from pydantic import ValidationError
 
-from aind_launcher.animal import AnimalState, now
+from aind_launcher.animal import AnimalState
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table
+from aind_launcher.clock import now
 from aind_launcher.errors import UsageError
 from aind_launcher.journal import UNFINISHED, SessionRecord, SessionState, StepRecord
 from aind_launcher.machine import login, open_state_directory, rig_lock, session_in_progress

@@ -19,7 +19,8 @@ from rich.text import Text
 
 from aind_launcher import interrupts
 from aind_launcher.errors import ExitCode, LauncherError
-from aind_launcher.log import Redactor, current_step
+from aind_launcher.log import current_step
+from aind_launcher.redaction import Redactor
 
 if TYPE_CHECKING:
     from aind_launcher.journal import StepRecord

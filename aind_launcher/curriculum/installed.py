@@ -17,9 +17,9 @@ from aind_launcher.curriculum.environments import Environment, alteration, conde
 from aind_launcher.curriculum.runner import ask, run_curriculum
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.errors import CurriculumError
-from aind_launcher.processes import OnLine
 from aind_launcher.session import SessionContext
 from aind_launcher.suggestion import CurriculumSuggestion, Provenance
+from aind_launcher.tail import OnLine
 
 logger = logging.getLogger(__name__)
 

@@ -1,16 +1,48 @@
-"""The forms in which a text stands in other texts: as it is, in JSON, in an address, in base64."""
+"""Hides secrets in text: as they are, in JSON, in an address, in base64."""
 
 import base64
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
+
+HIDDEN: Final = "**********"
 
 # Fewer give so few letters of base64 that they stand by chance in words, hashes and names of files.
 _FEWEST_BYTES: Final = 5
 _LETTER: Final = r"[A-Za-z0-9+/_-]"
 # The two letters that base64 for addresses replaces, which in an address or in JSON may be escaped themselves.
 _PLUS_AND_SLASH: Final = {"+": r"(?:[+-]|%2[Bb])", "/": r"(?:[/_]|%2[Ff]|\\/)"}
+
+
+@dataclass(frozen=True)
+class Redactor:
+    """Hides known secret values in text, also where they are encoded."""
+
+    secrets: frozenset[str] = frozenset()
+
+    def __call__(self, text: str) -> str:
+        shown: list[str] = []
+        end = 0
+        # What is hidden may overlap: one secret may be part of another, or begin in another.
+        for start, stop in sorted(self._found(text)):
+            if start > end or not shown:
+                shown += [text[end:start], HIDDEN]
+            end = max(end, stop)
+        return "".join([*shown, text[end:]])
+
+    def _found(self, text: str) -> Iterator[tuple[int, int]]:
+        for pattern in self._patterns:
+            found = pattern.search(text)
+            while found:
+                yield found.span()
+                found = pattern.search(text, found.start() + 1)
+
+    @cached_property
+    def _patterns(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(pattern for secret in self.secrets for pattern in patterns_of(secret))
 
 
 def patterns_of(text: str) -> Iterator[re.Pattern[str]]:

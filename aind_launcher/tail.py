@@ -1,0 +1,65 @@
+"""Shows the lines of a child's output while it grows."""
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import BinaryIO, Final, Literal
+
+OnLine = Callable[[Literal["stdout", "stderr"], str], None]
+
+_LONGEST_LINE: Final = 8192
+# What is shown at most of one burst of output; all of it is kept in any case.
+_MOST_LINES: Final = 200
+# Seconds from one look at the files to the next.
+_PAUSE: Final = 0.1
+
+
+class Tail:
+    """Shows the lines of two files while they grow."""
+
+    def __init__(self, stdout: Path, stderr: Path, on_line: OnLine) -> None:
+        self._on_line = on_line
+        self._finished = threading.Event()
+        self._files: list[tuple[Literal["stdout", "stderr"], Path]] = [("stdout", stdout), ("stderr", stderr)]
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Show what is left and stop."""
+        self._finished.set()
+        self._thread.join()
+
+    def _follow(self) -> None:
+        # Isolates the display: a terminal that cannot show a line must not end the child; its output is kept.
+        with suppress(Exception), ExitStack() as opened:
+            streams = [(name, opened.enter_context(path.open("rb")), bytearray()) for name, path in self._files]
+            last_round = False
+            while not last_round:
+                last_round = self._finished.wait(_PAUSE)
+                for name, file, pending in streams:
+                    self._show(name, file, pending)
+                    if last_round and pending:
+                        self._on_line(name, _decoded(pending))
+
+    def _show(self, name: Literal["stdout", "stderr"], file: BinaryIO, pending: bytearray) -> None:
+        """Show what came since the last round; of a flood only its beginning, so that nobody waits for a terminal."""
+        hidden, left, size = 0, _MOST_LINES, _LONGEST_LINE
+        while chunk := file.read(1 << 16):
+            pending += chunk
+            *lines, rest = pending.split(b"\n")
+            pieces = [line[at : at + size] for line in lines for at in range(0, max(len(line), 1), size)]
+            while len(rest) > size:
+                pieces.append(rest[:size])
+                del rest[:size]
+            pending[:] = rest
+            for piece in pieces[:left]:
+                self._on_line(name, _decoded(piece))
+            hidden += max(0, len(pieces) - left)
+            left = max(0, left - len(pieces))
+        if hidden:
+            self._on_line(name, f"... {hidden} more lines are in {Path(file.name).name}")
+
+
+def _decoded(line: bytes | bytearray) -> str:
+    return line.removesuffix(b"\r").decode("utf-8", "replace")
