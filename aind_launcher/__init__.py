@@ -8,11 +8,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aind_launcher.animal import AnimalState, TrainerStateText
     from aind_launcher.errors import HandedOff, LauncherError, StepSkipped, TransientError
     from aind_launcher.hookspecs import hookimpl
-    from aind_launcher.session import Acquisition, Check, Inputs, Session, SessionContext
-    from aind_launcher.suggestion import CurriculumSuggestion
+    from aind_launcher.model.animal import AnimalState, TrainerStateText
+    from aind_launcher.model.session import Acquisition, Check, Inputs, Session, SessionContext
+    from aind_launcher.model.suggestion import CurriculumSuggestion
 
 __all__ = [
     "Acquisition",
@@ -34,17 +34,17 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Acquisition": "session",
-    "AnimalState": "animal",
-    "Check": "session",
-    "CurriculumSuggestion": "suggestion",
+    "Acquisition": "model.session",
+    "AnimalState": "model.animal",
+    "Check": "model.session",
+    "CurriculumSuggestion": "model.suggestion",
     "HandedOff": "errors",
-    "Inputs": "session",
+    "Inputs": "model.session",
     "LauncherError": "errors",
-    "Session": "session",
-    "SessionContext": "session",
+    "Session": "model.session",
+    "SessionContext": "model.session",
     "StepSkipped": "errors",
-    "TrainerStateText": "animal",
+    "TrainerStateText": "model.animal",
     "TransientError": "errors",
     "hookimpl": "hookspecs",
 }

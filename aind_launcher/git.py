@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from aind_launcher.errors import Refused, SourceError
 from aind_launcher.inherited import tool_environment
-from aind_launcher.session import Repository
+from aind_launcher.model.session import Repository
 
 # What a hook or an alias leaves behind; each would point git at another repository than the one it is asked about.
 _INHERITED = frozenset(

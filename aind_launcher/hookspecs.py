@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from aind_launcher.animal import AnimalState
-    from aind_launcher.session import Acquisition, Check, Inputs, SessionContext
-    from aind_launcher.suggestion import CurriculumSuggestion
+    from aind_launcher.model.animal import AnimalState
+    from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext
+    from aind_launcher.model.suggestion import CurriculumSuggestion
 
 hookspec = pluggy.HookspecMarker("aind_launcher")
 # What plugins mark their functions with.

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from aind_launcher.animal import AnimalState
 from aind_launcher.errors import LauncherError, Refused, SettingsError, UsageError
-from aind_launcher.session import Inputs, SessionContext
+from aind_launcher.model.animal import AnimalState
+from aind_launcher.model.session import Inputs, SessionContext
 from aind_launcher.settings import LauncherSettings
 
 TaskSource = Literal["trainer state", "file"]

@@ -15,7 +15,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from aind_launcher.clock import now
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal_file import (
     INSERT_SESSION,
@@ -29,6 +28,7 @@ from aind_launcher.journal_file import (
     remove,
     substitute,
 )
+from aind_launcher.model.clock import now
 
 logger = logging.getLogger(__name__)
 

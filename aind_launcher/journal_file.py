@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from aind_launcher.clock import now
 from aind_launcher.errors import Refused
+from aind_launcher.model.clock import now
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from aind_launcher.errors import HandedOff, LauncherError
 from aind_launcher.files import unfinished_files, write_whole
 from aind_launcher.journal import StepRecord
 from aind_launcher.log import seal_log
-from aind_launcher.session import SessionContext, SessionPaths
-from aind_launcher.suggestion import CurriculumSuggestion
+from aind_launcher.model.session import SessionContext, SessionPaths
+from aind_launcher.model.suggestion import CurriculumSuggestion
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import platformdirs
 
-from aind_launcher.clock import now
 from aind_launcher.errors import Refused
 from aind_launcher.files import write_whole
 from aind_launcher.inherited import tool_environment
+from aind_launcher.model.clock import now
 
 logger = logging.getLogger(__name__)
 

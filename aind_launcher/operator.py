@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from aind_launcher.journal import StepRecord
-    from aind_launcher.session import Check
+    from aind_launcher.model.session import Check
 
 
 class Operator(Protocol):

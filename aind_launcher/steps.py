@@ -14,16 +14,16 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
 from aind_launcher import interrupts, step_thread
-from aind_launcher.animal import AnimalState
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
 from aind_launcher.interrupts import InterruptedAgain
 from aind_launcher.journal import Journal, StepId, StepRecord, StepState
 from aind_launcher.log import current_step
+from aind_launcher.model.animal import AnimalState
+from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext
+from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.operator import Operator
 from aind_launcher.plugins import Call, Plugins
 from aind_launcher.redaction import Redactor
-from aind_launcher.session import Acquisition, Check, Inputs, SessionContext
-from aind_launcher.suggestion import CurriculumSuggestion
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aind_launcher.animal import TrainerStateText
-from aind_launcher.session import Repository, Session, SessionContext
-from aind_launcher.suggestion import CurriculumSuggestion
+from aind_launcher.model.animal import TrainerStateText
+from aind_launcher.model.session import Repository, Session, SessionContext
+from aind_launcher.model.suggestion import CurriculumSuggestion
 
 MONDAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 TUESDAY = datetime(2026, 3, 3, 9, 30, tzinfo=UTC)

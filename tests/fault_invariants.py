@@ -12,7 +12,7 @@ from faulty_sessions import NOTHING_LEFT, FaultySession, files_of
 from programs import KILL, Ended
 
 from aind_launcher.builtin.library import Library
-from aind_launcher.session import SessionPaths
+from aind_launcher.model.session import SessionPaths
 
 
 def broken_promises(session: FaultySession, ended: Ended) -> list[str]:

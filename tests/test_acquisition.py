@@ -19,11 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aind_launcher import session as values
-from aind_launcher.animal import AnimalState
 from aind_launcher.builtin.acquisition import PLACEHOLDERS, Acquisition, substituted, with_variables
 from aind_launcher.errors import AcquisitionError
-from aind_launcher.session import Repository, SessionContext
+from aind_launcher.model import session as values
+from aind_launcher.model.animal import AnimalState
+from aind_launcher.model.session import Repository, SessionContext
 
 STATE = AnimalState(trainer_state=trainer_state("first"), date=MONDAY)
 

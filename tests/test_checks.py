@@ -9,7 +9,7 @@ from pydantic import ByteSize, ValidationError
 from repositories import commit, make_repository, write
 
 from aind_launcher.builtin.checks import Checks
-from aind_launcher.session import Check, Repository, SessionContext
+from aind_launcher.model.session import Check, Repository, SessionContext
 
 
 def looked_at(session: SessionContext, **settings: Any) -> dict[str, Check]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aind_launcher.curriculum.contract import Commands, Contract, parse_list, read_suggestion, read_trainer_state
 from aind_launcher.errors import AnimalError, NoAnswer, SettingsError, UsageError
-from aind_launcher.suggestion import CurriculumSuggestion
+from aind_launcher.model.suggestion import CurriculumSuggestion
 
 REAL = sorted(Path(__file__).with_name("data").joinpath("suggestions").glob("*.json"))
 

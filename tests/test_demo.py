@@ -20,7 +20,7 @@ from aind_launcher.errors import Refused, UsageError
 from aind_launcher.files import write_whole
 from aind_launcher.git import changes, commit_of, describe_repository, git
 from aind_launcher.machine import machine_directory, rig_lock
-from aind_launcher.session import Session
+from aind_launcher.model.session import Session
 from aind_launcher.settings import RIG_FILE
 
 TASK = {

@@ -19,8 +19,8 @@ from task_repositories import laboratory
 from aind_launcher import interrupts, processes
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal import Journal
+from aind_launcher.model.session import Check
 from aind_launcher.operator import Nobody
-from aind_launcher.session import Check
 from aind_launcher.steps import NOT_BEGUN
 
 # Plugins that have Ctrl-C pressed in the middle of a serializer: their own, and the launcher's.

@@ -16,7 +16,7 @@ from programs import SCRIPT, Ended, aind_launch
 from task_repositories import laboratory
 
 from aind_launcher.journal import Journal, SessionRecord, StepRecord
-from aind_launcher.session import SessionContext
+from aind_launcher.model.session import SessionContext
 from aind_launcher.testing import TaskRepositoryForTests
 
 # An acquisition with a valve that must not stay open, and one that does not listen.

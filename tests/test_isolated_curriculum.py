@@ -7,11 +7,11 @@ import pytest
 from contexts import MONDAY, a_session
 from repositories import CURRICULUM_CODE, curriculum_files, make_task_with_submodule
 
-from aind_launcher.animal import AnimalState, TrainerStateText
 from aind_launcher.curriculum import installed
 from aind_launcher.curriculum.plugin import IsolatedCurriculum
 from aind_launcher.errors import CurriculumError
-from aind_launcher.session import Repository, SessionContext
+from aind_launcher.model.animal import AnimalState, TrainerStateText
+from aind_launcher.model.session import Repository, SessionContext
 
 STATE = json.dumps(
     {

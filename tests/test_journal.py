@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aind_launcher.clock import now
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal import Journal, StepId
 from aind_launcher.journal_file import connect
+from aind_launcher.model.clock import now
 
 STEP = StepId("1_2026-01-31T100000Z", "post_session", "slims", "abc")
 

@@ -19,11 +19,11 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aind_launcher.animal import AnimalState, TrainerStateText
 from aind_launcher.builtin.history import HistoryEntry
 from aind_launcher.builtin.library import HISTORY, LOCK, STATE, TASK, Library, at_stage, experiments
-from aind_launcher.clock import now
 from aind_launcher.errors import AnimalError, TransientError, UsageError
+from aind_launcher.model.animal import AnimalState, TrainerStateText
+from aind_launcher.model.clock import now
 
 ANIMAL = "123456"
 REAL = sorted((Path(__file__).parent / "data" / "suggestions").glob("*.json"))

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from task_repositories import laboratory
 
-from aind_launcher.animal import AnimalState, TrainerStateText
 from aind_launcher.builtin.library import Library
-from aind_launcher.clock import now
 from aind_launcher.journal import Journal
-from aind_launcher.session import SessionContext
-from aind_launcher.suggestion import CurriculumSuggestion
+from aind_launcher.model.animal import AnimalState, TrainerStateText
+from aind_launcher.model.clock import now
+from aind_launcher.model.session import SessionContext
+from aind_launcher.model.suggestion import CurriculumSuggestion
 
 SUBJECT = "123456"
 

@@ -17,7 +17,7 @@ from test_answer import NOISE, last_answer_tried_everywhere
 from aind_launcher.curriculum.contract import read_suggestion
 from aind_launcher.curriculum.runner import ask, how_it_ended, last_lines, run_curriculum
 from aind_launcher.errors import CurriculumError, CurriculumFailed, CurriculumTimedOut, NoAnswer
-from aind_launcher.suggestion import CurriculumSuggestion
+from aind_launcher.model.suggestion import CurriculumSuggestion
 
 REAL = sorted(Path(__file__).with_name("data").joinpath("suggestions").glob("*.json"))
 

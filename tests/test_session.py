@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aind_launcher.errors import UsageError
-from aind_launcher.names import checked_name
-from aind_launcher.session import Session
+from aind_launcher.model.names import checked_name
+from aind_launcher.model.session import Session
 
 names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,20}", fullmatch=True).filter(
     lambda name: name.lower() not in {"con", "prn", "aux", "nul"} and not name.lower().startswith(("com", "lpt"))

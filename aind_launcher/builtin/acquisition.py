@@ -23,15 +23,15 @@ from pydantic import (
     field_validator,
 )
 
-from aind_launcher import session as values
-from aind_launcher.clock import now
 from aind_launcher.errors import AcquisitionError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.inherited import is_credential
 from aind_launcher.interrupts import InterruptedAgain
+from aind_launcher.model import session as values
+from aind_launcher.model.clock import now
+from aind_launcher.model.session import Check, SessionContext
 from aind_launcher.processes import Ended, run_child
 from aind_launcher.redaction import HIDDEN
-from aind_launcher.session import Check, SessionContext
 
 logger = logging.getLogger(__name__)
 # The program's own output, line by line.

@@ -10,7 +10,7 @@ from aind_launcher.errors import LauncherError
 from aind_launcher.files import existing_parent, exists, write_problem
 from aind_launcher.git import changes, describe_repository, few, is_ignored, toplevel
 from aind_launcher.hookspecs import hookimpl
-from aind_launcher.session import Check, Repository, SessionContext
+from aind_launcher.model.session import Check, Repository, SessionContext
 
 
 def _in_gigabytes(value: Any) -> Any:

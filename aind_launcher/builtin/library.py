@@ -15,14 +15,14 @@ from typing import Any, Final, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
-from aind_launcher.animal import AnimalState, TrainerStateText
 from aind_launcher.builtin import history
 from aind_launcher.builtin.history import HistoryEntry
-from aind_launcher.clock import now
 from aind_launcher.errors import AnimalError, LauncherError, TransientError
 from aind_launcher.files import write_whole
-from aind_launcher.names import checked_name
-from aind_launcher.suggestion import CurriculumSuggestion
+from aind_launcher.model.animal import AnimalState, TrainerStateText
+from aind_launcher.model.clock import now
+from aind_launcher.model.names import checked_name
+from aind_launcher.model.suggestion import CurriculumSuggestion
 
 STATE: Final = "trainer_state.json"
 TASK: Final = "task.json"

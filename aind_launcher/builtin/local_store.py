@@ -6,14 +6,14 @@ from pathlib import Path
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator
 
-from aind_launcher.animal import AnimalState
 from aind_launcher.builtin.library import HISTORY, Library, Recorded
 from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.files import write_problem
 from aind_launcher.hookspecs import hookimpl
-from aind_launcher.names import checked_name
-from aind_launcher.session import Check, Inputs, SessionContext
-from aind_launcher.suggestion import CurriculumSuggestion
+from aind_launcher.model.animal import AnimalState
+from aind_launcher.model.names import checked_name
+from aind_launcher.model.session import Check, Inputs, SessionContext
+from aind_launcher.model.suggestion import CurriculumSuggestion
 
 logger = logging.getLogger(__name__)
 

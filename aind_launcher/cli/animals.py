@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from aind_launcher.animal import AnimalState, TrainerStateText
 from aind_launcher.builtin.history import state_in
 from aind_launcher.builtin.library import Library, StoredAnimal, at_stage
 from aind_launcher.cli.groups import CommandGroup
@@ -15,7 +14,8 @@ from aind_launcher.cli.terminal import Terminal, print_json, print_table
 from aind_launcher.curriculum.enrolment import first_state
 from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.machine import login
-from aind_launcher.names import checked_name
+from aind_launcher.model.animal import AnimalState, TrainerStateText
+from aind_launcher.model.names import checked_name
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch animals show 123456")

@@ -15,7 +15,7 @@ from aind_launcher.curriculum.plugin import IsolatedCurriculum
 from aind_launcher.curriculum.sources import Source, pin
 from aind_launcher.errors import ExitCode, LauncherError, UsageError
 from aind_launcher.machine import login
-from aind_launcher.names import checked_name
+from aind_launcher.model.names import checked_name
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch curricula list")
@@ -131,9 +131,9 @@ def run(
     """Print what the pinned curriculum decides on a session's folder; nothing is recorded or pushed."""
     import tempfile
 
-    from aind_launcher.animal import TrainerStateText
     from aind_launcher.curriculum.runner import run_curriculum
-    from aind_launcher.session import SessionPaths
+    from aind_launcher.model.animal import TrainerStateText
+    from aind_launcher.model.session import SessionPaths
 
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")

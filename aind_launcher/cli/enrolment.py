@@ -6,7 +6,7 @@ from aind_launcher.cli.task_repository import TaskRepository
 from aind_launcher.cli.terminal import Terminal
 from aind_launcher.curriculum.enrolment import first_state
 from aind_launcher.errors import AnimalError
-from aind_launcher.session import SessionContext
+from aind_launcher.model.session import SessionContext
 
 
 def enroll_animal(

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from aind_launcher.animal import AnimalState
 from aind_launcher.cli.terminal import plain, print_json, print_table
 from aind_launcher.errors import ExitCode
 from aind_launcher.journal import Journal
 from aind_launcher.lifecycle import Outcome
+from aind_launcher.model.animal import AnimalState
 
 # Sessions that are named, of those that the journal does not know.
 _SHOWN = 3

@@ -24,7 +24,7 @@ from aind_launcher.redaction import Redactor
 
 if TYPE_CHECKING:
     from aind_launcher.journal import StepRecord
-    from aind_launcher.session import Check
+    from aind_launcher.model.session import Check
 
 # Control characters but tab and line feed, and those that turn the direction of writing.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

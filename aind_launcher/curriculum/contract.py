@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from aind_launcher.animal import TrainerStateText
 from aind_launcher.curriculum.answer import LastObject, Output
 from aind_launcher.errors import AnimalError, NoAnswer, SettingsError, UsageError
-from aind_launcher.suggestion import CurriculumSuggestion
+from aind_launcher.model.animal import TrainerStateText
+from aind_launcher.model.suggestion import CurriculumSuggestion
 
 Form = Literal["default", "path"] | tuple[str, ...]
 Option = str | int | float | bool

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from aind_launcher.animal import TrainerStateText
 from aind_launcher.curriculum.installed import Installed
 from aind_launcher.curriculum.plugin import IsolatedCurriculum
 from aind_launcher.curriculum.sources import Source
 from aind_launcher.errors import CurriculumError, LauncherError, UsageError
+from aind_launcher.model.animal import TrainerStateText
 
 
 def first_state(

@@ -11,14 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from aind_launcher import __version__
-from aind_launcher.animal import TrainerStateText
 from aind_launcher.curriculum.contract import Commands, parse_list, read_trainer_state
 from aind_launcher.curriculum.environments import Environment, alteration, condemn
 from aind_launcher.curriculum.runner import ask, run_curriculum
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.errors import CurriculumError
-from aind_launcher.session import SessionContext
-from aind_launcher.suggestion import CurriculumSuggestion, Provenance
+from aind_launcher.model.animal import TrainerStateText
+from aind_launcher.model.session import SessionContext
+from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
 from aind_launcher.tail import OnLine
 
 logger = logging.getLogger(__name__)

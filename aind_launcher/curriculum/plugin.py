@@ -17,7 +17,6 @@ from pydantic import (
     field_validator,
 )
 
-from aind_launcher.animal import TrainerStateText
 from aind_launcher.curriculum.contract import Contract
 from aind_launcher.curriculum.environments import (
     EnvironmentSpec,
@@ -31,8 +30,9 @@ from aind_launcher.curriculum.installed import Installed
 from aind_launcher.curriculum.sources import Pin, Source, choose_source, find_sources, pin
 from aind_launcher.errors import CurriculumError, LauncherError, StepSkipped
 from aind_launcher.hookspecs import hookimpl
-from aind_launcher.session import Check, SessionContext
-from aind_launcher.suggestion import CurriculumSuggestion
+from aind_launcher.model.animal import TrainerStateText
+from aind_launcher.model.session import Check, SessionContext
+from aind_launcher.model.suggestion import CurriculumSuggestion
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from typing import Final
 from aind_launcher.curriculum.contract import read_suggestion
 from aind_launcher.errors import CurriculumError, CurriculumFailed, CurriculumTimedOut, UsageError
 from aind_launcher.inherited import curriculum_environment
+from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.processes import Ended, run_child
-from aind_launcher.suggestion import CurriculumSuggestion
 from aind_launcher.tail import OnLine
 
 _MANY_BYTES: Final = 1 << 30

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from aind_launcher.animal import AnimalState, TrainerStateText
-from aind_launcher.session import Repository, Session, SessionContext
-from aind_launcher.suggestion import CurriculumSuggestion
+from aind_launcher.model.animal import AnimalState, TrainerStateText
+from aind_launcher.model.session import Repository, Session, SessionContext
+from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.settings import SlimsSettings
 from aind_launcher_slims.wire_double import SlimsDouble

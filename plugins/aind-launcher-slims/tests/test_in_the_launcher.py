@@ -56,7 +56,7 @@ def test_an_unknown_setting_names_the_one_that_was_meant(slims: SlimsDouble, tmp
 LABORATORY = f"""
 from datetime import UTC, datetime
 from aind_launcher import AnimalState, CurriculumSuggestion, TrainerStateText, hookimpl
-from aind_launcher.session import Acquisition
+from aind_launcher.model.session import Acquisition
 
 STATES = {{name: TrainerStateText(text=text) for name, text in {[(n, state_text(n)) for n in ("one", "two")]!r}}}
 

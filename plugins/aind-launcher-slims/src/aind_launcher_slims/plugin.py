@@ -12,9 +12,9 @@ from aind_launcher_slims.settings import SlimsSettings, find_credentials
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from aind_launcher.animal import AnimalState
-    from aind_launcher.session import Check, SessionContext
-    from aind_launcher.suggestion import CurriculumSuggestion
+    from aind_launcher.model.animal import AnimalState
+    from aind_launcher.model.session import Check, SessionContext
+    from aind_launcher.model.suggestion import CurriculumSuggestion
     from aind_launcher_slims.connection import Connection
     from aind_launcher_slims.push import Pushed
 
@@ -115,7 +115,7 @@ def _untouched_logging() -> Iterator[None]:
 @contextmanager
 def _as_check(name: str) -> "Iterator[list[Check]]":
     """Collect checks; an error among them becomes one. A SLIMS that is down stops no session."""
-    from aind_launcher.session import Check
+    from aind_launcher.model.session import Check
 
     checks: list[Check] = []
     try:

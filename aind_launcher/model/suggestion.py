@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from aind_launcher.animal import TrainerStateText
+from aind_launcher.model.animal import TrainerStateText
 
 
 class Provenance(BaseModel):

@@ -7,9 +7,9 @@ from typing import Any, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from aind_launcher.animal import AnimalState
-from aind_launcher.clock import now
-from aind_launcher.names import checked_name
+from aind_launcher.model.animal import AnimalState
+from aind_launcher.model.clock import now
+from aind_launcher.model.names import checked_name
 
 # The schema of aind-behavior-services that this file writes. Its own reader coerces other versions.
 SESSION_SCHEMA = "0.13.9"
