@@ -8,8 +8,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aind_launcher.files import write_whole
-from aind_launcher.redaction import Redactor
+from aind_launcher.system.files import write_whole
+from aind_launcher.system.redaction import Redactor
 
 # Which step a line belongs to; set around each step so that plugins need not say it.
 current_step: ContextVar[str | None] = ContextVar("aind_launcher_step", default=None)

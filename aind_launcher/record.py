@@ -13,12 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from aind_launcher.errors import ExitCode, LauncherError, UsageError
-from aind_launcher.files import write_whole
 from aind_launcher.journal import Journal, SessionRecord, StepId, StepRecord
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Repository, Session, SessionContext, SessionPaths
 from aind_launcher.steps import LAUNCHER
+from aind_launcher.system.files import write_whole
 
 FILE = "session.json"
 _NAME = re.compile(r"(?P<subject>.+)_(?P<date>\d{4}-\d\d-\d\dT\d{6}(?:Z|[+-]\d{4}))")

@@ -18,11 +18,11 @@ from aind_launcher.lifecycle import (
     may_have_data,
     settled,
 )
-from aind_launcher.machine import RigLock
 from aind_launcher.model.session import Acquisition, SessionContext
-from aind_launcher.processes import refuse_orphans
 from aind_launcher.record import completed_by_folder, find_unknown
 from aind_launcher.steps import LAUNCHER, acquisition_of, acquisition_step
+from aind_launcher.system.processes import refuse_orphans
+from aind_launcher.system.rig import RigLock
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError, field_validator
 
 from aind_launcher.errors import SettingsError, UsageError
-from aind_launcher.machine import machine_directory
 from aind_launcher.model.names import checked_name
+from aind_launcher.system.rig import machine_directory
 from aind_launcher.variables import PREFIX, as_json_hint, from_environment, nearest, refuse_unknown_variables, variable
 
 RIG_FILE = "aind-launcher.toml"

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aind_launcher import interrupts
+from aind_launcher.system import interrupts
 
 # Seconds that a call has to end by itself once it was asked to: a curriculum ends its processes first.
 _GRACE: Final = 5.0

@@ -13,9 +13,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
-from aind_launcher import interrupts, step_thread
+from aind_launcher import step_thread
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
-from aind_launcher.interrupts import InterruptedAgain
 from aind_launcher.journal import Journal, StepId, StepRecord, StepState
 from aind_launcher.log import current_step
 from aind_launcher.model.animal import AnimalState
@@ -23,7 +22,9 @@ from aind_launcher.model.session import Acquisition, Check, Inputs, SessionConte
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.operator import Operator
 from aind_launcher.plugins import Call, Plugins
-from aind_launcher.redaction import Redactor
+from aind_launcher.system import interrupts
+from aind_launcher.system.interrupts import InterruptedAgain
+from aind_launcher.system.redaction import Redactor
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -21,17 +21,17 @@ from aind_launcher.hookspecs import hookimpl
 from aind_launcher.inputs import data_directory_or_none
 from aind_launcher.journal import Journal, StepRecord
 from aind_launcher.lifecycle import Launcher, Outcome, Request, run_session
-from aind_launcher.machine import RigLock, open_state_directory, rig_lock
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.operator import Nobody, Operator
 from aind_launcher.own_modules import places_of
 from aind_launcher.plugins import load_plugins
-from aind_launcher.redaction import Redactor
 from aind_launcher.resume import Wishes, resume_session
 from aind_launcher.settings import load_layers
 from aind_launcher.steps import Steps
+from aind_launcher.system.redaction import Redactor
+from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
 
 SUBJECT = "123456"
 _BROKEN = "curriculum-is-broken"

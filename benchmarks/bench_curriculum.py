@@ -15,9 +15,9 @@ from timing import command, compare
 from aind_launcher.curriculum.environments import ensure_environment, find_environment, health_check
 from aind_launcher.curriculum.plugin import IsolatedCurriculum
 from aind_launcher.curriculum.sources import pin
-from aind_launcher.inherited import curriculum_environment
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Repository, Session, SessionContext
+from aind_launcher.system.inherited import curriculum_environment
 
 PIN = Path(__file__).parents[1] / "tests" / "data" / "vr-foraging-pin" / "pyproject.toml"
 

@@ -190,8 +190,8 @@ def _call(wish: dict[str, Any], out: int, err: int) -> int:
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     if wish["at"] is not None:
         _watch_writes(wish["at"], wish["happens"], Path(wish["within"]), Path(wish["files"]["writes"]))
-    from aind_launcher import interrupts
     from aind_launcher.cli import main
+    from aind_launcher.system import interrupts
 
     if wish["injected"]:
         _inject(wish["files"]["writes"], *wish["injected"])

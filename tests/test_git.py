@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from repositories import add_submodule, commit, make_repository, run_git, write
 
 from aind_launcher.errors import Refused, SourceError
-from aind_launcher.git import (
+from aind_launcher.system.git import (
     changes,
     commit_of,
     describe_repository,

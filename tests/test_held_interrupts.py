@@ -16,12 +16,12 @@ from pydantic import BaseModel, field_serializer
 from pydantic_core import PydanticSerializationError
 from task_repositories import laboratory
 
-from aind_launcher import interrupts, processes
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal import Journal
 from aind_launcher.model.session import Check
 from aind_launcher.operator import Nobody
 from aind_launcher.steps import NOT_BEGUN
+from aind_launcher.system import interrupts, processes
 
 # Plugins that have Ctrl-C pressed in the middle of a serializer: their own, and the launcher's.
 PLUGINS = """

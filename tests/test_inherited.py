@@ -12,9 +12,9 @@ from task_repositories import laboratory
 
 import aind_launcher
 from aind_launcher.curriculum.build import _environment
-from aind_launcher.git import git
-from aind_launcher.inherited import acquisition_environment, curriculum_environment
-from aind_launcher.redaction import Redactor
+from aind_launcher.system.git import git
+from aind_launcher.system.inherited import acquisition_environment, curriculum_environment
+from aind_launcher.system.redaction import Redactor
 
 NOTHING = Redactor()
 LINUX = {

@@ -10,7 +10,7 @@ import pytest
 
 from aind_launcher.errors import PluginError, Refused
 from aind_launcher.journal import Journal
-from aind_launcher.processes import MARKER
+from aind_launcher.system.processes import MARKER
 from aind_launcher.testing import TaskRepositoryForTests
 
 PLUGIN = """

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from aind_launcher.errors import LauncherError, UsageError
-from aind_launcher.inherited import curriculum_environment
-from aind_launcher.processes import (
+from aind_launcher.system.inherited import curriculum_environment
+from aind_launcher.system.processes import (
     Ended,
     OnLine,
     own_group,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from task_repositories import laboratory
 
 from aind_launcher.builtin.acquisition import Acquisition
-from aind_launcher.redaction import HIDDEN, Redactor
+from aind_launcher.system.redaction import HIDDEN, Redactor
 from aind_launcher.testing import TaskRepositoryForTests
 
 # As long as passwords are, and of any characters but those that no header and no address can carry.

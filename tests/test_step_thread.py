@@ -15,9 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
-from aind_launcher import interrupts, processes, step_thread
+from aind_launcher import step_thread
 from aind_launcher.errors import LauncherError
 from aind_launcher.log import current_step
+from aind_launcher.system import interrupts, processes
 
 
 @pytest.fixture

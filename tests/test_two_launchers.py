@@ -15,7 +15,7 @@ from task_repositories import laboratory
 
 from aind_launcher.errors import Refused
 from aind_launcher.journal import Journal, SessionRecord
-from aind_launcher.machine import rig_lock
+from aind_launcher.system.rig import rig_lock
 from aind_launcher.testing import TaskRepositoryForTests
 
 # Waits in its place until it is told to go on, by whom and how often it was called.

@@ -13,7 +13,7 @@ import pytest
 from command_line import Ended, done, launch
 from repositories import add_submodule, commit, make_repository
 
-from aind_launcher.inherited import curriculum_environment
+from aind_launcher.system.inherited import curriculum_environment
 
 pytestmark = pytest.mark.integration
 

@@ -25,13 +25,13 @@ from pydantic import (
 
 from aind_launcher.errors import AcquisitionError
 from aind_launcher.hookspecs import hookimpl
-from aind_launcher.inherited import is_credential
-from aind_launcher.interrupts import InterruptedAgain
 from aind_launcher.model import session as values
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Check, SessionContext
-from aind_launcher.processes import Ended, run_child
-from aind_launcher.redaction import HIDDEN
+from aind_launcher.system.inherited import is_credential
+from aind_launcher.system.interrupts import InterruptedAgain
+from aind_launcher.system.processes import Ended, run_child
+from aind_launcher.system.redaction import HIDDEN
 
 logger = logging.getLogger(__name__)
 # The program's own output, line by line.

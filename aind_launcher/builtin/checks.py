@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from aind_launcher.errors import LauncherError
-from aind_launcher.files import existing_parent, exists, write_problem
-from aind_launcher.git import changes, describe_repository, few, is_ignored, toplevel
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.session import Check, Repository, SessionContext
+from aind_launcher.system.files import existing_parent, exists, write_problem
+from aind_launcher.system.git import changes, describe_repository, few, is_ignored, toplevel
 
 
 def _in_gigabytes(value: Any) -> Any:

@@ -10,10 +10,10 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from aind_launcher.errors import AnimalError
-from aind_launcher.files import write_whole
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
 from aind_launcher.model.suggestion import Provenance
+from aind_launcher.system.files import write_whole
 
 logger = logging.getLogger(__name__)
 

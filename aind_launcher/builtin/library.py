@@ -18,11 +18,11 @@ from pydantic import BaseModel, ConfigDict
 from aind_launcher.builtin import history
 from aind_launcher.builtin.history import HistoryEntry
 from aind_launcher.errors import AnimalError, LauncherError, TransientError
-from aind_launcher.files import write_whole
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher.system.files import write_whole
 
 STATE: Final = "trainer_state.json"
 TASK: Final = "task.json"

@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_valid
 
 from aind_launcher.builtin.library import HISTORY, Library, Recorded
 from aind_launcher.errors import LauncherError, UsageError
-from aind_launcher.files import write_problem
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.session import Check, Inputs, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher.system.files import write_problem
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from aind_launcher import __version__, interrupts
+from aind_launcher import __version__
 from aind_launcher.cli.groups import CommandGroup
+from aind_launcher.system import interrupts
 
 # Name and one line for `--help`: what is not called is not imported.
 _COMMANDS = {

@@ -13,9 +13,9 @@ from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import Terminal, print_json, print_table
 from aind_launcher.curriculum.enrolment import first_state
 from aind_launcher.errors import AnimalError, UsageError
-from aind_launcher.machine import login
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.names import checked_name
+from aind_launcher.system.rig import login
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch animals show 123456")

@@ -14,8 +14,8 @@ from aind_launcher.curriculum.installed import Versions
 from aind_launcher.curriculum.plugin import IsolatedCurriculum
 from aind_launcher.curriculum.sources import Source, pin
 from aind_launcher.errors import ExitCode, LauncherError, UsageError
-from aind_launcher.machine import login
 from aind_launcher.model.names import checked_name
+from aind_launcher.system.rig import login
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch curricula list")

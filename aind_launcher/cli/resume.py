@@ -11,8 +11,8 @@ from aind_launcher.cli.terminal import print_json, print_table, show_error
 from aind_launcher.errors import ExitCode, UsageError
 from aind_launcher.journal import SessionRecord
 from aind_launcher.lifecycle import Launcher
-from aind_launcher.machine import open_state_directory, rig_lock
 from aind_launcher.resume import Wishes, plan, resume_session, unfinished, unknown_sessions
+from aind_launcher.system.rig import open_state_directory, rig_lock
 
 
 @click.command(

@@ -13,9 +13,7 @@ from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.inputs import data_directory_or_none
 from aind_launcher.journal import Journal
 from aind_launcher.lifecycle import Launcher
-from aind_launcher.machine import open_state_directory
 from aind_launcher.plugins import Plugins, load_plugins
-from aind_launcher.redaction import Redactor
 from aind_launcher.settings import (
     LauncherSettings,
     Layer,
@@ -27,6 +25,8 @@ from aind_launcher.settings import (
     parsed_override,
 )
 from aind_launcher.steps import Steps
+from aind_launcher.system.redaction import Redactor
+from aind_launcher.system.rig import open_state_directory
 
 if TYPE_CHECKING:
     from aind_launcher.builtin.local_store import LocalStore

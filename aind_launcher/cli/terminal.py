@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from aind_launcher import interrupts
 from aind_launcher.errors import ExitCode, LauncherError
 from aind_launcher.log import current_step
-from aind_launcher.redaction import Redactor
+from aind_launcher.system import interrupts
+from aind_launcher.system.redaction import Redactor
 
 if TYPE_CHECKING:
     from aind_launcher.journal import StepRecord

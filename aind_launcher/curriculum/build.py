@@ -14,7 +14,7 @@ from aind_launcher.curriculum.contents import packages_unlike_their_record
 from aind_launcher.curriculum.project import COMMAND, LOCK, built_from, read_project, workspace_of
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.errors import EnvironmentBuildError, Refused
-from aind_launcher.git import changes, commit_of, git, git_environment
+from aind_launcher.system.git import changes, commit_of, git, git_environment
 
 Progress = Callable[[str], None]
 

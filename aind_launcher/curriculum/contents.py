@@ -12,7 +12,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
 
-from aind_launcher.files import write_whole
+from aind_launcher.system.files import write_whole
 
 _LIST: Final = "contents.json"
 # Python compiles into the one; git refreshes the other.

@@ -20,7 +20,7 @@ from aind_launcher.curriculum.contents import first_difference, list_contents
 from aind_launcher.curriculum.project import PYTHON_VERSION, read_project, workspace_of
 from aind_launcher.curriculum.sources import Pin, Source, content_identity, pin
 from aind_launcher.errors import EnvironmentBuildError, LauncherError
-from aind_launcher.files import write_whole
+from aind_launcher.system.files import write_whole
 
 # Part of every key: raise it when environments are built in another way, and all are built anew.
 _RECIPE = "2"

@@ -19,7 +19,7 @@ from aind_launcher.errors import CurriculumError
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
-from aind_launcher.tail import OnLine
+from aind_launcher.system.tail import OnLine
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from typing import Final
 
 from aind_launcher.curriculum.contract import read_suggestion
 from aind_launcher.errors import CurriculumError, CurriculumFailed, CurriculumTimedOut, UsageError
-from aind_launcher.inherited import curriculum_environment
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.processes import Ended, run_child
-from aind_launcher.tail import OnLine
+from aind_launcher.system.inherited import curriculum_environment
+from aind_launcher.system.processes import Ended, run_child
+from aind_launcher.system.tail import OnLine
 
 _MANY_BYTES: Final = 1 << 30
 _FEW_BYTES: Final = 16 << 20

@@ -10,7 +10,7 @@ from typing import Literal
 
 from aind_launcher.curriculum.project import COMMAND, Project, built_from, normalised, read_project
 from aind_launcher.errors import Refused, SettingsError, SourceError
-from aind_launcher.git import changes, commit_of, few, git, remote_url, toplevel, without_credentials
+from aind_launcher.system.git import changes, commit_of, few, git, remote_url, toplevel, without_credentials
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from typing import Final
 
 from aind_launcher.curriculum.build import remove_tree
 from aind_launcher.errors import Refused, UsageError
-from aind_launcher.git import git
-from aind_launcher.machine import rig_lock
+from aind_launcher.system.git import git
+from aind_launcher.system.rig import rig_lock
 
 # What the curriculum was cloned from, and the proof that the whole folder is the demo's own.
 _PRIVATE: Final = ".demo"

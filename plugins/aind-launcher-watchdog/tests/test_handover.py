@@ -10,7 +10,7 @@ import yaml
 from conftest import Make, files
 
 from aind_launcher import LauncherError, SessionContext, TransientError
-from aind_launcher.files import sync_folder, write_whole
+from aind_launcher.system.files import sync_folder, write_whole
 from aind_launcher_watchdog.plugin import Watchdog
 
 

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from urllib.parse import urlsplit, urlunsplit
 
 from aind_launcher.errors import Refused, SourceError
-from aind_launcher.inherited import tool_environment
 from aind_launcher.model.session import Repository
+from aind_launcher.system.inherited import tool_environment
 
 # What a hook or an alias leaves behind; each would point git at another repository than the one it is asked about.
 _INHERITED = frozenset(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Final
 
-from aind_launcher.redaction import Redactor
+from aind_launcher.system.redaction import Redactor
 
 logger = logging.getLogger(__name__)
 

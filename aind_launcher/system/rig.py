@@ -16,9 +16,9 @@ from typing import Any
 import platformdirs
 
 from aind_launcher.errors import Refused
-from aind_launcher.files import write_whole
-from aind_launcher.inherited import tool_environment
 from aind_launcher.model.clock import now
+from aind_launcher.system.files import write_whole
+from aind_launcher.system.inherited import tool_environment
 
 logger = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from typing import Any, Final, Literal
 
 import psutil
 
-from aind_launcher import interrupts
 from aind_launcher.errors import Refused, TransientError, UsageError
-from aind_launcher.inherited import tool_environment
-from aind_launcher.interrupts import InterruptedAgain
-from aind_launcher.tail import OnLine, Tail
+from aind_launcher.system import interrupts
+from aind_launcher.system.inherited import tool_environment
+from aind_launcher.system.interrupts import InterruptedAgain
+from aind_launcher.system.tail import OnLine, Tail
 
 # Set for every child and inherited by all that it starts, so that they are found whatever became of their parents.
 MARKER: Final = "AIND_LAUNCHER_CHILD"
