@@ -10,7 +10,7 @@ from aind_launcher.journal import Journal
 from aind_launcher.model.session import Check
 from aind_launcher.plugins import Plugins
 from aind_launcher.resume import unfinished
-from aind_launcher.settings import LauncherSettings
+from aind_launcher.settings.layers import LauncherSettings
 from aind_launcher.steps import as_checks
 from aind_launcher.system.files import write_problem
 from aind_launcher.system.git import describe_repository

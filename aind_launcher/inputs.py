@@ -7,7 +7,7 @@ from typing import Any, Literal
 from aind_launcher.errors import LauncherError, Refused, SettingsError, UsageError
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Inputs, SessionContext
-from aind_launcher.settings import LauncherSettings
+from aind_launcher.settings.layers import LauncherSettings
 
 TaskSource = Literal["trainer state", "file"]
 

@@ -17,7 +17,7 @@ from aind_launcher.model.session import Acquisition, Check, Inputs, Session, Ses
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.operator import Operator
 from aind_launcher.plugins import Plugins
-from aind_launcher.settings import LauncherSettings
+from aind_launcher.settings.layers import LauncherSettings
 from aind_launcher.steps import LAUNCHER, Steps, acquisition_of, acquisition_step, as_model, with_result
 from aind_launcher.system import interrupts
 from aind_launcher.system.git import describe_repository

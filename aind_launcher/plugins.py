@@ -16,10 +16,10 @@ from pydantic import BaseModel, SecretStr
 from aind_launcher import hookspecs
 from aind_launcher.errors import LauncherError, PluginError
 from aind_launcher.own_modules import OwnModules
-from aind_launcher.settings import LauncherSettings, Resolved, SettingsLayers
+from aind_launcher.settings.environment import refuse_unknown_sections
+from aind_launcher.settings.layers import LauncherSettings, Resolved, SettingsLayers
 from aind_launcher.system.inherited import acquisition_environment
 from aind_launcher.system.redaction import Redactor
-from aind_launcher.variables import refuse_unknown_sections
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from aind_launcher.operator import Nobody, Operator
 from aind_launcher.own_modules import places_of
 from aind_launcher.plugins import load_plugins
 from aind_launcher.resume import Wishes, resume_session
-from aind_launcher.settings import load_layers
+from aind_launcher.settings.layers import load_layers
 from aind_launcher.steps import Steps
 from aind_launcher.system.redaction import Redactor
 from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock

@@ -18,7 +18,7 @@ from aind_launcher.curriculum.sources import find_sources, pin
 from aind_launcher.demo.build import build_demo
 from aind_launcher.errors import Refused, UsageError
 from aind_launcher.model.session import Session
-from aind_launcher.settings import RIG_FILE
+from aind_launcher.settings.layers import RIG_FILE
 from aind_launcher.system.files import write_whole
 from aind_launcher.system.git import changes, commit_of, describe_repository, git
 from aind_launcher.system.rig import machine_directory, rig_lock

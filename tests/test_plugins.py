@@ -9,7 +9,7 @@ import pytest
 
 from aind_launcher.errors import PluginError, SettingsError
 from aind_launcher.plugins import Plugins, find_plugins, load_plugins
-from aind_launcher.settings import load_layers
+from aind_launcher.settings.layers import load_layers
 
 SOUND = """
     from pydantic import BaseModel, ConfigDict, SecretStr

@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from aind_launcher.builtin.acquisition import Acquisition
 from aind_launcher.errors import SettingsError, UsageError
-from aind_launcher.schema import json_schema
-from aind_launcher.settings import (
+from aind_launcher.settings.environment import refuse_unknown_sections
+from aind_launcher.settings.layers import (
     find_repository,
     load_layers,
     merged_overrides,
     parsed_override,
 )
-from aind_launcher.variables import refuse_unknown_sections
+from aind_launcher.settings.schema import json_schema
 
 
 class Place(BaseModel):

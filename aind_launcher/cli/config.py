@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table
-from aind_launcher.schema import json_schema
-from aind_launcher.settings import Resolved, hyphenated
+from aind_launcher.settings.layers import Resolved, hyphenated
+from aind_launcher.settings.schema import json_schema
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch config show")

@@ -14,7 +14,7 @@ from aind_launcher.inputs import data_directory_or_none
 from aind_launcher.journal import Journal
 from aind_launcher.lifecycle import Launcher
 from aind_launcher.plugins import Plugins, load_plugins
-from aind_launcher.settings import (
+from aind_launcher.settings.layers import (
     LauncherSettings,
     Layer,
     Resolved,

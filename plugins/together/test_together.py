@@ -10,7 +10,7 @@ from aind_data_schema.core.acquisition import Acquisition
 from conftest import SUBJECT, Laboratory, files
 
 from aind_launcher.plugins import load_plugins
-from aind_launcher.settings import load_layers
+from aind_launcher.settings.layers import load_layers
 
 pytestmark = pytest.mark.integration
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from aind_launcher import CurriculumSuggestion, HandedOff, LauncherError, SessionContext, StepSkipped
 from aind_launcher.errors import SettingsError
 from aind_launcher.plugins import find_plugins, load_plugins
-from aind_launcher.settings import LauncherSettings, load_layers
+from aind_launcher.settings.layers import LauncherSettings, load_layers
 from aind_launcher_data_schema.plugin import DataSchema
 from aind_launcher_data_schema.settings import DataSchemaSettings as Settings
 

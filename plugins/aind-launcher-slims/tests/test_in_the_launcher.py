@@ -11,7 +11,7 @@ from conftest import MONDAY, SUBJECT, session_of, state_text, suggested
 
 from aind_launcher.errors import SettingsError
 from aind_launcher.plugins import Plugin, Plugins, load_plugins
-from aind_launcher.settings import load_layers
+from aind_launcher.settings.layers import load_layers
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble
 

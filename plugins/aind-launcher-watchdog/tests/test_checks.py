@@ -13,7 +13,7 @@ from conftest import Make, files
 
 from aind_launcher import Check, LauncherError, SessionContext
 from aind_launcher.plugins import find_plugins, load_plugins
-from aind_launcher.settings import LauncherSettings, load_layers
+from aind_launcher.settings.layers import LauncherSettings, load_layers
 from aind_launcher_watchdog.checks import is_service, require_absolute
 from aind_launcher_watchdog.plugin import Watchdog
 from aind_launcher_watchdog.transfer_double import TransferDouble

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from aind_launcher.settings import LauncherSettings, hyphenated
+from aind_launcher.settings.layers import LauncherSettings, hyphenated
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 

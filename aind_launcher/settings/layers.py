@@ -17,8 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFlo
 
 from aind_launcher.errors import SettingsError, UsageError
 from aind_launcher.model.names import checked_name
+from aind_launcher.settings.environment import (
+    PREFIX,
+    as_json_hint,
+    from_environment,
+    nearest,
+    refuse_unknown_variables,
+    variable,
+)
 from aind_launcher.system.rig import machine_directory
-from aind_launcher.variables import PREFIX, as_json_hint, from_environment, nearest, refuse_unknown_variables, variable
 
 RIG_FILE = "aind-launcher.toml"
 
