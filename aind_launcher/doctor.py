@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aind_launcher import inputs
 from aind_launcher.errors import LauncherError
-from aind_launcher.journal import Journal
+from aind_launcher.journal.journal import Journal
 from aind_launcher.model.session import Check
 from aind_launcher.plugins import Plugins
 from aind_launcher.resume import unfinished

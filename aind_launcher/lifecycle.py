@@ -10,7 +10,7 @@ from typing import Any
 
 from aind_launcher import inputs, keeping
 from aind_launcher.errors import AnimalError, ExitCode, LauncherError, Refused
-from aind_launcher.journal import Journal, SessionState, StepId, StepRecord
+from aind_launcher.journal.journal import Journal, SessionState, StepId, StepRecord
 from aind_launcher.log import session_log
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Acquisition, Check, Inputs, Session, SessionContext, session_name

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from aind_launcher.errors import ExitCode, LauncherError, UsageError
-from aind_launcher.journal import Journal, SessionRecord, StepId, StepRecord
+from aind_launcher.journal.journal import Journal, SessionRecord, StepId, StepRecord
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Repository, Session, SessionContext, SessionPaths

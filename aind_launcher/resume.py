@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused
 from aind_launcher.inputs import data_directory_or_none
-from aind_launcher.journal import UNFINISHED, Journal, SessionRecord
+from aind_launcher.journal.journal import UNFINISHED, Journal, SessionRecord
 from aind_launcher.lifecycle import (
     Launcher,
     Outcome,

@@ -15,7 +15,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_jsonable_pyt
 
 from aind_launcher import step_thread
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
-from aind_launcher.journal import Journal, StepId, StepRecord, StepState
+from aind_launcher.journal.journal import Journal, StepId, StepRecord, StepState
 from aind_launcher.log import current_step
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext

@@ -19,7 +19,7 @@ import pytest
 
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.inputs import data_directory_or_none
-from aind_launcher.journal import Journal, StepRecord
+from aind_launcher.journal.journal import Journal, StepRecord
 from aind_launcher.lifecycle import Launcher, Outcome, Request, run_session
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import Acquisition, SessionContext

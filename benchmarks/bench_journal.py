@@ -5,7 +5,7 @@ from pathlib import Path
 
 from timing import compare
 
-from aind_launcher.journal import Journal, StepId
+from aind_launcher.journal.journal import Journal, StepId
 
 with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder, "journal.sqlite")) as journal:
     journal.keep_session("1_a", "1", Path(folder), Path(folder), "{}")

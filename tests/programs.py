@@ -208,7 +208,7 @@ def _call(wish: dict[str, Any], out: int, err: int) -> int:
 
 def _watch_writes(at: int, happens: Misfortune, within: Path, names: Path) -> None:
     """Count the instants before and after each write of this process, and let something happen at one of them."""
-    from aind_launcher.journal import Journal
+    from aind_launcher.journal.journal import Journal
 
     count = 0
 

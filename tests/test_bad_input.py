@@ -15,7 +15,7 @@ from contexts import read_only
 from repositories import commit, curriculum_files, library_files, make_repository, make_task_with_submodule, run_git
 from task_repositories import laboratory
 
-from aind_launcher.journal import Journal
+from aind_launcher.journal.journal import Journal
 from aind_launcher.testing import TaskRepositoryForTests
 
 USAGE, REFUSED = 2, 3

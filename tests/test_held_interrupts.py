@@ -17,7 +17,7 @@ from pydantic_core import PydanticSerializationError
 from task_repositories import laboratory
 
 from aind_launcher.errors import LauncherError
-from aind_launcher.journal import Journal
+from aind_launcher.journal.journal import Journal
 from aind_launcher.model.session import Check
 from aind_launcher.operator import Nobody
 from aind_launcher.steps import NOT_BEGUN

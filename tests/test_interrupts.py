@@ -15,7 +15,7 @@ import pytest
 from programs import SCRIPT, Ended, aind_launch
 from task_repositories import laboratory
 
-from aind_launcher.journal import Journal, SessionRecord, StepRecord
+from aind_launcher.journal.journal import Journal, SessionRecord, StepRecord
 from aind_launcher.model.session import SessionContext
 from aind_launcher.testing import TaskRepositoryForTests
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aind_launcher.errors import LauncherError
-from aind_launcher.journal import Journal, StepId
-from aind_launcher.journal_file import connect
+from aind_launcher.journal.file import connect
+from aind_launcher.journal.journal import Journal, StepId
 from aind_launcher.model.clock import now
 
 STEP = StepId("1_2026-01-31T100000Z", "post_session", "slims", "abc")
@@ -143,9 +143,9 @@ def test_a_journal_that_cannot_take_in_its_substitute_yet_is_not_taken_for_whole
     fill_up(journal)
     journal.keep_session(STEP.session, "1", tmp_path, tmp_path, "x" * 100_000)
     with monkeypatch.context() as full_disk:
-        full_disk.setattr("aind_launcher.journal.connect", cannot_be_opened)
+        full_disk.setattr("aind_launcher.journal.journal.connect", cannot_be_opened)
         journal.close()
-    monkeypatch.setattr("aind_launcher.journal_file.merge", cannot_be_opened)
+    monkeypatch.setattr("aind_launcher.journal.file.merge", cannot_be_opened)
     with Journal.open(path, tmp_path / "data") as journal:
         assert "full" in journal.impaired
     monkeypatch.undo()

@@ -6,7 +6,7 @@ import pytest
 from task_repositories import laboratory
 
 from aind_launcher.errors import AnimalError, PluginError, Refused
-from aind_launcher.journal import Journal
+from aind_launcher.journal.journal import Journal
 
 SUBSCRIBERS = """
     import json

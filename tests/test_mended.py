@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aind_launcher.errors import PluginError, Refused
-from aind_launcher.journal import Journal
+from aind_launcher.journal.journal import Journal
 from aind_launcher.system.processes import MARKER
 from aind_launcher.testing import TaskRepositoryForTests
 

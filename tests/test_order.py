@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from task_repositories import laboratory
 
 from aind_launcher.builtin.library import Library
-from aind_launcher.journal import Journal
+from aind_launcher.journal.journal import Journal
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import SessionContext

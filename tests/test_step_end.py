@@ -12,7 +12,7 @@ from programs import aind_launch
 from task_repositories import laboratory
 
 from aind_launcher.errors import Refused
-from aind_launcher.journal import Journal, StepRecord
+from aind_launcher.journal.journal import Journal, StepRecord
 from aind_launcher.operator import Nobody
 from aind_launcher.testing import TaskRepositoryForTests
 

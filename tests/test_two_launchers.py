@@ -14,7 +14,7 @@ from programs import SCRIPT, Ended, aind_launch
 from task_repositories import laboratory
 
 from aind_launcher.errors import Refused
-from aind_launcher.journal import Journal, SessionRecord
+from aind_launcher.journal.journal import Journal, SessionRecord
 from aind_launcher.system.rig import rig_lock
 from aind_launcher.testing import TaskRepositoryForTests
 

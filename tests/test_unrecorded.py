@@ -10,7 +10,7 @@ import pytest
 from programs import Ended, aind_launch
 from task_repositories import laboratory
 
-from aind_launcher.journal import Journal, StepRecord
+from aind_launcher.journal.journal import Journal, StepRecord
 from aind_launcher.system.files import write_whole
 from aind_launcher.testing import TaskRepositoryForTests
 

@@ -14,7 +14,7 @@ from programs import Ended, Programs, programs
 from recording_server import NAMES, PLUGINS, RecordingServer, contents, recording_server
 from task_repositories import laboratory
 
-from aind_launcher.journal import Journal, SessionRecord
+from aind_launcher.journal.journal import Journal, SessionRecord
 from aind_launcher.testing import TaskRepositoryForTests
 
 

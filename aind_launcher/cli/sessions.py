@@ -14,7 +14,7 @@ from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table
 from aind_launcher.errors import UsageError
-from aind_launcher.journal import UNFINISHED, SessionRecord, SessionState, StepRecord
+from aind_launcher.journal.journal import UNFINISHED, SessionRecord, SessionState, StepRecord
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Acquisition, SessionContext

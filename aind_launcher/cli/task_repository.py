@@ -11,7 +11,7 @@ import click
 from aind_launcher.cli.terminal import Terminal
 from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.inputs import data_directory_or_none
-from aind_launcher.journal import Journal
+from aind_launcher.journal.journal import Journal
 from aind_launcher.lifecycle import Launcher
 from aind_launcher.plugins import Plugins, load_plugins
 from aind_launcher.settings.layers import (

@@ -23,7 +23,7 @@ from aind_launcher.system import interrupts
 from aind_launcher.system.redaction import Redactor
 
 if TYPE_CHECKING:
-    from aind_launcher.journal import StepRecord
+    from aind_launcher.journal.journal import StepRecord
     from aind_launcher.model.session import Check
 
 # Control characters but tab and line feed, and those that turn the direction of writing.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from aind_launcher.errors import LauncherError
-from aind_launcher.journal_file import (
+from aind_launcher.journal.file import (
     INSERT_SESSION,
     INSERT_STEP,
     begun_anew,
