@@ -18,18 +18,18 @@ from typing import Any, Self
 import pytest
 
 from aind_launcher.hookspecs import hookimpl
-from aind_launcher.inputs import data_directory_or_none
 from aind_launcher.journal.journal import Journal, StepRecord
-from aind_launcher.lifecycle import Launcher, Outcome, Request, run_session
+from aind_launcher.lifecycle.inputs import data_directory_or_none
+from aind_launcher.lifecycle.operator import Nobody, Operator
+from aind_launcher.lifecycle.resume import Wishes, resume_session
+from aind_launcher.lifecycle.run import Launcher, Outcome, Request, run_session
+from aind_launcher.lifecycle.steps import Steps
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.operator import Nobody, Operator
 from aind_launcher.own_modules import places_of
 from aind_launcher.plugins import load_plugins
-from aind_launcher.resume import Wishes, resume_session
 from aind_launcher.settings.layers import load_layers
-from aind_launcher.steps import Steps
 from aind_launcher.system.redaction import Redactor
 from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
 
@@ -165,7 +165,7 @@ minimum-free-space = "1 MB"
     def run(self, subject: str = SUBJECT, *, operator: Operator | None = None, **request: Any) -> Outcome:
         """One session, as `aind-launch run` makes it.
 
-        :param request: fields of `aind_launcher.lifecycle.Request`.
+        :param request: fields of `aind_launcher.lifecycle.run.Request`.
         """
         return self.launch(lambda launcher, lock: run_session(launcher, Request(subject, **request), lock), operator)
 

@@ -10,8 +10,8 @@ from programs import SCRIPT, aind_launch
 from task_repositories import laboratory
 
 from aind_launcher.journal.journal import Journal, StepRecord
-from aind_launcher.operator import Nobody
-from aind_launcher.resume import Wishes
+from aind_launcher.lifecycle.operator import Nobody
+from aind_launcher.lifecycle.resume import Wishes
 from aind_launcher.testing import TaskRepositoryForTests
 
 PLUGINS = '''

@@ -18,9 +18,9 @@ from task_repositories import laboratory
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal.journal import Journal
+from aind_launcher.lifecycle.operator import Nobody
+from aind_launcher.lifecycle.steps import NOT_BEGUN
 from aind_launcher.model.session import Check
-from aind_launcher.operator import Nobody
-from aind_launcher.steps import NOT_BEGUN
 from aind_launcher.system import interrupts, processes
 
 # Plugins that have Ctrl-C pressed in the middle of a serializer: their own, and the launcher's.

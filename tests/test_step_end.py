@@ -13,7 +13,7 @@ from task_repositories import laboratory
 
 from aind_launcher.errors import Refused
 from aind_launcher.journal.journal import Journal, StepRecord
-from aind_launcher.operator import Nobody
+from aind_launcher.lifecycle.operator import Nobody
 from aind_launcher.testing import TaskRepositoryForTests
 
 PLUGINS = """

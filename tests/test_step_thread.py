@@ -15,9 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from aind_launcher import step_thread
 from aind_launcher.errors import LauncherError
-from aind_launcher.log import current_step
+from aind_launcher.lifecycle import step_thread
+from aind_launcher.lifecycle.log import current_step
 from aind_launcher.system import interrupts, processes
 
 

@@ -4,8 +4,8 @@ import click
 
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import Terminal, print_check, print_json, redacted
-from aind_launcher.doctor import examine
 from aind_launcher.errors import ExitCode
+from aind_launcher.lifecycle.doctor import examine
 from aind_launcher.system.redaction import Redactor
 
 

@@ -9,7 +9,7 @@ import click
 from aind_launcher.cli.terminal import plain, print_json, print_table
 from aind_launcher.errors import ExitCode
 from aind_launcher.journal.journal import Journal
-from aind_launcher.lifecycle import Outcome
+from aind_launcher.lifecycle.run import Outcome
 from aind_launcher.model.animal import AnimalState
 
 # Sessions that are named, of those that the journal does not know.

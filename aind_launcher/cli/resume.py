@@ -10,8 +10,8 @@ from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table, show_error
 from aind_launcher.errors import ExitCode, UsageError
 from aind_launcher.journal.journal import SessionRecord
-from aind_launcher.lifecycle import Launcher
-from aind_launcher.resume import Wishes, plan, resume_session, unfinished, unknown_sessions
+from aind_launcher.lifecycle.resume import Wishes, plan, resume_session, unfinished, unknown_sessions
+from aind_launcher.lifecycle.run import Launcher
 from aind_launcher.system.rig import open_state_directory, rig_lock
 
 

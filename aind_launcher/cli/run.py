@@ -9,9 +9,9 @@ import click
 from aind_launcher.cli.outcome import exit_code, print_outcome, told_of_unknown
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import UsageError
-from aind_launcher.lifecycle import Launcher, Request, run_session
+from aind_launcher.lifecycle.resume import Wishes, resume_session, unfinished, unknown_sessions
+from aind_launcher.lifecycle.run import Launcher, Request, run_session
 from aind_launcher.model.names import checked_name
-from aind_launcher.resume import Wishes, resume_session, unfinished, unknown_sessions
 from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
 
 # Of unfinished sessions, so many are named at the start, and so much of each one's reason.

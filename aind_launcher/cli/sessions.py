@@ -15,11 +15,11 @@ from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table
 from aind_launcher.errors import UsageError
 from aind_launcher.journal.journal import UNFINISHED, SessionRecord, SessionState, StepRecord
+from aind_launcher.lifecycle.record import import_session
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.record import import_session
 from aind_launcher.system.rig import login, open_state_directory, rig_lock, session_in_progress
 
 _STATES = get_args(SessionState)

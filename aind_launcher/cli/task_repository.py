@@ -10,9 +10,10 @@ import click
 
 from aind_launcher.cli.terminal import Terminal
 from aind_launcher.errors import LauncherError, UsageError
-from aind_launcher.inputs import data_directory_or_none
 from aind_launcher.journal.journal import Journal
-from aind_launcher.lifecycle import Launcher
+from aind_launcher.lifecycle.inputs import data_directory_or_none
+from aind_launcher.lifecycle.run import Launcher
+from aind_launcher.lifecycle.steps import Steps
 from aind_launcher.plugins import Plugins, load_plugins
 from aind_launcher.settings.layers import (
     LauncherSettings,
@@ -24,7 +25,6 @@ from aind_launcher.settings.layers import (
     merged_overrides,
     parsed_override,
 )
-from aind_launcher.steps import Steps
 from aind_launcher.system.redaction import Redactor
 from aind_launcher.system.rig import open_state_directory
 

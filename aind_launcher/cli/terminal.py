@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aind_launcher.errors import ExitCode, LauncherError
-from aind_launcher.log import current_step
+from aind_launcher.lifecycle.log import current_step
 from aind_launcher.system import interrupts
 from aind_launcher.system.redaction import Redactor
 

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from aind_launcher.errors import ExitCode, LauncherError, UsageError
 from aind_launcher.journal.journal import Journal, SessionRecord, StepId, StepRecord
+from aind_launcher.lifecycle.steps import LAUNCHER
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Repository, Session, SessionContext, SessionPaths
-from aind_launcher.steps import LAUNCHER
 from aind_launcher.system.files import write_whole
 
 FILE = "session.json"

@@ -4,14 +4,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from aind_launcher import inputs
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal.journal import Journal
+from aind_launcher.lifecycle import inputs
+from aind_launcher.lifecycle.resume import unfinished
+from aind_launcher.lifecycle.steps import as_checks
 from aind_launcher.model.session import Check
 from aind_launcher.plugins import Plugins
-from aind_launcher.resume import unfinished
 from aind_launcher.settings.layers import LauncherSettings
-from aind_launcher.steps import as_checks
 from aind_launcher.system.files import write_problem
 from aind_launcher.system.git import describe_repository
 from aind_launcher.system.rig import open_state_directory, rig_lock

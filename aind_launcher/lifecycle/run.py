@@ -8,17 +8,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from aind_launcher import inputs, keeping
 from aind_launcher.errors import AnimalError, ExitCode, LauncherError, Refused
 from aind_launcher.journal.journal import Journal, SessionState, StepId, StepRecord
-from aind_launcher.log import session_log
+from aind_launcher.lifecycle import folder as keeping
+from aind_launcher.lifecycle import inputs
+from aind_launcher.lifecycle.log import session_log
+from aind_launcher.lifecycle.operator import Operator
+from aind_launcher.lifecycle.steps import LAUNCHER, Steps, acquisition_of, acquisition_step, as_model, with_result
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.operator import Operator
 from aind_launcher.plugins import Plugins
 from aind_launcher.settings.layers import LauncherSettings
-from aind_launcher.steps import LAUNCHER, Steps, acquisition_of, acquisition_step, as_model, with_result
 from aind_launcher.system import interrupts
 from aind_launcher.system.git import describe_repository
 from aind_launcher.system.interrupts import InterruptedAgain

@@ -4,10 +4,10 @@ import json
 import logging
 from collections.abc import Sequence
 
-from aind_launcher import record
 from aind_launcher.errors import HandedOff, LauncherError
 from aind_launcher.journal.journal import StepRecord
-from aind_launcher.log import seal_log
+from aind_launcher.lifecycle import record
+from aind_launcher.lifecycle.log import seal_log
 from aind_launcher.model.session import SessionContext, SessionPaths
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.system.files import unfinished_files, write_whole

@@ -13,14 +13,14 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
-from aind_launcher import step_thread
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
 from aind_launcher.journal.journal import Journal, StepId, StepRecord, StepState
-from aind_launcher.log import current_step
+from aind_launcher.lifecycle import step_thread
+from aind_launcher.lifecycle.log import current_step
+from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.operator import Operator
 from aind_launcher.plugins import Call, Plugins
 from aind_launcher.system import interrupts
 from aind_launcher.system.interrupts import InterruptedAgain

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused
-from aind_launcher.inputs import data_directory_or_none
 from aind_launcher.journal.journal import UNFINISHED, Journal, SessionRecord
-from aind_launcher.lifecycle import (
+from aind_launcher.lifecycle.inputs import data_directory_or_none
+from aind_launcher.lifecycle.record import completed_by_folder, find_unknown
+from aind_launcher.lifecycle.run import (
     Launcher,
     Outcome,
     closed_whatever_happens,
@@ -18,9 +19,8 @@ from aind_launcher.lifecycle import (
     may_have_data,
     settled,
 )
+from aind_launcher.lifecycle.steps import LAUNCHER, acquisition_of, acquisition_step
 from aind_launcher.model.session import Acquisition, SessionContext
-from aind_launcher.record import completed_by_folder, find_unknown
-from aind_launcher.steps import LAUNCHER, acquisition_of, acquisition_step
 from aind_launcher.system.processes import refuse_orphans
 from aind_launcher.system.rig import RigLock
 
