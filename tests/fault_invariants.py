@@ -11,7 +11,7 @@ from pathlib import Path
 from faulty_sessions import NOTHING_LEFT, FaultySession, files_of
 from programs import KILL, Ended
 
-from aind_launcher.builtin.library import Library
+from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.model.session import SessionPaths
 
 

@@ -142,7 +142,7 @@ def _serve() -> None:
 
     import aind_launcher.builtin.acquisition
     import aind_launcher.builtin.checks
-    import aind_launcher.builtin.local_store
+    import aind_launcher.builtin.local_store.plugin
     import aind_launcher.cli.resume
     import aind_launcher.cli.run
     import aind_launcher.cli.sessions

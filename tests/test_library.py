@@ -19,8 +19,8 @@ from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aind_launcher.builtin.history import HistoryEntry
-from aind_launcher.builtin.library import HISTORY, LOCK, STATE, TASK, Library, at_stage, experiments
+from aind_launcher.builtin.local_store.history import HistoryEntry
+from aind_launcher.builtin.local_store.library import HISTORY, LOCK, STATE, TASK, Library, at_stage, experiments
 from aind_launcher.errors import AnimalError, TransientError, UsageError
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
@@ -443,7 +443,7 @@ WRITER = textwrap.dedent(
     from pathlib import Path
     sys.path.insert(0, sys.argv[1])
     from contexts import MONDAY, suggestion
-    from aind_launcher.builtin.library import Library
+    from aind_launcher.builtin.local_store.library import Library
 
     library, name, count, fatal = Library(Path(sys.argv[2]), "odours"), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
     events = 0

@@ -7,8 +7,8 @@ import pytest
 from contexts import MONDAY, TUESDAY, a_session, folder_for_everybody, read_only, suggestion, trainer_state
 from pydantic import ValidationError
 
-from aind_launcher.builtin.library import TASK
-from aind_launcher.builtin.local_store import LocalStore
+from aind_launcher.builtin.local_store.library import TASK
+from aind_launcher.builtin.local_store.plugin import LocalStore
 from aind_launcher.errors import AnimalError, TransientError
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Check, Inputs, Session

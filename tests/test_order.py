@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from task_repositories import laboratory
 
-from aind_launcher.builtin.library import Library
+from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.journal.journal import Journal
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from aind_launcher.builtin.history import state_in
-from aind_launcher.builtin.library import Library, StoredAnimal, at_stage
+from aind_launcher.builtin.local_store.history import state_in
+from aind_launcher.builtin.local_store.library import Library, StoredAnimal, at_stage
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import Terminal, print_json, print_table

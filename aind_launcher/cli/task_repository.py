@@ -29,7 +29,7 @@ from aind_launcher.system.redaction import Redactor
 from aind_launcher.system.rig import open_state_directory
 
 if TYPE_CHECKING:
-    from aind_launcher.builtin.local_store import LocalStore
+    from aind_launcher.builtin.local_store.plugin import LocalStore
     from aind_launcher.curriculum.plugin import IsolatedCurriculum
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -84,7 +84,7 @@ class TaskRepository:
 
         :raises LauncherError: it is broken or left out.
         """
-        from aind_launcher.builtin.local_store import LocalStore
+        from aind_launcher.builtin.local_store.plugin import LocalStore
 
         found: LocalStore = self._built_in(LocalStore, "local-store")
         return found

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
 from aind_launcher.builtin import history
-from aind_launcher.builtin.history import HistoryEntry
+from aind_launcher.builtin.local_store.history import HistoryEntry
 from aind_launcher.errors import AnimalError, LauncherError, TransientError
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now

@@ -6,7 +6,7 @@ from pathlib import Path
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator
 
-from aind_launcher.builtin.library import HISTORY, Library, Recorded
+from aind_launcher.builtin.local_store.library import HISTORY, Library, Recorded
 from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import AnimalState
