@@ -128,7 +128,9 @@ except SystemExit:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
     *_, imported, files = ended.stdout.splitlines()
     assert imported == "imported:"
-    assert files.split()[1:] == [f"aind_launcher.{name}" for name in ("cli", "cli.groups", "errors", "interrupts")]
+    assert files.split()[1:] == [
+        f"aind_launcher.{name}" for name in ("cli", "cli.groups", "errors", "system", "system.interrupts")
+    ]
 
 
 @pytest.mark.parametrize("name", [path[0] for path in ALL if len(path) == 1])

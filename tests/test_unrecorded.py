@@ -166,8 +166,8 @@ def test_a_write_that_fails_for_the_moment_is_tried_again(tmp_path: Path, monkey
             raise OSError(errno.EIO, "Input/output error", str(path))
         write_whole(path, content)
 
-    for module in ("keeping", "log"):
-        monkeypatch.setattr(f"aind_launcher.{module}.write_whole", write_whole_the_second_time)
+    for module in ("folder", "log"):
+        monkeypatch.setattr(f"aind_launcher.lifecycle.{module}.write_whole", write_whole_the_second_time)
     outcome = lab.run()
     assert outcome.state == "completed"
     assert sorted(failed) == ["log.jsonl", "metrics.json", "session_input.json", "suggestion.json"]

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
-from aind_launcher.builtin import history
+from aind_launcher.builtin.local_store import history
 from aind_launcher.builtin.local_store.history import HistoryEntry
 from aind_launcher.errors import AnimalError, LauncherError, TransientError
 from aind_launcher.model.animal import AnimalState, TrainerStateText
