@@ -146,7 +146,7 @@ def together(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and formatting with ruff; `-- --fix` mends what can be mended."""
+    """Check style and formatting with ruff; `-- --fix` corrects what can be corrected."""
     session.install(*group("lint"))
     fix = "--fix" in session.posargs
     session.run("ruff", "check", *session.posargs, ".")

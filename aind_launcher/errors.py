@@ -18,18 +18,18 @@ class LauncherError(Exception):
     """Base of all errors that are shown as a sentence and never as a traceback.
 
     :param message: what happened and to what.
-    :param mend: what the reader does next, as a sentence or a command.
+    :param hint: what the reader does next, as a sentence or a command.
     """
 
     exit_code = ExitCode.STEP_FAILED
 
-    def __init__(self, message: str, mend: str | None = None) -> None:
+    def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} {self.mend}" if self.mend else self.message
+        return f"{self.message} {self.hint}" if self.hint else self.message
 
 
 class UsageError(LauncherError):
@@ -43,7 +43,7 @@ class SettingsError(UsageError):
 
 
 class PluginError(UsageError):
-    """A plugin is broken, missing or doubled; no session starts with it."""
+    """A plugin is broken, missing or duplicate; no session starts with it."""
 
 
 class Refused(LauncherError):

@@ -109,7 +109,7 @@ class Plugins:
         return tuple(plugin for plugin in self.all if plugin.error)
 
     def require_sound(self) -> None:
-        """Refuse to go on with a broken, missing or doubled plugin.
+        """Refuse to go on with a broken, missing or duplicate plugin.
 
         :raises PluginError: naming all of them. An operator must not find out after the session.
         """
@@ -164,7 +164,7 @@ def load_plugins(layers: SettingsLayers, settings: LauncherSettings, block: Iter
             loaded.append(Plugin(candidate, blocked=True))
         elif len(twins) > 1:
             if candidate == twins[0]:
-                loaded.append(Plugin(candidate, error=_doubled(twins)))
+                loaded.append(Plugin(candidate, error=_duplicate(twins)))
         else:
             loaded.append(_load(candidate, layers, manager, own))
     known = {candidate.name for candidate in candidates}
@@ -220,7 +220,7 @@ def _imported(candidate: Candidate, own: OwnModules) -> Any:
             f"Plugin {candidate.name} ({candidate.provider}) cannot be imported from {candidate.target}: "
             f"{type(error).__name__}: {error}.",
             (own.hint(error.name) if isinstance(error, ModuleNotFoundError) else None)
-            or f"Mend or reinstall it, or leave it out with -p no:{candidate.name}.",
+            or f"Correct or reinstall it, or leave it out with -p no:{candidate.name}.",
         ) from error
 
 
@@ -287,7 +287,7 @@ def _register(candidate: Candidate, registered: Any, manager: pluggy.PluginManag
     return tuple(hook for hook in vars(hookspecs) if hook in hooks)
 
 
-def _doubled(twins: list[Candidate]) -> PluginError:
+def _duplicate(twins: list[Candidate]) -> PluginError:
     places = " and ".join(f"{twin.target} of {twin.provider}" for twin in twins)
     return PluginError(
         f"There are two plugins named {twins[0].name}: {places}.",

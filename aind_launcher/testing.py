@@ -20,8 +20,8 @@ import pytest
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.journal.journal import Journal, StepRecord
 from aind_launcher.lifecycle.inputs import data_directory_or_none
-from aind_launcher.lifecycle.operator import Nobody, Operator
-from aind_launcher.lifecycle.resume import Wishes, resume_session
+from aind_launcher.lifecycle.operator import NoOperator, Operator
+from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 from aind_launcher.lifecycle.run import Launcher, Outcome, Request, run_session
 from aind_launcher.lifecycle.steps import Steps
 from aind_launcher.model.animal import TrainerStateText
@@ -169,14 +169,16 @@ minimum-free-space = "1 MB"
         """
         return self.launch(lambda launcher, lock: run_session(launcher, Request(subject, **request), lock), operator)
 
-    def resume(self, session: str, wishes: Wishes | None = None, *, operator: Operator | None = None) -> Outcome:
+    def resume(
+        self, session: str, options: ResumeOptions | None = None, *, operator: Operator | None = None
+    ) -> Outcome:
         """Finish a session, as `aind-launch resume` does."""
 
         def action(launcher: Launcher, lock: RigLock) -> Outcome:
             record = launcher.journal.session(session)
             if record is None:
                 pytest.fail(f"the journal has no session {session}")
-            return resume_session(launcher, record, wishes or Wishes(), lock)
+            return resume_session(launcher, record, options or ResumeOptions(), lock)
 
         return self.launch(action, operator)
 
@@ -187,7 +189,7 @@ minimum-free-space = "1 MB"
             settings = layers.launcher().settings
             plugins = load_plugins(layers, settings)
             plugins.require_sound()
-            operator = operator or Nobody()
+            operator = operator or NoOperator()
             with (
                 Journal.open(
                     open_state_directory(settings.state_directory) / "journal.sqlite", data_directory_or_none(settings)

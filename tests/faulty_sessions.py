@@ -194,7 +194,7 @@ class FaultySession:
         return {line["session"]: line["state"] for line in json.loads(listed.out or "[]")}
 
     def follow_advice(self, ended: Ended) -> None:
-        """What an operator does after the disk was mended: resume, and what messages say, until nothing is left.
+        """What an operator does after the disk was corrected: resume, and what messages say, until nothing is left.
 
         :param ended: the call that the fault met.
         """

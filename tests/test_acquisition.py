@@ -62,7 +62,7 @@ def test_without_a_command_another_plugin_runs_the_acquisition_and_the_operator_
     assert plugin().check_rig(tmp_path) is None
     (check,) = plugin().pre_session(session)
     assert check.outcome == "warning"
-    assert "plugin.acquisition.command" in (check.mend or "")
+    assert "plugin.acquisition.command" in (check.hint or "")
 
 
 def test_every_placeholder_is_filled_in_wherever_it_stands(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_program_that_is_not_there_refuses_the_session_and_says_where_it_was_l
     assert check.outcome == "failed"
     assert "no-such-tool is not on PATH" in check.message
     assert str(tmp_path) in check.message
-    assert "plugin.acquisition.command" in (check.mend or "")
+    assert "plugin.acquisition.command" in (check.hint or "")
     assert acquisition.check_rig(tmp_path) == check
     with pytest.raises(AcquisitionError, match="no-such-tool was not found"):
         acquisition.run_session(session, os.environ)
@@ -221,7 +221,7 @@ def test_an_input_that_the_command_names_and_nobody_gives_refuses_the_session(
     checks = plugin(sys.executable, "{rig}", "-t={task}", "{trainer_state}").pre_session(a_session(tmp_path, **context))
     failed = [check for check in checks if check.outcome == "failed"]
     assert {check.name for check in failed} == refused
-    assert all(check.mend for check in failed)
+    assert all(check.hint for check in failed)
     assert {c.outcome for c in plugin(sys.executable, "{session}").pre_session(a_session(tmp_path))} == {"passed"}
 
 

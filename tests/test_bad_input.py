@@ -1,4 +1,4 @@
-"""Bad input gets one clear sentence with its mend and exit code 2 or 3, and changes nothing."""
+"""Bad input gets one clear sentence with its hint and exit code 2 or 3, and changes nothing."""
 
 import json
 import os
@@ -60,7 +60,7 @@ def refuse(
 ) -> None:
     """Call the command line and see that it refuses with one clear sentence, and that nothing has changed.
 
-    :param sentence: a pattern in the sentence and its mend.
+    :param sentence: a pattern in the sentence and its hint.
     :param keeps: folders that stay as they are.
     """
     before = contents(*keeps)
@@ -71,9 +71,9 @@ def refuse(
     assert "does not know" not in ended.stderr
     above, *said = re.split(r"^Error: ", ended.stderr, flags=re.MULTILINE)
     assert len(said) == 1, ended.stderr
-    told, _, mend = said[0].partition("\n")
+    told, _, hint = said[0].partition("\n")
     assert re.search(sentence, " ".join(said[0].split())), ended.stderr
-    assert mend.startswith("  ") or "--help" in above or ". " in told, "there is no mend"
+    assert hint.startswith("  ") or "--help" in above or ". " in told, "there is no hint"
     assert contents(*keeps) == before
     if journal:
         assert set(sessions(journal)) <= {("refused", code)}

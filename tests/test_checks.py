@@ -31,7 +31,7 @@ def test_a_disk_with_too_little_room_refuses_the_session_and_says_how_much_there
     assert check.outcome == "failed"
     assert "Only " in check.message
     assert "a session needs 900.0PB" in check.message
-    assert "minimum-free-space" in (check.mend or "")
+    assert "minimum-free-space" in (check.hint or "")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_data_directory_that_is_read_only_refuses_the_session() -> None:
             check = looked_at(session)["data directory"]
         assert check.outcome == "failed"
         assert str(session.folder.parent) in check.message
-        assert "right to write" in (check.mend or "")
+        assert "right to write" in (check.hint or "")
 
 
 def test_a_data_directory_below_a_read_only_folder_refuses_the_session() -> None:
@@ -103,7 +103,7 @@ def test_code_that_is_not_committed_refuses_or_warns_as_the_settings_say(
     assert (check.outcome if check else None) == outcome
     if check and outcome == "failed":
         assert str(tmp_path / "my task") in check.message
-        assert "--allow-dirty" in (check.mend or "")
+        assert "--allow-dirty" in (check.hint or "")
 
 
 def test_the_doctor_looks_at_the_disk_where_there_is_a_data_directory(tmp_path: Path) -> None:
@@ -130,11 +130,11 @@ def test_a_data_directory_in_the_repository_that_git_does_not_ignore_is_pointed_
     repository = make_repository(tmp_path / "my task", {"README.md": "Hello\n"})
     (check,) = made.check_rig(repository, repository / "my data")
     assert check.outcome == "warning"
-    assert f"Add the line `/my data/` to {repository / '.gitignore'}" in (check.mend or "")
+    assert f"Add the line `/my data/` to {repository / '.gitignore'}" in (check.hint or "")
     session = a_session(repository, repository=Repository(path=repository, commit="0123456789ab"))
     assert check in made.pre_session(session)
     (at_the_root,) = made.check_rig(repository, repository)
-    assert at_the_root.mend == "Choose a folder outside the repository."
+    assert at_the_root.hint == "Choose a folder outside the repository."
     commit(repository, {".gitignore": "/my data/\n"})
     assert made.check_rig(repository, repository / "my data") == []
     assert made.check_rig(repository, tmp_path / "elsewhere") == []

@@ -44,7 +44,7 @@ SECRETIVE = """
         def check_rig(self, repository):
             word = self.settings.password.get_secret_value()
             message = f"https://me:{word}@host is slow."
-            return Check(name="push", outcome="warning", message=message, mend=f"Ask {word}.")
+            return Check(name="push", outcome="warning", message=message, hint=f"Ask {word}.")
 """
 
 
@@ -309,7 +309,7 @@ def test_the_doctor_refuses_a_rig_on_which_a_session_would_be_refused(lab: TaskR
     assert ended.returncode == 3
     checks = {check["name"]: check for check in json.loads(ended.stdout)}
     assert checks["data directory"]["outcome"] == "failed"
-    assert checks["data directory"]["mend"]
+    assert checks["data directory"]["hint"]
     assert checks["git"]["outcome"] == "passed"
 
 

@@ -1,4 +1,4 @@
-"""A disk that is full or read-only from any write on: the session ends well, and can be finished when it is mended."""
+"""A disk that is full or read-only from any write on: the session ends well, and can be finished afterwards."""
 
 import os
 
@@ -38,7 +38,7 @@ def _meet(trials: Trials, disk: Misfortune, part: int) -> None:
 
 
 def _finish(trial: Trial, code: int) -> None:
-    """Mend the disk and resume: everything takes effect once, and nothing is left."""
+    """Correct the disk and resume: everything takes effect once, and nothing is left."""
     trial.assert_whole()
     resumed = trial.call("resume", "--all", "--unattended")
     if "waits for a decision" in resumed.err:

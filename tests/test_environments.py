@@ -285,7 +285,7 @@ class TestLocks:
         with pytest.raises(EnvironmentBuildError, match="lock file of the curricula does not fit") as caught:
             built(locked_task, cache)
 
-        assert "uv lock" in str(caught.value.mend)
+        assert "uv lock" in str(caught.value.hint)
         assert list_environments(cache) == ()
 
     def test_a_differing_python_version_file_does_not_throw_the_environment_away(
@@ -309,7 +309,7 @@ class TestLocks:
         with pytest.raises(EnvironmentBuildError, match="has no command `curriculum`") as caught:
             built(task, cache)
 
-        assert "[build-system]" in str(caught.value.mend)
+        assert "[build-system]" in str(caught.value.hint)
 
     def test_a_source_that_settings_say_how_to_run_needs_no_command(self, tmp_path: Path, cache: Path) -> None:
         task = make_task_with_submodule(tmp_path, library_files("lib"))
@@ -443,7 +443,7 @@ class TestFailures:
 
         assert "\n" not in str(caught.value)
         log = spec.folder.with_suffix(".log")
-        assert str(log) in str(caught.value.mend)
+        assert str(log) in str(caught.value.hint)
         assert "surely-not-a-package" in log.read_text(encoding="utf-8")
         assert find_environment(spec) is None
         assert not spec.folder.exists()
@@ -457,7 +457,7 @@ class TestFailures:
         with pytest.raises(EnvironmentBuildError, match="was not reached: .*surely-not-a-package") as caught:
             ensure_environment(the_spec(needy_task, cache))
 
-        assert "`aind-launch curricula sync` when this machine is connected" in str(caught.value.mend)
+        assert "`aind-launch curricula sync` when this machine is connected" in str(caught.value.hint)
 
     def test_an_index_that_cannot_be_reached_is_named(
         self, needy_task: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
@@ -480,8 +480,8 @@ class TestFailures:
         with pytest.raises(EnvironmentBuildError, match=r"Python 3\.99 is not on this machine") as caught:
             ensure_environment(the_spec(task, cache, python="3.99"))
 
-        assert "uv python install" in str(caught.value.mend)
-        assert "'python'" in str(caught.value.mend)
+        assert "uv python install" in str(caught.value.hint)
+        assert "'python'" in str(caught.value.hint)
 
     def test_a_cache_that_cannot_be_written_is_one_sentence(self, task: Path, tmp_path: Path) -> None:
         write(tmp_path, {"a file": ""})
@@ -489,7 +489,7 @@ class TestFailures:
         with pytest.raises(EnvironmentBuildError, match="cannot be built in") as caught:
             built(task, tmp_path / "a file")
 
-        assert "cache-directory" in str(caught.value.mend)
+        assert "cache-directory" in str(caught.value.hint)
 
 
 @pytest.mark.integration

@@ -10,8 +10,8 @@ from programs import SCRIPT, aind_launch
 from task_repositories import laboratory
 
 from aind_launcher.journal.journal import Journal, StepRecord
-from aind_launcher.lifecycle.operator import Nobody
-from aind_launcher.lifecycle.resume import Wishes
+from aind_launcher.lifecycle.operator import NoOperator
+from aind_launcher.lifecycle.resume import ResumeOptions
 from aind_launcher.testing import TaskRepositoryForTests
 
 PLUGINS = '''
@@ -118,7 +118,7 @@ PLUGINS = '''
 '''
 
 
-class Somebody(Nobody):
+class Somebody(NoOperator):
     """Somebody is at the rig, who takes every default."""
 
     attended = True
@@ -237,7 +237,7 @@ def test_the_folder_is_handed_off_again_where_a_late_answer_belongs_into_it(tmp_
         "seal_folder",
         "transfer_session",
     ]
-    again = lab.resume(name, Wishes(hand_off_again=True))
+    again = lab.resume(name, ResumeOptions(hand_off_again=True))
     assert again.state == "completed"
     result = steps(lab, name)["transfer_session", "sees"].result
     assert result["number"] == 1

@@ -83,8 +83,8 @@ def test_a_folder_outside_any_repository_is_refused_with_a_mend(tmp_path: Path) 
     with pytest.raises(Refused, match="is not in a git repository") as caught:
         toplevel(tmp_path)
 
-    assert caught.value.mend is not None
-    assert "git init" in caught.value.mend
+    assert caught.value.hint is not None
+    assert "git init" in caught.value.hint
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_without_git_the_operator_is_told_to_install_it(repository: Path, monkey
     with pytest.raises(Refused, match="git cannot be started") as caught:
         git("status", cwd=repository)
 
-    assert caught.value.mend == "Install git and see that it is on the PATH."
+    assert caught.value.hint == "Install git and see that it is on the PATH."
 
 
 def test_a_repository_of_another_account_is_refused_with_gits_own_command(
@@ -109,9 +109,9 @@ def test_a_repository_of_another_account_is_refused_with_gits_own_command(
     with pytest.raises(SourceError, match="git does not trust") as caught:
         describe_repository(repository)
 
-    assert caught.value.mend is not None
-    assert "git config --global --add safe.directory" in caught.value.mend
-    assert str(repository.name) in caught.value.mend
+    assert caught.value.hint is not None
+    assert "git config --global --add safe.directory" in caught.value.hint
+    assert str(repository.name) in caught.value.hint
 
 
 def test_gits_own_last_line_is_the_reason(repository: Path) -> None:

@@ -18,7 +18,7 @@ from task_repositories import laboratory
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal.journal import Journal
-from aind_launcher.lifecycle.operator import Nobody
+from aind_launcher.lifecycle.operator import NoOperator
 from aind_launcher.lifecycle.steps import NOT_BEGUN
 from aind_launcher.model.session import Check
 from aind_launcher.system import interrupts, processes
@@ -239,7 +239,7 @@ def test_a_program_that_is_slow_to_start_is_ended_however_often_it_is_pressed(
 
 
 def test_pressed_just_before_the_acquisition_it_leaves_nothing_to_hand_off(tmp_path: Path) -> None:
-    class Operator(Nobody):
+    class Operator(NoOperator):
         def checks(self, checks: Sequence[Check]) -> None:
             signal.raise_signal(signal.SIGINT)
 

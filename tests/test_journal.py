@@ -1,6 +1,7 @@
 """The journal keeps every step, survives what happens to its file, and never stops a session."""
 
 import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aind_launcher.errors import LauncherError
-from aind_launcher.journal.file import connect
+from aind_launcher.journal.file import connect, merge
 from aind_launcher.journal.journal import Journal, StepId
 from aind_launcher.model.clock import now
 
@@ -147,7 +148,7 @@ def test_a_journal_that_cannot_take_in_its_substitute_yet_is_not_taken_for_whole
         journal.close()
     monkeypatch.setattr("aind_launcher.journal.file.merge", cannot_be_opened)
     with Journal.open(path, tmp_path / "data") as journal:
-        assert "full" in journal.impaired
+        assert "full" in (journal.impaired or "")
     monkeypatch.undo()
     with Journal.open(path, tmp_path / "data") as journal:
         assert journal.session(STEP.session)
@@ -190,6 +191,41 @@ def test_no_step_is_begun_that_nobody_could_know_of(tmp_path):
         pytest.raises(OSError, match="nor can a file in its place"),
     ):
         journal.begin_step(STEP)
+
+
+FIRST_SCHEMA = """
+    CREATE TABLE sessions (name TEXT PRIMARY KEY, subject TEXT NOT NULL, repository TEXT NOT NULL, folder TEXT NOT NULL,
+        state TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, exit_code INTEGER, message TEXT, context TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE steps (number INTEGER PRIMARY KEY, session TEXT NOT NULL REFERENCES sessions (name),
+        hook TEXT NOT NULL, plugin TEXT NOT NULL, suggestion TEXT NOT NULL, attempt INTEGER NOT NULL,
+        state TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, error TEXT, result TEXT,
+        UNIQUE (session, hook, plugin, suggestion, attempt)) STRICT;
+    INSERT INTO sessions VALUES ('1_x', '1', '/r', '/d', 'incomplete', '2026-01-31T17:00:00.000000+00:00',
+        NULL, 1, NULL, '{}');
+    INSERT INTO steps VALUES (1, '1_x', 'post_session', 'slims', 'abc', 1, 'done',
+        '2026-01-31T17:00:00.000000+00:00', '2026-01-31T17:00:01.000000+00:00', NULL, '5');
+    PRAGMA user_version = 1;
+"""
+
+
+def test_a_journal_of_the_first_schema_still_opens(path):
+    path.parent.mkdir(parents=True)
+    connection = sqlite3.connect(path)
+    connection.executescript(FIRST_SCHEMA)
+    connection.close()
+    with Journal.open(path) as journal:
+        (step,) = journal.steps("1_x")
+        assert (step.id.key, step.result, step.state) == ("abc", 5, "done")
+        journal.end_step(step.id, journal.begin_step(step.id), "done")
+
+
+def test_what_can_be_read_of_a_damaged_journal_may_be_of_the_first_schema():
+    with closing(sqlite3.connect(":memory:")) as source, Journal(connect(":memory:"), Path("memory")) as journal:
+        source.row_factory = sqlite3.Row
+        source.executescript(FIRST_SCHEMA)
+        merge(source, journal._connection)
+        assert [step.id.key for step in journal.steps("1_x")] == ["abc"]
 
 
 def test_a_journal_of_a_newer_launcher_is_refused_and_left_alone(path):

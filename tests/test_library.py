@@ -286,7 +286,7 @@ def test_a_state_that_cannot_be_read_names_its_file_and_the_mend(library: Librar
     with pytest.raises(AnimalError) as caught:
         library.read(ANIMAL)
     assert str(path) in caught.value.message
-    assert caught.value.mend
+    assert caught.value.hint
     with pytest.raises(AnimalError):
         library.enroll(ANIMAL, trainer_state("first"), by="me")
     with pytest.raises(AnimalError):
@@ -329,7 +329,7 @@ def test_a_library_that_may_not_be_written_says_so_and_stays_as_it_is() -> None:
             for subject in (ANIMAL, "654321"):
                 with pytest.raises(TransientError, match=subject) as caught:
                     library.record(subject, suggestion("second"), "monday", now(), None)
-                assert "may write there" in (caught.value.mend or "")
+                assert "may write there" in (caught.value.hint or "")
         assert stage(library) == "first"
         assert len(library.history(ANIMAL)) == 1
 

@@ -59,7 +59,7 @@ SUBSCRIBERS = """
     class Careful:
         @hookimpl
         def pre_session(self, session):
-            return Check(name="water", outcome="failed", message="The valve is open.", mend="Close it.")
+            return Check(name="water", outcome="failed", message="The valve is open.", hint="Close it.")
 
     class Wrong:
         @hookimpl

@@ -124,7 +124,7 @@ def test_the_checks_find_a_library_that_could_not_record_the_decision() -> None:
     for check in (bad, rig):
         assert check is not None
         assert check.outcome == "failed"
-        assert "right to write" in (check.mend or "")
+        assert "right to write" in (check.hint or "")
 
 
 def test_an_animal_on_which_no_curriculum_decides_needs_no_library_to_write(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_doctor_warns_where_animals_are_kept_for_one_login_alone(
     check = LocalStore(LocalStore.Settings()).check_rig(tmp_path)
     assert check.outcome == "warning"
     assert "belongs to this login" in check.message
-    assert "plugin.local-store.library" in (check.mend or "")
+    assert "plugin.local-store.library" in (check.hint or "")
     assert a_store(library=tmp_path).check_rig(tmp_path).outcome == "passed"
 
 

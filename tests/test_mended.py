@@ -1,4 +1,4 @@
-"""What a reader of the code and a first user found: each stays mended."""
+"""What a reader of the code and a first user found: each stays corrected."""
 
 import json
 import os
@@ -22,7 +22,7 @@ import asyncio
 class Fails:
     @hookimpl
     def post_session(self, session):
-        if not (session.repository.path.parent / "mended").exists():
+        if not (session.repository.path.parent / "corrected").exists():
             raise RuntimeError("down")
 
 
@@ -85,7 +85,7 @@ def test_what_a_plugin_has_to_do_waits_while_it_is_left_out(repository: TaskRepo
     repository.configure(plugins={"fails": "mine:Fails"})
     name = repository.run().session.name
     assert blocked(repository, "fails").returncode == 1
-    (repository.root / "mended").touch()
+    (repository.root / "corrected").touch()
     assert blocked(repository).returncode == 0
     assert repository.steps(name)["post_session", "fails"].state == "done"
 
@@ -95,7 +95,7 @@ def test_an_answer_stands_also_where_its_plugin_is_left_out(repository: TaskRepo
     name = repository.run().session.name
     blocked(repository, "ladder")
     with Journal.open(repository.journal) as journal:
-        identities = {step.id.suggestion for step in journal.steps(name) if step.id.hook == "post_session"}
+        identities = {step.id.key for step in journal.steps(name) if step.id.hook == "post_session"}
     assert len(identities) == 1
 
 

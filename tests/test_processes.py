@@ -19,11 +19,11 @@ from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.system.inherited import curriculum_environment
 from aind_launcher.system.processes import (
     Ended,
-    OnLine,
     own_group,
     run_child,
     ways_to_close,
 )
+from aind_launcher.system.tail import OnLine
 
 # Starts a process that would live for a minute, may be cut off from its parent, and says its id.
 GRANDCHILD = """

@@ -47,7 +47,7 @@ def the_member(workspace: Path) -> Source:
 
 def the_mend(pinned: Pin) -> str:
     assert pinned.problem is not None
-    return str(pinned.problem.mend)
+    return str(pinned.problem.hint)
 
 
 class TestFinding:

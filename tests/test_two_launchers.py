@@ -141,7 +141,7 @@ def test_who_has_no_session_yet_is_named_too(tmp_path: Path) -> None:
     with rig_lock(tmp_path), busy, rig_lock(tmp_path):
         pytest.fail("two hold the rig")
     with rig_lock(tmp_path) as lock:
-        lock.tell("123456_of-mine")
+        lock.write_note("123456_of-mine")
         with pytest.raises(Refused, match="busy: session 123456_of-mine since"), rig_lock(tmp_path):
             pytest.fail("two hold the rig")
 

@@ -136,7 +136,7 @@ class Acquisition:
                     name="acquisition",
                     outcome="warning",
                     message="No command is set, so another plugin has to run the acquisition.",
-                    mend="Set plugin.acquisition.command, or where another plugin does run it: "
+                    hint="Set plugin.acquisition.command, or where another plugin does run it: "
                     'disable = ["acquisition"].',
                 )
             ]
@@ -250,7 +250,7 @@ class Acquisition:
                 name=name,
                 outcome="failed",
                 message=f"The program's working directory {working_directory} does not exist.",
-                mend="Correct the setting plugin.acquisition.working-directory.",
+                hint="Correct the setting plugin.acquisition.working-directory.",
             )
         found = self._found(program, repository)
         if found is not None:
@@ -261,7 +261,7 @@ class Acquisition:
             name=name,
             outcome="failed",
             message=f"The program {program} is not {searched}, or is not a program.",
-            mend="Install it, or correct the setting plugin.acquisition.command.",
+            hint="Install it, or correct the setting plugin.acquisition.command.",
         )
 
 
@@ -308,12 +308,12 @@ def _missing_inputs(session: SessionContext, used: set[str]) -> Iterator[Check]:
         )
 
 
-def _missing(placeholder: str, mend: str) -> Check:
+def _missing(placeholder: str, hint: str) -> Check:
     return Check(
         name=placeholder.replace("_", " "),
         outcome="failed",
         message=f"The acquisition's command uses {{{placeholder}}}, which this session does not have.",
-        mend=mend,
+        hint=hint,
     )
 
 

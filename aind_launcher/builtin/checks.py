@@ -92,7 +92,7 @@ class Checks:
                     name="disk space",
                     outcome="failed",
                     message=f"The disk of {data_directory} cannot be asked for its free space: {error.strerror}.",
-                    mend="Check that it is connected.",
+                    hint="Check that it is connected.",
                 )
             ]
         left = f"{free.human_readable(decimal=True)} free for {data_directory}"
@@ -103,7 +103,7 @@ class Checks:
                 name="disk space",
                 outcome="failed",
                 message=f"Only {left}; a session needs {needed.human_readable(decimal=True)}.",
-                mend="Free the disk of sessions that were transferred, or lower the setting "
+                hint="Free the disk of sessions that were transferred, or lower the setting "
                 "plugin.checks.minimum-free-space.",
             )
         ]
@@ -116,7 +116,7 @@ def _data_directory(folder: Path) -> Check:
             name="data directory",
             outcome="failed",
             message=problem,
-            mend="Connect the disk, see that it has room and give this login the right to write there, or choose "
+            hint="Connect the disk, see that it has room and give this login the right to write there, or choose "
             "another folder: data_directory in the rig file, or the setting data-directory.",
         )
     if not exists(folder):
@@ -124,7 +124,7 @@ def _data_directory(folder: Path) -> Check:
             name="data directory",
             outcome="warning",
             message=f"{folder} does not exist yet; the session makes it.",
-            mend="If sessions were written before, check that the path is right.",
+            hint="If sessions were written before, check that the path is right.",
         )
     return Check(name="data directory", outcome="passed", message=str(folder))
 
@@ -146,7 +146,7 @@ def _not_ignored(data_directory: Path, repository: Path) -> list[Check]:
             outcome="warning",
             message=f"{data_directory} lies in the task repository and git does not ignore it, so that each session "
             "leaves changes that are not committed.",
-            mend=f"{'C' if folder == root else line}hoose a folder outside the repository.",
+            hint=f"{'C' if folder == root else line}hoose a folder outside the repository.",
         )
     ]
 
@@ -157,7 +157,7 @@ def _session_folder(folder: Path) -> Check:
             name="session folder",
             outcome="failed",
             message=f"{folder} exists already, and a session never writes into another's data.",
-            mend="Start again: a session is named after the second it starts in.",
+            hint="Start again: a session is named after the second it starts in.",
         )
     return Check(name="session folder", outcome="passed", message=folder.name)
 
@@ -169,7 +169,7 @@ def _repository(repository: Repository, bad: Literal["failed", "warning"]) -> Ch
             name=name,
             outcome=bad,
             message=f"{repository.path} has no commit, so nobody will know which code a session ran.",
-            mend="Commit it with git, or run with --allow-dirty.",
+            hint="Commit it with git, or run with --allow-dirty.",
         )
     if repository.clean:
         return Check(name=name, outcome="passed", message=f"{repository.path} at {repository.commit[:10]}")
@@ -179,7 +179,7 @@ def _repository(repository: Repository, bad: Literal["failed", "warning"]) -> Ch
         outcome=bad,
         message=f"{repository.path} has changes that are not committed{f' ({named})' if named else ''}, so nobody "
         "will know which code a session ran.",
-        mend=f"See them with `git -C {_quoted(repository.path)} status`; commit them, or run with --allow-dirty.",
+        hint=f"See them with `git -C {_quoted(repository.path)} status`; commit them, or run with --allow-dirty.",
     )
 
 

@@ -23,7 +23,7 @@ from aind_launcher.curriculum.sources import pin, quoted
 from aind_launcher.demo.build import build_demo
 from aind_launcher.demo.services import DemoService, running_services
 from aind_launcher.errors import ExitCode
-from aind_launcher.lifecycle.resume import Wishes, resume_session
+from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 from aind_launcher.lifecycle.run import Launcher, Outcome, Request, run_session
 from aind_launcher.plugins import find_plugins
 from aind_launcher.settings.layers import Layer, SettingsLayers, merged_overrides
@@ -189,7 +189,7 @@ class _Demo:
         """Finish a session, as `aind-launch resume` does."""
         with self._launcher() as (launcher, lock):
             record = launcher.journal.session(outcome.session.name)
-            return resume_session(launcher, record, Wishes(), lock) if record else outcome
+            return resume_session(launcher, record, ResumeOptions(), lock) if record else outcome
 
     @contextmanager
     def _launcher(self, more: Mapping[str, Any] | None = None) -> Iterator[tuple[Launcher, RigLock]]:

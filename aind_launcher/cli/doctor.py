@@ -15,7 +15,7 @@ from aind_launcher.system.redaction import Redactor
 def command(repository: TaskRepository, as_json: bool) -> int:
     """Check this rig before the first animal.
 
-    One line for each thing that a session will need, with its mend. Exit code 3 where one would refuse a session.
+    One line for each thing that a session will need, with its hint. Exit code 3 where one would refuse a session.
     """
     plugins = repository.plugins()
     redact = Redactor(plugins.secrets())

@@ -21,7 +21,7 @@ def exit_code(code: ExitCode, journal: Journal) -> ExitCode:
     return ExitCode.STEP_FAILED if journal.impaired and code == ExitCode.DONE else code
 
 
-def told_of_unknown(folders: Sequence[Path]) -> Iterator[str]:
+def unknown_lines(folders: Sequence[Path]) -> Iterator[str]:
     """Lines about sessions that lie on this machine and that the journal does not know."""
     if folders:
         yield f"{len(folders)} session(s) lie here that the journal does not know. Bring them back, then resume:"

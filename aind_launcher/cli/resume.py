@@ -5,12 +5,12 @@ from contextlib import nullcontext, redirect_stdout
 
 import click
 
-from aind_launcher.cli.outcome import exit_code, outcome_data, print_outcome, told_of_unknown
+from aind_launcher.cli.outcome import exit_code, outcome_data, print_outcome, unknown_lines
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, whole
 from aind_launcher.cli.terminal import print_json, print_table, show_error
 from aind_launcher.errors import ExitCode, UsageError
 from aind_launcher.journal.journal import SessionRecord
-from aind_launcher.lifecycle.resume import Wishes, plan, resume_session, unfinished, unknown_sessions
+from aind_launcher.lifecycle.resume import ResumeOptions, plan, resume_session, unfinished, unknown_sessions
 from aind_launcher.lifecycle.run import Launcher
 from aind_launcher.system.rig import open_state_directory, rig_lock
 
@@ -55,7 +55,7 @@ def command(
     """
     if session and everything:
         raise UsageError("Give a session or --all, not both.")
-    wishes = Wishes(acquisition_complete, score, hand_off_again, hand_off_as_it_is)
+    options = ResumeOptions(acquisition_complete, score, hand_off_again, hand_off_as_it_is)
     quiet = as_json and not dry_run
     with (
         redirect_stdout(sys.stderr) if quiet else nullcontext(),
@@ -63,7 +63,7 @@ def command(
     ):
         whole(launcher.journal)
         if dry_run:
-            return _print_plan(launcher, _chosen(launcher, session, everything), wishes, as_json)
+            return _print_plan(launcher, _chosen(launcher, session, everything), options, as_json)
         with rig_lock(open_state_directory(repository.settings.state_directory)) as lock:
             # Chosen now that no other launcher can change them.
             records = _chosen(launcher, session, everything)
@@ -71,7 +71,7 @@ def command(
             for record in records:
                 try:
                     whole(launcher.journal)
-                    outcome = resume_session(launcher, record, wishes, lock)
+                    outcome = resume_session(launcher, record, options, lock)
                 except Exception as error:
                     # Of several sessions, none may keep the others from being finished.
                     if not everything:
@@ -92,7 +92,7 @@ def command(
         print_json(outcomes)
     elif not records and not unknown:
         click.echo("Nothing is left undone.")
-    for line in told_of_unknown(unknown):
+    for line in unknown_lines(unknown):
         launcher.operator.say(line, "yellow")
     for record in others:
         launcher.operator.say(f"  {record.name} is unfinished, too; it belongs to {record.repository}.", "yellow")
@@ -112,8 +112,8 @@ def _chosen(launcher: Launcher, name: str | None, everything: bool) -> tuple[Ses
     return waiting if everything else waiting[-1:]
 
 
-def _print_plan(launcher: Launcher, records: tuple[SessionRecord, ...], wishes: Wishes, as_json: bool) -> int:
-    lines = [(record.name, step) for record in records for step in plan(launcher, record, wishes)]
+def _print_plan(launcher: Launcher, records: tuple[SessionRecord, ...], options: ResumeOptions, as_json: bool) -> int:
+    lines = [(record.name, step) for record in records for step in plan(launcher, record, options)]
     if as_json:
         print_json([{"session": name, "hook": s.hook, "plugin": s.plugin, "why": s.why} for name, s in lines])
     else:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from aind_launcher.cli.outcome import exit_code, print_outcome, told_of_unknown
+from aind_launcher.cli.outcome import exit_code, print_outcome, unknown_lines
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import UsageError
-from aind_launcher.lifecycle.resume import Wishes, resume_session, unfinished, unknown_sessions
+from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unfinished, unknown_sessions
 from aind_launcher.lifecycle.run import Launcher, Request, run_session
 from aind_launcher.model.names import checked_name
 from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
@@ -88,7 +88,7 @@ def command(
 
 def _offer_to_finish(launcher: Launcher, lock: RigLock) -> None:
     """Say which earlier sessions are unfinished, and finish them if the operator wants it."""
-    for line in told_of_unknown(() if launcher.journal.impaired else unknown_sessions(launcher)):
+    for line in unknown_lines(() if launcher.journal.impaired else unknown_sessions(launcher)):
         launcher.operator.say(line, "yellow")
     waiting = unfinished(launcher.journal, launcher.repository)
     if not waiting:
@@ -109,6 +109,6 @@ def _offer_to_finish(launcher: Launcher, lock: RigLock) -> None:
         return
     for record in waiting:
         try:
-            resume_session(launcher, record, Wishes(), lock)
+            resume_session(launcher, record, ResumeOptions(), lock)
         except Exception as error:  # an earlier session must not keep today's animal waiting
             launcher.operator.say(f"  {record.name} could not be finished: {error}", "red")

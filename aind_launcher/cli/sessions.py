@@ -187,7 +187,7 @@ def _step_data(step: StepRecord) -> dict[str, Any]:
     return {
         "hook": step.id.hook,
         "plugin": step.id.plugin,
-        "suggestion": step.id.suggestion or None,
+        "key": step.id.key or None,
         "attempt": step.attempt,
         "state": step.state,
         "started": step.started.isoformat(),
@@ -200,7 +200,7 @@ def _step_data(step: StepRecord) -> dict[str, Any]:
 def _brief(step: StepRecord, folder: Path) -> str:
     """What a step returned, in a few words; `--json` has all of it."""
     result = step.result
-    told = _TOLD.get(step.id.hook)
+    told = _SUMMARIES.get(step.id.hook)
     if told and isinstance(result, dict):
         try:
             return told(result)
@@ -246,7 +246,7 @@ def _suggestion_told(result: dict[str, Any]) -> str:
     return f"{where}, by {by} at {provenance.commit[:10]}{modified} in {provenance.duration:.1f} s"
 
 
-_TOLD: Mapping[str, Callable[[dict[str, Any]], str]] = {
+_SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = {
     "load_animal_state": _state_told,
     "prepare_session": _inputs_told,
     "run_session": _acquisition_told,

@@ -139,12 +139,12 @@ class _TerminalLog(logging.Handler):
 
 def redacted(check: "Check", redact: Redactor) -> "Check":
     """`check` without secrets, which an error of a plugin may carry."""
-    mend = redact(check.mend) if check.mend else None
-    return check.model_copy(update={"message": redact(check.message), "mend": mend})
+    hint = redact(check.hint) if check.hint else None
+    return check.model_copy(update={"message": redact(check.message), "hint": hint})
 
 
 def print_check(check: "Check") -> None:
-    """One line on stdout: how it stands, what was looked at, and the mend."""
+    """One line on stdout: how it stands, what was looked at, and a hint."""
     _LastingConsole(highlight=False).print(_check_line(check), soft_wrap=True)
 
 
@@ -152,8 +152,8 @@ def _check_line(check: "Check") -> Text:
     line = Text.assemble((f"  {check.outcome:<8}", _STYLES[check.outcome]), check.name)
     if check.message:
         line.append(f": {check.message}")
-    if check.mend and check.outcome != "passed":
-        line.append(f" {check.mend}", style="bold")
+    if check.hint and check.outcome != "passed":
+        line.append(f" {check.hint}", style="bold")
     return line
 
 
@@ -195,8 +195,8 @@ def show_error(error: Exception) -> int:
     console = _LastingConsole(stderr=True, highlight=False)
     if isinstance(error, LauncherError):
         console.print(Text.assemble(("Error: ", "bold red"), error.message), soft_wrap=True)
-        if error.mend:
-            console.print(Text(f"  {error.mend}"), soft_wrap=True)
+        if error.hint:
+            console.print(Text(f"  {error.hint}"), soft_wrap=True)
         return int(error.exit_code)
     told = "".join(traceback.format_exception(error))
     try:

@@ -35,8 +35,8 @@ def first_state(
                 f"The curriculum source {installed.source.name} has no curriculum {curriculum!r}.",
                 f"It has: {', '.join(known)}.",
             ) from None
-        mend = "Name a stage that it has, or none for its first." if stage else error.mend
-        raise UsageError(f"The curriculum {curriculum} gave no first state. {error.message}", mend) from None
+        hint = "Name a stage that it has, or none for its first." if stage else error.hint
+        raise UsageError(f"The curriculum {curriculum} gave no first state. {error.message}", hint) from None
 
 
 def _providing(

@@ -161,16 +161,16 @@ class IsolatedCurriculum:
             try:
                 self.choose(repository)
             except LauncherError as error:
-                checks.append(Check(name="curriculum", outcome="failed", message=error.message, mend=error.mend))
+                checks.append(Check(name="curriculum", outcome="failed", message=error.message, hint=error.hint))
         for source in self.sources(repository):
             pinned = pin(source)
             name = f"curriculum {source.name}"
             if pinned.problem:
                 problem = pinned.problem
-                checks.append(Check(name=name, outcome="failed", message=problem.message, mend=problem.mend))
+                checks.append(Check(name=name, outcome="failed", message=problem.message, hint=problem.hint))
             elif unbuilt := self._unbuilt(source, pinned):
-                mend = "Run `aind-launch curricula sync` before the first animal."
-                checks.append(Check(name=name, outcome="warning", message=unbuilt, mend=mend))
+                hint = "Run `aind-launch curricula sync` before the first animal."
+                checks.append(Check(name=name, outcome="warning", message=unbuilt, hint=hint))
             else:
                 checks.append(
                     Check(name=name, outcome="passed", message=f"pinned at {(pinned.commit or '')[:10]}, built")
@@ -190,7 +190,7 @@ class IsolatedCurriculum:
             installed = self.install(source, allow_dirty=allow_dirty)
             versions = installed.check(state.package)
         except LauncherError as error:
-            return [Check(name="curriculum", outcome="failed", message=error.message, mend=error.mend)]
+            return [Check(name="curriculum", outcome="failed", message=error.message, hint=error.hint)]
         checks = []
         if installed.pin.unreviewed:
             checks.append(

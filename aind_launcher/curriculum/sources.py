@@ -72,7 +72,7 @@ class Pin:
 
     @property
     def problem(self) -> SourceError | None:
-        """Why the source is refused, with the git command that mends it."""
+        """Why the source is refused, with the git command that corrects it."""
         return self.unreviewed or self.blocked
 
     def require(self, *, allow_dirty: bool = False) -> None:
@@ -117,7 +117,7 @@ def pin(source: Source) -> Pin:
     try:
         return _submodule_pin(source) if source.kind == "submodule" else _directory_pin(source)
     except Refused as error:
-        blocked = error if isinstance(error, SourceError) else SourceError(error.message, error.mend)
+        blocked = error if isinstance(error, SourceError) else SourceError(error.message, error.hint)
         return Pin(None, None, None, None, blocked=blocked)
 
 
@@ -159,13 +159,13 @@ def choose_source(sources: Sequence[Source], wanted: str | None = None, package:
     missing = [source for source in sources if not source.is_present]
     if not package and len(sources) - len(missing) == 1:
         return next(source for source in sources if source.is_present)
-    mend = "Choose one in the settings."
+    hint = "Choose one in the settings."
     if missing and not serving:
-        mend = f"Run `git submodule update --init {quoted(missing[0].relative)}`, or choose one in the settings."
+        hint = f"Run `git submodule update --init {quoted(missing[0].relative)}`, or choose one in the settings."
     if not package:
-        raise SourceError(f"There are several curriculum sources: {listed}.", mend)
+        raise SourceError(f"There are several curriculum sources: {listed}.", hint)
     which = "More than one curriculum source provides" if serving else "No curriculum source provides"
-    raise SourceError(f"{which} {package}; there are: {listed}.", mend)
+    raise SourceError(f"{which} {package}; there are: {listed}.", hint)
 
 
 def provides(source: Source, package: str) -> bool:

@@ -30,6 +30,7 @@ _MIGRATIONS: tuple[str, ...] = (
         UNIQUE (session, hook, plugin, suggestion, attempt)
     ) STRICT;
     """,
+    "ALTER TABLE steps RENAME COLUMN suggestion TO key",
 )
 
 INSERT_SESSION = """
@@ -38,8 +39,8 @@ INSERT_SESSION = """
     VALUES (:name, :subject, :repository, :folder, :state, :started, :ended, :exit_code, :message, :context)
 """
 INSERT_STEP = """
-    INSERT OR REPLACE INTO steps (session, hook, plugin, suggestion, attempt, state, started, ended, error, result)
-    VALUES (:session, :hook, :plugin, :suggestion, :attempt, :state, :started, :ended, :error, :result)
+    INSERT OR REPLACE INTO steps (session, hook, plugin, key, attempt, state, started, ended, error, result)
+    VALUES (:session, :hook, :plugin, :key, :attempt, :state, :started, :ended, :error, :result)
 """
 
 
@@ -94,7 +95,7 @@ def _substitute_name(path: Path, which: str) -> str:
 
 def file_of(connection: sqlite3.Connection) -> Path | None:
     """The file of a connection; None for one in memory."""
-    ((_, _, file),) = connection.execute("PRAGMA database_list")
+    (file,) = (file for _, name, file in connection.execute("PRAGMA database_list") if name == "main")
     return Path(file) if file else None
 
 
@@ -130,7 +131,8 @@ def merge(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
             ("SELECT * FROM steps ORDER BY number", INSERT_STEP),
         ):
             for row in _readable(source, select):
-                target.execute(insert, row)
+                # As it was called in the first schema, which a damaged file may still have.
+                target.execute(insert, {"key": row.get("suggestion"), **row})
 
 
 def _readable(source: sqlite3.Connection, select: str) -> Iterator[dict[str, Any]]:

@@ -47,13 +47,14 @@ _SELECT_STEPS = "SELECT * FROM steps WHERE session = ? ORDER BY number"
 class StepId:
     """What makes a step the same step when it is run again.
 
-    :param suggestion: the suggestion's digest (for a hand-off, its number); "" where there is none.
+    :param key: what makes it a new step when it must run again: the digest of a suggestion, the number of a hand-off;
+        "" where it runs once.
     """
 
     session: str
     hook: str
     plugin: str
-    suggestion: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -183,9 +184,9 @@ class Journal:
         previous = self.last_attempt(step)
         attempt = previous.attempt + 1 if previous else 1
         self._write(
-            "INSERT INTO steps (session, hook, plugin, suggestion, attempt, state, started) "
+            "INSERT INTO steps (session, hook, plugin, key, attempt, state, started) "
             "VALUES (?, ?, ?, ?, ?, 'running', ?)",
-            (step.session, step.hook, step.plugin, step.suggestion, attempt, _time(now())),
+            (step.session, step.hook, step.plugin, step.key, attempt, _time(now())),
             step.session,
         )
         if self.impaired and file_of(self._connection) is None:
@@ -221,9 +222,9 @@ class Journal:
 
     def last_attempt(self, step: StepId) -> StepRecord | None:
         rows = self._read(
-            "SELECT * FROM steps WHERE session = ? AND hook = ? AND plugin = ? AND suggestion = ? "
+            "SELECT * FROM steps WHERE session = ? AND hook = ? AND plugin = ? AND key = ? "
             "ORDER BY attempt DESC LIMIT 1",
-            (step.session, step.hook, step.plugin, step.suggestion),
+            (step.session, step.hook, step.plugin, step.key),
             step.session,
         )
         return _step(rows[0]) if rows else None
@@ -332,7 +333,7 @@ def _session(row: sqlite3.Row) -> SessionRecord:
 
 def _step(row: sqlite3.Row) -> StepRecord:
     return StepRecord(
-        StepId(row["session"], row["hook"], row["plugin"], row["suggestion"]),
+        StepId(row["session"], row["hook"], row["plugin"], row["key"]),
         row["attempt"],
         row["state"],
         datetime.fromisoformat(row["started"]),

@@ -1,4 +1,4 @@
-"""What an operator should know of this rig before the first animal: one check a line, each with its mend."""
+"""What an operator should know of this rig before the first animal: one check a line, each with its hint."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ def _git() -> Check:
     if program:
         return Check(name="git", outcome="passed", message=program)
     return Check(
-        name="git", outcome="failed", message="git is not installed.", mend="Install it and open a new terminal."
+        name="git", outcome="failed", message="git is not installed.", hint="Install it and open a new terminal."
     )
 
 
@@ -61,8 +61,8 @@ def _data_directory(settings: LauncherSettings) -> Check:
     rig = inputs.read_rig(settings.rig)
     folder = inputs.data_directory(settings, rig)
     if problem := write_problem(folder):
-        mend = "Connect the disk, see that it has room, and give this login the right to write there."
-        return Check(name="data directory", outcome="failed", message=problem, mend=mend)
+        hint = "Connect the disk, see that it has room, and give this login the right to write there."
+        return Check(name="data directory", outcome="failed", message=problem, hint=hint)
     return Check(name="data directory", outcome="passed", message=str(folder))
 
 
@@ -70,13 +70,13 @@ def _state(settings: LauncherSettings, repository: Path) -> Check:
     folder = open_state_directory(settings.state_directory)
     with rig_lock(folder), Journal.open(folder / "journal.sqlite", inputs.data_directory_or_none(settings)) as journal:
         if journal.impaired:
-            mend = "Close the program that uses it, see that the disk has space, or choose another state-directory."
-            return Check(name="journal", outcome="failed", message=f"{journal.impaired}.", mend=mend)
+            hint = "Close the program that uses it, see that the disk has space, or choose another state-directory."
+            return Check(name="journal", outcome="failed", message=f"{journal.impaired}.", hint=hint)
         waiting = unfinished(journal, repository)
     if waiting:
-        mend = "Run `aind-launch resume --all`."
+        hint = "Run `aind-launch resume --all`."
         message = f"{len(waiting)} session(s) are unfinished, the newest {waiting[-1].name}."
-        return Check(name="journal", outcome="warning", message=message, mend=mend)
+        return Check(name="journal", outcome="warning", message=message, hint=hint)
     return Check(name="journal", outcome="passed", message=str(folder / "journal.sqlite"))
 
 
@@ -88,4 +88,4 @@ def _named(name: str, check: Callable[[], Check]) -> Check:
 
 
 def _failed(name: str, error: LauncherError) -> Check:
-    return Check(name=name, outcome="failed", message=error.message, mend=error.mend)
+    return Check(name=name, outcome="failed", message=error.message, hint=error.hint)

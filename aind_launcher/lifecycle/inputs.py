@@ -79,11 +79,11 @@ def changed(session: SessionContext, inputs: Inputs, plugin: str) -> SessionCont
     return session.model_copy(update={"rig": inputs.rig, "task": inputs.task, "task_source": source})
 
 
-def _read_object(path: Path, what: str, mend: str) -> dict[str, Any]:
+def _read_object(path: Path, what: str, hint: str) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise UsageError(f"The {what} file {path} cannot be read: {error.strerror}.", mend) from None
+        raise UsageError(f"The {what} file {path} cannot be read: {error.strerror}.", hint) from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"The {what} file {path} is not JSON: {error}.", "Correct the file.") from None
     if not isinstance(document, dict):

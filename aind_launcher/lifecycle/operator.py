@@ -34,7 +34,7 @@ class Operator(Protocol):
         """Ask for one of `answers` (key: what it means); the default where nobody is there."""
 
 
-class Nobody:
+class NoOperator:
     """No one is at the rig: nothing is shown, every question gets its default."""
 
     attended = False

@@ -232,7 +232,7 @@ def _as_data(step: StepRecord) -> dict[str, Any]:
     return {
         "hook": step.id.hook,
         "plugin": step.id.plugin,
-        "suggestion": step.id.suggestion,
+        "key": step.id.key,
         "attempt": step.attempt,
         "state": step.state,
         "started": step.started.isoformat(),
@@ -244,7 +244,8 @@ def _as_data(step: StepRecord) -> dict[str, Any]:
 
 def _as_step(session: str, step: dict[str, Any]) -> StepRecord:
     return StepRecord(
-        id=StepId(session, str(step["hook"]), str(step["plugin"]), str(step["suggestion"])),
+        # The key was called "suggestion" in the first records.
+        id=StepId(session, str(step["hook"]), str(step["plugin"]), str(step.get("key", step.get("suggestion", "")))),
         attempt=int(step["attempt"]),
         state=step["state"],
         started=datetime.fromisoformat(step["started"]),

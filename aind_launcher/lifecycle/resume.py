@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Wishes:
+class ResumeOptions:
     """What the operator says about a session that cannot be known from the journal.
 
     :param acquisition_complete: go on with the data of an acquisition that the launcher did not see end.
@@ -67,7 +67,7 @@ def unknown_sessions(launcher: Launcher) -> tuple[Path, ...]:
     return tuple(find_unknown(launcher.journal, data_directory, launcher.repository))
 
 
-def plan(launcher: Launcher, record: SessionRecord, wishes: Wishes) -> tuple[Planned, ...]:
+def plan(launcher: Launcher, record: SessionRecord, options: ResumeOptions) -> tuple[Planned, ...]:
     """What resuming would do, without doing it."""
     record = completed_by_folder(launcher.journal, record)
     session = SessionContext.model_validate_json(record.context)
@@ -75,22 +75,22 @@ def plan(launcher: Launcher, record: SessionRecord, wishes: Wishes) -> tuple[Pla
     if not may_have_data(launcher, session):
         return (Planned("session", LAUNCHER, "ended before its acquisition; is closed as cancelled"),)
     seen_to_end = session.acquisition or acquisition_of(launcher.journal, record.name)
-    if not seen_to_end and not wishes.acquisition_complete:
+    if not seen_to_end and not options.acquisition_complete:
         plugin = acquired.id.plugin if acquired else LAUNCHER
         return (Planned("run_session", plugin, "was not seen to end; waits for a decision"),)
-    if session.disposition == "discard" and not wishes.score:
+    if session.disposition == "discard" and not options.score:
         return ()
-    return tuple(_not_done(launcher, session, wishes))
+    return tuple(_not_done(launcher, session, options))
 
 
-def _not_done(launcher: Launcher, session: SessionContext, wishes: Wishes) -> Iterator[Planned]:
+def _not_done(launcher: Launcher, session: SessionContext, options: ResumeOptions) -> Iterator[Planned]:
     latest = {(step.id.hook, step.id.plugin): step for step in launcher.journal.current_steps(session.name)}
     answered = any(hook == "curriculum_suggest" and step.result is not None for (hook, _), step in latest.items())
     ended = session.acquisition or acquisition_of(launcher.journal, session.name)
     # Data that may be incomplete is only kept, unless somebody says otherwise.
-    scored = session.disposition == "score" and (session.acquisition is not None or _is_complete(ended, wishes))
-    late = not answered and (wishes.score or scored)
-    again = wishes.hand_off_again and session.handed_off
+    scored = session.disposition == "score" and (session.acquisition is not None or _is_complete(ended, options))
+    late = not answered and (options.score or scored)
+    again = options.hand_off_again and session.handed_off
     for hook, plugin in _road(launcher):
         step = latest.get((hook, plugin))
         if hook == "curriculum_suggest" and not late:
@@ -106,8 +106,8 @@ def _not_done(launcher: Launcher, session: SessionContext, wishes: Wishes) -> It
             yield Planned(hook, plugin, "runs again for the new hand-off")
 
 
-def _is_complete(acquisition: Acquisition | None, wishes: Wishes) -> bool:
-    return wishes.acquisition_complete if acquisition is None else acquisition.outcome == "completed"
+def _is_complete(acquisition: Acquisition | None, options: ResumeOptions) -> bool:
+    return options.acquisition_complete if acquisition is None else acquisition.outcome == "completed"
 
 
 def _road(launcher: Launcher) -> list[tuple[str, str]]:
@@ -126,7 +126,7 @@ def _road(launcher: Launcher) -> list[tuple[str, str]]:
     ]
 
 
-def resume_session(launcher: Launcher, record: SessionRecord, wishes: Wishes, lock: RigLock) -> Outcome:
+def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOptions, lock: RigLock) -> Outcome:
     """Do what is not done yet, in order; an acquisition is never run again.
 
     :raises LauncherError: the session belongs to another task repository, or needs an answer first.
@@ -145,18 +145,18 @@ def resume_session(launcher: Launcher, record: SessionRecord, wishes: Wishes, lo
     session = SessionContext.model_validate_json(record.context)
     if not may_have_data(launcher, session):
         return _never_acquired(launcher, record, session)
-    if wishes.hand_off_again and session.handed_off and not session.folder.is_dir():
+    if options.hand_off_again and session.handed_off and not session.folder.is_dir():
         raise LauncherError(
             f"The folder {session.folder} is gone, so it cannot be handed off again.",
             "The transfer service may have moved it; ask there.",
         )
     refuse_orphans(session.staging, session.folder)
-    lock.tell(record.name)
+    lock.write_note(record.name)
     with closed_whatever_happens(launcher, session):
         if session.acquisition is None:
-            session = _with_acquisition(launcher, session, wishes)
-        session = _as_wished(launcher, session, wishes)
-        return finish_session(launcher, session, as_it_is=wishes.hand_off_as_it_is)
+            session = _with_acquisition(launcher, session, options)
+        session = _as_wished(launcher, session, options)
+        return finish_session(launcher, session, as_it_is=options.hand_off_as_it_is)
 
 
 def _never_acquired(launcher: Launcher, record: SessionRecord, session: SessionContext) -> Outcome:
@@ -168,12 +168,12 @@ def _never_acquired(launcher: Launcher, record: SessionRecord, session: SessionC
     return Outcome(session, "cancelled", ExitCode.DONE)
 
 
-def _with_acquisition(launcher: Launcher, session: SessionContext, wishes: Wishes) -> SessionContext:
+def _with_acquisition(launcher: Launcher, session: SessionContext, options: ResumeOptions) -> SessionContext:
     """The session with an acquisition that ended, or that the operator says has ended."""
     seen = acquisition_of(launcher.journal, session.name)
     if seen is not None:
         return settled(launcher, session, seen)
-    if not wishes.acquisition_complete:
+    if not options.acquisition_complete:
         answer = launcher.operator.ask(
             f"The launcher ended while {session.name} was running. Is its acquisition over, and its data to be used?",
             {"yes": "go on with the data that is there", "no": "leave the session as it is"},
@@ -190,10 +190,10 @@ def _with_acquisition(launcher: Launcher, session: SessionContext, wishes: Wishe
     return settled(launcher, session, result)
 
 
-def _as_wished(launcher: Launcher, session: SessionContext, wishes: Wishes) -> SessionContext:
-    if wishes.score and session.disposition != "score":
+def _as_wished(launcher: Launcher, session: SessionContext, options: ResumeOptions) -> SessionContext:
+    if options.score and session.disposition != "score":
         session = session.model_copy(update={"disposition": "score"})
-    if wishes.hand_off_again and session.handed_off:
+    if options.hand_off_again and session.handed_off:
         session = session.model_copy(update={"handed_off": False, "hand_off": session.hand_off + 1})
     keep(launcher, session)
     return session

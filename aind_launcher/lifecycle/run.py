@@ -114,7 +114,7 @@ def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContex
         rig=rig,
     )
     keep(launcher, context)
-    lock.tell(context.name)
+    lock.write_note(context.name)
     return context
 
 
@@ -186,7 +186,7 @@ def _check(launcher: Launcher, session: SessionContext) -> None:
     if failed:
         first = failed[0]
         more = f" ({len(failed) - 1} more above)" if len(failed) > 1 else ""
-        raise Refused(f"{first.name}: {first.message}{more}", first.mend)
+        raise Refused(f"{first.name}: {first.message}{more}", first.hint)
 
 
 def _acquired(launcher: Launcher, session: SessionContext) -> SessionContext:
@@ -273,7 +273,7 @@ def _left_out(launcher: Launcher, session: SessionContext, digest: str) -> list[
         for step in launcher.journal.current_steps(session.name)
         if step.id.plugin in absent
         and step.state in ("failed", "running")
-        and identity.get(step.id.hook) == step.id.suggestion
+        and identity.get(step.id.hook) == step.id.key
     ]
 
 

@@ -62,10 +62,10 @@ class Steps:
     retry_pauses: tuple[float, ...] = ()
     timeout: float = inf
 
-    def each(self, hook: str, session: SessionContext, identity: str = "", **arguments: Any) -> Iterator[StepRecord]:
+    def each(self, hook: str, session: SessionContext, key: str = "", **arguments: Any) -> Iterator[StepRecord]:
         """Call every plugin's `hook`, one after the other; what ends badly does not stop the next."""
         for call in self.plugins.calls(hook):
-            yield self.call(call, hook, session, identity, **arguments)
+            yield self.call(call, hook, session, key, **arguments)
 
     def first(self, hook: str, session: SessionContext) -> StepRecord | None:
         """Call plugins until one answers or fails: no other plugin decides in the place of one that broke."""
@@ -75,12 +75,12 @@ class Steps:
                 return record
         return None
 
-    def call(self, call: Call, hook: str, session: SessionContext, identity: str = "", **arguments: Any) -> StepRecord:
+    def call(self, call: Call, hook: str, session: SessionContext, key: str = "", **arguments: Any) -> StepRecord:
         """One plugin's part, unless it was done before.
 
-        :param identity: `StepId.suggestion`.
+        :param key: `StepId.key`.
         """
-        step = StepId(session.name, hook, call.plugin.name, identity)
+        step = StepId(session.name, hook, call.plugin.name, key)
         done = self.done(step)
         if done:
             return done

@@ -156,14 +156,14 @@ class Acquisition(BaseModel):
 
 
 class Check(BaseModel):
-    """One line of `pre_session` or `doctor`: what was looked at, how it stands, and the mend."""
+    """One line of `pre_session` or `doctor`: what was looked at, how it stands, and a hint."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     outcome: Literal["passed", "warning", "failed"]
     message: str = ""
-    mend: str | None = None
+    hint: str | None = None
 
 
 class SessionContext(BaseModel):

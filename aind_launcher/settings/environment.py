@@ -75,10 +75,10 @@ def refuse_unknown_variables(environ: Mapping[str, str], model: type[BaseModel])
         nested = any(name.startswith(f"{key}__") for key in (f"{PREFIX}PLUGIN", f"{PREFIX}PLUGINS"))
         if not name.startswith(PREFIX) or name in known | _OWN_VARIABLES or nested:
             continue
-        mend = nearest(name, known) or "Unset it."
+        hint = nearest(name, known) or "Unset it."
         if name.startswith(f"{PREFIX}PLUGIN_"):
-            mend = f"Write two underscores before and after the plugin's name: {PREFIX}PLUGIN__NAME__SETTING."
-        raise SettingsError(f"The environment variable {given} is not a setting.", mend)
+            hint = f"Write two underscores before and after the plugin's name: {PREFIX}PLUGIN__NAME__SETTING."
+        raise SettingsError(f"The environment variable {given} is not a setting.", hint)
 
 
 def refuse_unknown_sections(environ: Mapping[str, str], sections: Mapping[str, type[BaseModel] | None]) -> None:

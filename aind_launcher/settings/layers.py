@@ -319,7 +319,7 @@ def _wrong_value(
         )
     field = model.model_fields.get(str(first["loc"][0])) if first["loc"] else None
     where = f" {_there(origin)}" if origin else ""
-    mend = f"{path[0]}: {field.description}" if field and field.description else None
+    hint = f"{path[0]}: {field.description}" if field and field.description else None
     if (
         field
         and origin
@@ -327,8 +327,8 @@ def _wrong_value(
         and len(path) == 1
         and first["type"] in ("list_type", "dict_type")
     ):
-        mend = as_json_hint(origin, field.annotation)
-    return SettingsError(f"Setting '{dotted}'{where} is wrong: {message}.", mend)
+        hint = as_json_hint(origin, field.annotation)
+    return SettingsError(f"Setting '{dotted}'{where} is wrong: {message}.", hint)
 
 
 def _there(origin: str) -> str:

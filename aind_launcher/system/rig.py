@@ -77,7 +77,7 @@ class RigLock:
 
     note: Path
 
-    def tell(self, session: str | None) -> None:
+    def write_note(self, session: str | None) -> None:
         """Leave word of who holds the rig, and for which session if for one yet, for whoever is refused."""
         holder = {"session": session, "since": now().isoformat(), "process": os.getpid(), "login": login()}
         try:
@@ -108,7 +108,7 @@ def rig_lock(state_directory: Path) -> Iterator[RigLock]:
             "Choose another place with the setting state-directory.",
         ) from None
     held = RigLock(note)
-    held.tell(None)
+    held.write_note(None)
     try:
         yield held
     finally:

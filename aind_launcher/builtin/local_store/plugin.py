@@ -129,7 +129,7 @@ class LocalStore:
                 name="library",
                 outcome="warning",
                 message=f"{root} belongs to this login: another operator does not find the animals that it keeps.",
-                mend="Set plugin.local-store.library to a folder that all operators and rigs share.",
+                hint="Set plugin.local-store.library to a folder that all operators and rigs share.",
             )
         return _writable(problem, str(root), "record where an animal stands")
 
@@ -166,5 +166,5 @@ def _writable(problem: str | None, message: str, purpose: str) -> Check:
         name="library",
         outcome="failed",
         message=f"{problem} The launcher could not {purpose}.",
-        mend="Connect the library's drive or share, or give this login the right to write there.",
+        hint="Connect the library's drive or share, or give this login the right to write there.",
     )

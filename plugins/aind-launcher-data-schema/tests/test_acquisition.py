@@ -197,7 +197,7 @@ def test_an_acquisition_of_schema_version_1_is_refused_in_one_sentence(
     with pytest.raises(LauncherError, match=r"is of schema version 1\.0\.4") as refused:
         PLUGIN.post_session(session, suggestion)
 
-    assert refused.value.mend
+    assert refused.value.hint
     assert path.read_bytes() == before
 
 
@@ -324,7 +324,7 @@ def test_what_cannot_be_made_is_known_before_the_animal_is_on_the_rig(session: S
 
     assert (good.outcome, not_asked.outcome) == ("passed", "passed")
     assert PLUGIN.check_rig() == good
-    assert (no_rig.outcome, no_rig.mend) == ("failed", "Set plugin.data-schema.instrument-id.")
+    assert (no_rig.outcome, no_rig.hint) == ("failed", "Set plugin.data-schema.instrument-id.")
     assert bad_modality.outcome == "failed"
     assert "stimulus_modalities" in bad_modality.message
 

@@ -60,7 +60,7 @@ def test_what_slims_does_not_know_is_a_warning_before_the_session(slims: SlimsDo
 def test_a_slims_that_is_down_does_not_stop_a_session(slims: SlimsDouble, plugin: Slims) -> None:
     slims.stop()
     (check,) = plugin.pre_session(session_of(MONDAY))
-    assert check.outcome == "warning" and check.mend and "resume" in check.mend
+    assert check.outcome == "warning" and check.hint and "resume" in check.hint
 
 
 @pytest.mark.parametrize("trouble", ["credentials", "unknown", "twice", "address", "account"])
@@ -79,7 +79,7 @@ def test_what_would_fail_at_the_end_fails_before_the_session(slims: SlimsDouble,
         case "account":
             settings["username"] = None
     (check,) = plugin_for(slims, **settings).pre_session(session_of(MONDAY, subject=subject))
-    assert check.outcome == "failed" and check.message and check.mend
+    assert check.outcome == "failed" and check.message and check.hint
 
 
 def test_doctor_checks_what_does_not_depend_on_an_animal(slims: SlimsDouble) -> None:

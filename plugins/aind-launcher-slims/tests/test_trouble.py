@@ -1,4 +1,4 @@
-"""One clear sentence for everything that can be wrong with SLIMS, and which of it a second try may mend."""
+"""One clear sentence for everything that can be wrong with SLIMS, and which of it a second try may correct."""
 
 import logging
 import socket

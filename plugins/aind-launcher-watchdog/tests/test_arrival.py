@@ -37,7 +37,7 @@ def said(session: SessionContext, service: RealService) -> Said:
         try:
             Watchdog(settings).transfer_session(session)
         except LauncherError as error:
-            return f"{error.message} {error.mend}"
+            return f"{error.message} {error.hint}"
         service.start()
         service.finish_a_job()
         return ""

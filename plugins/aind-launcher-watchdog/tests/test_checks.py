@@ -65,7 +65,7 @@ def test_what_is_set_wrong_is_said_in_one_sentence_with_its_mend(
     failed = [check for check in checks.values() if check.outcome == "failed"]
     assert [check.name for check in failed] == [f"watchdog {name}"]
     assert re.search(sentence, failed[0].message)
-    assert failed[0].mend
+    assert failed[0].hint
 
 
 @pytest.mark.parametrize("there_already", [False, True])
@@ -84,7 +84,7 @@ def test_extra_data_that_would_be_lost_refuses_the_session(
 
     assert check.outcome == "failed"
     assert f"{runs[0] / 'rec.dat'} and {runs[1] / 'rec.dat'} would both arrive" in check.message
-    assert "plugin.watchdog.extra-modalities" in str(check.mend)
+    assert "plugin.watchdog.extra-modalities" in str(check.hint)
 
 
 def test_folders_of_one_name_that_are_not_there_yet_may_hold_different_files(
@@ -112,7 +112,7 @@ def test_an_unknown_project_refuses_and_names_the_nearest(
     check = outcomes(plugin, ahead)["watchdog project"]
 
     assert check.outcome == "failed"
-    assert check.mend and "'Behavior Platform'" in check.mend
+    assert check.hint and "'Behavior Platform'" in check.hint
 
 
 @pytest.mark.parametrize("path", ["/missing", "/strange"])

@@ -60,7 +60,7 @@ def test_a_missing_program_is_one_sentence(
         require_installed(system)
 
     assert program in raised.value.message
-    assert raised.value.mend
+    assert raised.value.hint
 
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

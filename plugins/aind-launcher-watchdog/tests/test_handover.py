@@ -182,4 +182,4 @@ def test_another_volume_is_named_as_such(session: SessionContext, make: Make, tm
 
     assert before.outcome == "failed"
     assert "is on another volume than the outbox" in before.message
-    assert before.mend
+    assert before.hint

@@ -69,7 +69,7 @@ def acquisition(session: SessionContext, settings: DataSchemaSettings) -> dict[s
     except ValidationError as error:
         problem = invalid("A minimal acquisition.json", error)
         raise LauncherError(
-            problem.message, "Let the task write acquisition.json, or mend the settings of plugin.data-schema."
+            problem.message, "Let the task write acquisition.json, or correct the settings of plugin.data-schema."
         ) from None
     return plain
 

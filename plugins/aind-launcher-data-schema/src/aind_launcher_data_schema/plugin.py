@@ -49,7 +49,7 @@ class DataSchema:
             try:
                 document.validated(_text(minimal.acquisition(session, self._settings)), "A minimal acquisition.json")
             except LauncherError as error:
-                return Check(name="data-schema", outcome="failed", message=error.message, mend=error.mend)
+                return Check(name="data-schema", outcome="failed", message=error.message, hint=error.hint)
         return check
 
     @aind_launcher.hookimpl(tryfirst=True)
@@ -103,7 +103,7 @@ def _failed(message: str) -> Check:
         name="data-schema",
         outcome="failed",
         message=message,
-        mend="Install aind-launcher-data-schema again, with what it needs.",
+        hint="Install aind-launcher-data-schema again, with what it needs.",
     )
 
 

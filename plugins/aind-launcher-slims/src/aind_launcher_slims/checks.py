@@ -34,7 +34,7 @@ def _known(connection: Connection, instrument: str | None, experimenters: list[s
             name="SLIMS",
             outcome="warning",
             message=f"SLIMS has no {what}; sessions are recorded without.",
-            mend="Correct the name, or add it in SLIMS.",
+            hint="Correct the name, or add it in SLIMS.",
         )
         for what in missing
     ]
@@ -46,7 +46,7 @@ def _agreement(session: SessionContext, history: History) -> Check:
         latest = history.latest()
         there = history.state(latest) if latest else None
     except AnimalError as error:
-        return Check(name=name, outcome="warning", message=error.message, mend=error.mend)
+        return Check(name=name, outcome="warning", message=error.message, hint=error.hint)
     here = session.animal_state
     if there is None:
         return Check(name=name, outcome="passed", message=f"SLIMS has no trainer state of {session.subject} yet")
@@ -57,7 +57,7 @@ def _agreement(session: SessionContext, history: History) -> Check:
         outcome="warning",
         message=f"The session runs with {_standing(here) if here else 'no trainer state'}, "
         f"but SLIMS has {_standing(there)}.",
-        mend=f"If SLIMS is right, use `aind-launch animals move {session.subject}`; else go on: this session's "
+        hint=f"If SLIMS is right, use `aind-launch animals move {session.subject}`; else go on: this session's "
         "decision corrects it.",
     )
 

@@ -73,7 +73,7 @@ class Client(SlimsClient):  # type: ignore[misc]
         """Calls of the client within raise the launcher's errors, none of which has a credential in it.
 
         :raises TransientError: SLIMS is down, slow, or busy.
-        :raises LauncherError: anything that a second try does not mend.
+        :raises LauncherError: anything that a second try does not correct.
         """
         try:
             with warnings.catch_warnings():

@@ -121,7 +121,7 @@ def _as_check(name: str) -> "Iterator[list[Check]]":
     try:
         yield checks
     except TransientError as error:
-        mend = "The session can run all the same; `aind-launch resume` records it in SLIMS later."
-        checks.append(Check(name=name, outcome="warning", message=error.message, mend=mend))
+        hint = "The session can run all the same; `aind-launch resume` records it in SLIMS later."
+        checks.append(Check(name=name, outcome="warning", message=error.message, hint=hint))
     except LauncherError as error:
-        checks.append(Check(name=name, outcome="failed", message=error.message, mend=error.mend))
+        checks.append(Check(name=name, outcome="failed", message=error.message, hint=error.hint))

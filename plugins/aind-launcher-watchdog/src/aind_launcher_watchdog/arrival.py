@@ -67,14 +67,14 @@ def _refuse_links(paths: Iterable[Path], system: str) -> None:
         )
 
 
-def _refuse_collisions(arriving: Iterable[tuple[Path, PurePath]], mend: str) -> None:
+def _refuse_collisions(arriving: Iterable[tuple[Path, PurePath]], hint: str) -> None:
     first: dict[str, Path] = {}
     for path, at in arriving:
         # The destination is often a share that does not tell upper from lower case.
         other = first.setdefault(at.as_posix().casefold(), path)
         if other != path and not (_is_folder(other) and _is_folder(path)):
             raise LauncherError(
-                f"{other} and {path} would both arrive as {at.as_posix()}, and only one of them would be left.", mend
+                f"{other} and {path} would both arrive as {at.as_posix()}, and only one of them would be left.", hint
             )
 
 

@@ -66,7 +66,7 @@ def _outcome(name: str, attempt: Callable[[], None], passed: str) -> Check:
     try:
         attempt()
     except LauncherError as error:
-        return Check(name=name, outcome="failed", message=error.message, mend=error.mend)
+        return Check(name=name, outcome="failed", message=error.message, hint=error.hint)
     return Check(name=name, outcome="passed", message=passed)
 
 
@@ -80,7 +80,7 @@ def _service(wanted: str) -> Check:
         name="watchdog service",
         outcome="warning",
         message=f"No process {wanted} runs on this machine; the data will wait here until it does.",
-        mend="Start the watchdog service.",
+        hint="Start the watchdog service.",
     )
 
 
@@ -97,7 +97,7 @@ def _stuck(flag: Path, now: float) -> Iterator[Check]:
             outcome="warning",
             message=f"{len(old)} manifest{'s wait' if len(old) > 1 else ' waits'} in {flag} for more than a day, "
             f"the first is {old[0]}.",
-            mend="See the service's log for what failed, and restart it to try again.",
+            hint="See the service's log for what failed, and restart it to try again.",
         )
 
 
@@ -115,7 +115,7 @@ def _project(project: str, url: str, timeout: float) -> Check:
     try:
         known = project_names(url, timeout)
     except LauncherError as error:
-        return Check(name=name, outcome="warning", message=error.message, mend=error.mend)
+        return Check(name=name, outcome="warning", message=error.message, hint=error.hint)
     if project in known:
         return Check(name=name, outcome="passed", message=project)
     close = get_close_matches(project, known, n=1)
@@ -123,9 +123,9 @@ def _project(project: str, url: str, timeout: float) -> Check:
         name=name,
         outcome="failed",
         message=f"{project!r} is not a project that {url} knows.",
-        mend=f"Did you mean {close[0]!r}? Set plugin.watchdog.project-name."
+        hint=f"Did you mean {close[0]!r}? Set plugin.watchdog.project-name."
         if close
-        else "Mend plugin.watchdog.project-name.",
+        else "Correct plugin.watchdog.project-name.",
     )
 
 
@@ -147,6 +147,6 @@ def project_names(url: str, timeout: float) -> list[str]:
     names = answer.get("data") if isinstance(answer, dict) else answer
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise LauncherError(
-            f"{url} did not answer with a list of project names.", "Mend plugin.watchdog.project-names-url."
+            f"{url} did not answer with a list of project names.", "Correct plugin.watchdog.project-names-url."
         )
     return names

@@ -62,7 +62,8 @@ def find(session: SessionContext, extra: Mapping[str, Sequence[str]], schemas: I
             if not path.exists():
                 raise LauncherError(
                     f"{path}, which holds extra data of {modality}, does not exist.",
-                    f"Put it there or mend plugin.watchdog.extra-modalities, then `aind-launch resume {session.name}`.",
+                    "Put it there or correct plugin.watchdog.extra-modalities, "
+                    f"then `aind-launch resume {session.name}`.",
                 )
             if path.is_dir() and not _has_data(path):
                 empty.append(str(path))

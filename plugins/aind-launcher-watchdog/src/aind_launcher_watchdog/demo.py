@@ -61,8 +61,8 @@ def require_installed(system: str) -> None:
         raise Refused(f"The watchdog service needs {', '.join(missing)}.", 'pip install "aind-launcher-watchdog[demo]"')
     copies_with = "robocopy" if system == "win32" else "rsync"
     if shutil.which(copies_with) is None:
-        mend = "It is part of Windows; put it on the PATH." if system == "win32" else "sudo apt-get install rsync"
-        raise Refused(f"The watchdog service copies with {copies_with}, which is not installed.", mend)
+        hint = "It is part of Windows; put it on the PATH." if system == "win32" else "sudo apt-get install rsync"
+        raise Refused(f"The watchdog service copies with {copies_with}, which is not installed.", hint)
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def probe(flag: Path, outbox: Path) -> None:
     if not flag.is_dir():
         raise LauncherError(
             f"The flag directory {flag} cannot be reached.",
-            "Start the watchdog service, connect the share, or mend plugin.watchdog.flag-directory.",
+            "Start the watchdog service, connect the share, or correct plugin.watchdog.flag-directory.",
         )
     name = f"aind-launcher-{os.getpid()}.probe"
     with _reached(flag):
@@ -129,5 +129,5 @@ def _reached(flag: Path) -> Iterator[None]:
         raise TransientError(
             f"The manifest cannot be handed to the watchdog service: {error.filename or flag}: "
             f"{error.strerror or error}.",
-            "Connect the share or mend its permissions, then resume.",
+            "Connect the share or correct its permissions, then resume.",
         ) from error

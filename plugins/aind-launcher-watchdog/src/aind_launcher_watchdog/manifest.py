@@ -57,7 +57,7 @@ def manifest(session: SessionContext, settings: WatchdogSettings, contents: Cont
         raise LauncherError(
             f"The watchdog service would refuse the manifest of {session.name} "
             f"({place}: {first['msg'].removeprefix('Value error, ').rstrip('.')}).",
-            "Mend the settings of plugin.watchdog.",
+            "Correct the settings of plugin.watchdog.",
         ) from None
 
 
