@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aind_launcher.errors import HandedOff, LauncherError, StepSkipped, TransientError
     from aind_launcher.hookspecs import hookimpl
-    from aind_launcher.model.animal import AnimalState, TrainerStateText
+    from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
     from aind_launcher.model.session import Acquisition, Check, Inputs, Session, SessionContext
     from aind_launcher.model.suggestion import CurriculumSuggestion
 
@@ -24,6 +24,7 @@ __all__ = [
     "LauncherError",
     "Session",
     "SessionContext",
+    "StateRecord",
     "StepSkipped",
     "TrainerStateText",
     "TransientError",
@@ -43,6 +44,7 @@ _HOMES = {
     "LauncherError": "errors",
     "Session": "model.session",
     "SessionContext": "model.session",
+    "StateRecord": "model.animal",
     "StepSkipped": "errors",
     "TrainerStateText": "model.animal",
     "TransientError": "errors",

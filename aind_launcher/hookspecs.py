@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from aind_launcher.model.animal import AnimalState
+    from aind_launcher.model.animal import AnimalState, StateRecord
     from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext
     from aind_launcher.model.suggestion import CurriculumSuggestion
 
@@ -86,8 +86,20 @@ def curriculum_suggest(session: "SessionContext") -> "CurriculumSuggestion | Non
 
 
 @hookspec
+def record_state(session: "SessionContext", suggestion: "CurriculumSuggestion") -> "StateRecord | None":
+    """Called after the suggestion and before any `post_session`: let a store make it the animal's state.
+
+    Only where a curriculum decided. A state must not become the animal's where a later session, or a person, put the
+    animal elsewhere meanwhile (compare and set): answer *superseded* then, and why. An exception fails this step
+    alone and is resumed.
+
+    :return: what became of the decision; None from a plugin that does not keep this animal.
+    """
+
+
+@hookspec
 def post_session(session: "SessionContext", suggestion: "CurriculumSuggestion | None") -> Any:
-    """Called after the suggestion, for each plugin on its own: push, record, enrich.
+    """Called after the animals' stores, for each plugin on its own: push, record, enrich.
 
     Called again when a resumed curriculum answers late, then with the answer. An exception fails this step
     alone and is resumed; raise `TransientError` where a second try may succeed.

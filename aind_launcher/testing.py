@@ -19,11 +19,11 @@ import pytest
 
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.journal.journal import Journal, StepRecord
-from aind_launcher.lifecycle.inputs import data_directory_or_none
+from aind_launcher.lifecycle.finish import Outcome
+from aind_launcher.lifecycle.launcher import Launcher, open_launcher
 from aind_launcher.lifecycle.operator import NoOperator, Operator
 from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
-from aind_launcher.lifecycle.run import Launcher, Outcome, Request, run_session
-from aind_launcher.lifecycle.steps import Steps
+from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
@@ -31,7 +31,7 @@ from aind_launcher.own_modules import places_of
 from aind_launcher.plugins import load_plugins
 from aind_launcher.settings.layers import load_layers
 from aind_launcher.system.redaction import Redactor
-from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
+from aind_launcher.system.rig import RigLock, rig_lock
 
 SUBJECT = "123456"
 _BROKEN = "curriculum-is-broken"
@@ -191,20 +191,10 @@ minimum-free-space = "1 MB"
             plugins.require_sound()
             operator = operator or NoOperator()
             with (
-                Journal.open(
-                    open_state_directory(settings.state_directory) / "journal.sqlite", data_directory_or_none(settings)
-                ) as journal,
+                open_launcher(self.path, settings, plugins, operator, Redactor(plugins.secrets())) as launcher,
                 rig_lock(settings.state_directory) as lock,
             ):
-                steps = Steps(
-                    plugins,
-                    journal,
-                    operator,
-                    Redactor(plugins.secrets()),
-                    tuple(settings.retry_pauses),
-                    settings.step_timeout,
-                )
-                return action(Launcher(self.path, settings, plugins, journal, operator, steps), lock)
+                return action(launcher, lock)
 
     def steps(self, session: str) -> dict[tuple[str, str], StepRecord]:
         """The last attempt at each step of a session, by hook and plugin."""

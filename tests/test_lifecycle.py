@@ -156,7 +156,7 @@ def test_a_late_answer_of_an_earlier_session_is_superseded(tmp_path):
     resumed = lab.resume(monday)
     assert resumed.state == "completed"
     assert lab.stage() == "rung3"
-    assert steps(lab, monday)["post_session", "local-store"].result["outcome"] == "superseded"
+    assert steps(lab, monday)["record_state", "local-store"].result["outcome"] == "superseded"
     kept = [json.loads(path.read_text()) for path in (lab.subjects / "123456" / "history").glob("*superseded*")]
     assert [entry["session_name"] for entry in kept] == [monday]
 

@@ -30,7 +30,7 @@ def test_what_one_session_decides_is_what_the_next_one_runs_with(tmp_path: Path)
     store.library(tmp_path, None).enroll("123456", trainer_state("first"), by="me")
     monday = a_session(tmp_path)
     monday = monday.model_copy(update={"animal_state": store.load_animal_state(monday)})
-    recorded = store.post_session(monday, suggestion("second", {"hits": 3}))
+    recorded = store.record_state(monday, suggestion("second", {"hits": 3}))
     assert recorded is not None
     assert recorded.outcome == "applied"
     assert store.load_animal_state(a_session(tmp_path, date=TUESDAY)) == AnimalState(
@@ -41,18 +41,10 @@ def test_what_one_session_decides_is_what_the_next_one_runs_with(tmp_path: Path)
     )
 
 
-def test_without_a_suggestion_the_animal_stays_where_it_is(tmp_path: Path) -> None:
-    store = a_store()
-    library = store.library(tmp_path, None)
-    library.enroll("123456", trainer_state("first"), by="me")
-    assert store.post_session(a_session(tmp_path), None) is None
-    assert len(library.history("123456")) == 1
-
-
 def test_a_decision_that_comes_too_late_is_shown_and_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = a_store()
-    store.post_session(a_session(tmp_path, date=TUESDAY), suggestion("third"))
-    recorded = store.post_session(a_session(tmp_path), suggestion("second"))
+    store.record_state(a_session(tmp_path, date=TUESDAY), suggestion("third"))
+    recorded = store.record_state(a_session(tmp_path), suggestion("second"))
     assert recorded is not None
     assert recorded.outcome == "superseded"
     assert "came too late" in caplog.text
@@ -92,13 +84,13 @@ def test_animals_are_kept_by_experiment(
 ) -> None:
     session = a_session(tmp_path)
     named = Session(subject="123456", date=MONDAY, experiment=of_session)
-    a_store(experiment=setting).post_session(session.model_copy(update={"session": named}), suggestion("first"))
+    a_store(experiment=setting).record_state(session.model_copy(update={"session": named}), suggestion("first"))
     assert (tmp_path / "my library" / expected / "Subjects" / "123456" / "trainer_state.json").is_file()
 
 
 def test_without_a_setting_the_first_session_works_all_the_same(tmp_path: Path) -> None:
     store = a_store(library=None)
-    recorded = store.post_session(a_session(tmp_path), suggestion("first"))
+    recorded = store.record_state(a_session(tmp_path), suggestion("first"))
     assert recorded is not None
     assert tmp_path not in recorded.trainer_state.parents
     assert store.load_animal_state(a_session(tmp_path)) is not None
@@ -117,7 +109,7 @@ def test_the_checks_find_a_library_that_could_not_record_the_decision() -> None:
         with read_only(folder):
             bad = checked(store, folder)
             with pytest.raises(TransientError):
-                store.post_session(a_session(folder), suggestion("second"))
+                store.record_state(a_session(folder), suggestion("second"))
             rig = store.check_rig(folder)
     assert good is not None
     assert good.outcome == "passed"

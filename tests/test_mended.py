@@ -177,12 +177,12 @@ def test_the_animal_is_not_put_into_a_library_that_lost_it(repository: TaskRepos
     repository.write(
         "mine.py",
         "from aind_launcher import hookimpl\nimport shutil\n\nclass Unmounts:\n    @hookimpl(tryfirst=True)\n"
-        "    def post_session(self, session):\n"
+        "    def curriculum_suggest(self, session):\n"
         "        shutil.rmtree(session.repository.path.parent / 'library' / 'climbing', ignore_errors=True)\n",
     )
     repository.configure(plugins={"unmounts": "mine:Unmounts"})
     outcome = repository.run()
-    error = repository.steps(outcome.session.name)["post_session", "local-store"].error
+    error = repository.steps(outcome.session.name)["record_state", "local-store"].error
     assert error
     assert "no longer in the library" in error
     assert not Path(repository.subjects, "123456", "trainer_state.json").exists()

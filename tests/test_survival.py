@@ -162,7 +162,6 @@ def test_a_dry_run_says_what_a_resume_would_do_and_does_nothing(trials: Trials) 
     assert [(line["session"], line["hook"], line["plugin"], line["why"]) for line in json.loads(dry.out)] == [
         (session.name, "post_session", "notes", "has not run"),
         (session.name, "post_session", "push", "has not run"),
-        (session.name, "post_session", "local-store", "has not run"),
         (session.name, "seal_folder", "launcher", "has not run"),
         (session.name, "transfer_session", "notes", "has not run"),
         (session.name, "transfer_session", "push", "has not run"),
@@ -176,7 +175,7 @@ def test_the_next_run_says_what_is_unfinished_and_does_not_wait_for_it(trials: T
     trial = trials.new()
     names = trial.run(at=0).writes
     trial = trials.new()
-    trial.run(at=1 + next(n for n, name in enumerate(names) if "before" in name and "post_session push" in name))
+    trial.run(at=1 + next(n for n, name in enumerate(names) if "before" in name and "record_state local-store" in name))
     (left,) = trial.sessions
     following = trial.run()
     assert following.code == 0

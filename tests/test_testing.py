@@ -6,7 +6,7 @@ from aind_launcher.testing import TaskRepositoryForTests
 def test_a_session_of_the_fixture_moves_the_animal(task_repository: TaskRepositoryForTests):
     outcome = task_repository.run(experimenter=("me",))
     assert (outcome.state, task_repository.stage()) == ("completed", "rung2")
-    assert task_repository.steps(outcome.session.name)["post_session", "local-store"].result["outcome"] == "applied"
+    assert task_repository.steps(outcome.session.name)["record_state", "local-store"].result["outcome"] == "applied"
 
 
 def test_the_curriculum_can_be_broken_and_mended(task_repository: TaskRepositoryForTests):

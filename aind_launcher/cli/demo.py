@@ -23,8 +23,10 @@ from aind_launcher.curriculum.sources import pin, quoted
 from aind_launcher.demo.build import build_demo
 from aind_launcher.demo.services import DemoService, running_services
 from aind_launcher.errors import ExitCode
+from aind_launcher.lifecycle.finish import Outcome
+from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
-from aind_launcher.lifecycle.run import Launcher, Outcome, Request, run_session
+from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.plugins import find_plugins
 from aind_launcher.settings.layers import Layer, SettingsLayers, merged_overrides
 from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock

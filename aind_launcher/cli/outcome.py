@@ -8,8 +8,8 @@ import click
 
 from aind_launcher.cli.terminal import plain, print_json, print_table
 from aind_launcher.errors import ExitCode
-from aind_launcher.journal.journal import Journal
-from aind_launcher.lifecycle.run import Outcome
+from aind_launcher.journal.journal import Journal, StepRecord
+from aind_launcher.lifecycle.finish import Outcome
 from aind_launcher.model.animal import AnimalState
 
 # Sessions that are named, of those that the journal does not know.
@@ -67,7 +67,7 @@ def decision(before: AnimalState | None, outcome: Outcome) -> str:
     if outcome.suggestion is None:
         state = before.trainer_state if before else None
         return "none; the animal's state is unchanged" if state else "none; no curriculum decides over this animal"
-    if any(_superseded(record.result) for record in outcome.steps):
+    if any(_is_superseded(record) for record in outcome.steps):
         return "superseded: the animal has moved on since"
     then = outcome.suggestion.trainer_state
     stage = before.trainer_state.stage if before else None
@@ -126,8 +126,8 @@ def _number(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _superseded(result: Any) -> bool:
-    return isinstance(result, dict) and result.get("outcome") == "superseded"
+def _is_superseded(record: StepRecord) -> bool:
+    return record.id.hook == "record_state" and bool(record.result) and record.result["outcome"] == "superseded"
 
 
 def _brief(result: Any) -> Any:

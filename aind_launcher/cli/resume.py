@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict
 
 import click
 
@@ -10,8 +11,8 @@ from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table, show_error
 from aind_launcher.errors import ExitCode, UsageError
 from aind_launcher.journal.journal import SessionRecord
+from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.resume import ResumeOptions, plan, resume_session, unfinished, unknown_sessions
-from aind_launcher.lifecycle.run import Launcher
 from aind_launcher.system.rig import open_state_directory, rig_lock
 
 
@@ -115,8 +116,8 @@ def _chosen(launcher: Launcher, name: str | None, everything: bool) -> tuple[Ses
 def _print_plan(launcher: Launcher, records: tuple[SessionRecord, ...], options: ResumeOptions, as_json: bool) -> int:
     lines = [(record.name, step) for record in records for step in plan(launcher, record, options)]
     if as_json:
-        print_json([{"session": name, "hook": s.hook, "plugin": s.plugin, "why": s.why} for name, s in lines])
+        print_json([{"session": name, **asdict(step)} for name, step in lines])
     else:
-        rows = [(name, step.hook, step.plugin, step.why) for name, step in lines]
-        print_table(("session", "step", "plugin", "why"), rows, empty="Nothing is left undone.")
+        rows = [(name, step.hook, step.plugin, step.why, step.condition) for name, step in lines]
+        print_table(("session", "step", "plugin", "why", "if"), rows, empty="Nothing is left undone.")
     return ExitCode.DONE

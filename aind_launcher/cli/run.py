@@ -9,8 +9,9 @@ import click
 from aind_launcher.cli.outcome import exit_code, print_outcome, unknown_lines
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import UsageError
+from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unfinished, unknown_sessions
-from aind_launcher.lifecycle.run import Launcher, Request, run_session
+from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.model.names import checked_name
 from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
 

@@ -11,9 +11,7 @@ import click
 from aind_launcher.cli.terminal import Terminal
 from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.journal.journal import Journal
-from aind_launcher.lifecycle.inputs import data_directory_or_none
-from aind_launcher.lifecycle.run import Launcher
-from aind_launcher.lifecycle.steps import Steps
+from aind_launcher.lifecycle.launcher import Launcher, open_journal, open_launcher
 from aind_launcher.plugins import Plugins, load_plugins
 from aind_launcher.settings.layers import (
     LauncherSettings,
@@ -26,7 +24,6 @@ from aind_launcher.settings.layers import (
     parsed_override,
 )
 from aind_launcher.system.redaction import Redactor
-from aind_launcher.system.rig import open_state_directory
 
 if TYPE_CHECKING:
     from aind_launcher.builtin.local_store.plugin import LocalStore
@@ -108,12 +105,8 @@ class TaskRepository:
 
         :raises LauncherError: it cannot be used now; a substitute would answer as if nothing had ever happened.
         """
-        with self._journal_or_substitute() as journal:
+        with open_journal(self.settings) as journal:
             yield whole(journal)
-
-    def _journal_or_substitute(self) -> Journal:
-        path = open_state_directory(self.settings.state_directory) / "journal.sqlite"
-        return Journal.open(path, data_directory_or_none(self.settings))
 
     @contextmanager
     def launcher(self, *, unattended: bool = False, calm: bool = False) -> Iterator[tuple[Launcher, Terminal]]:
@@ -124,11 +117,11 @@ class TaskRepository:
         plugins = self.sound_plugins()
         redact = Redactor(plugins.secrets())
         terminal = Terminal(redact=redact, unattended=unattended, calm=calm)
-        with terminal.showing_log(self.verbose), self._journal_or_substitute() as journal:
-            steps = Steps(
-                plugins, journal, terminal, redact, tuple(self.settings.retry_pauses), self.settings.step_timeout
-            )
-            yield Launcher(self.path, self.settings, plugins, journal, terminal, steps), terminal
+        with (
+            terminal.showing_log(self.verbose),
+            open_launcher(self.path, self.settings, plugins, terminal, redact) as launcher,
+        ):
+            yield launcher, terminal
 
 
 def whole(journal: Journal) -> Journal:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from aind_launcher.errors import LauncherError
-from aind_launcher.journal.journal import Journal
 from aind_launcher.lifecycle import inputs
+from aind_launcher.lifecycle.launcher import open_journal
 from aind_launcher.lifecycle.resume import unfinished
 from aind_launcher.lifecycle.steps import as_checks
 from aind_launcher.model.session import Check
@@ -68,7 +68,7 @@ def _data_directory(settings: LauncherSettings) -> Check:
 
 def _state(settings: LauncherSettings, repository: Path) -> Check:
     folder = open_state_directory(settings.state_directory)
-    with rig_lock(folder), Journal.open(folder / "journal.sqlite", inputs.data_directory_or_none(settings)) as journal:
+    with rig_lock(folder), open_journal(settings) as journal:
         if journal.impaired:
             hint = "Close the program that uses it, see that the disk has space, or choose another state-directory."
             return Check(name="journal", outcome="failed", message=f"{journal.impaired}.", hint=hint)
@@ -77,7 +77,7 @@ def _state(settings: LauncherSettings, repository: Path) -> Check:
         hint = "Run `aind-launch resume --all`."
         message = f"{len(waiting)} session(s) are unfinished, the newest {waiting[-1].name}."
         return Check(name="journal", outcome="warning", message=message, hint=hint)
-    return Check(name="journal", outcome="passed", message=str(folder / "journal.sqlite"))
+    return Check(name="journal", outcome="passed", message=str(journal.path))
 
 
 def _named(name: str, check: Callable[[], Check]) -> Check:

@@ -1,24 +1,20 @@
-"""Finishes what a session left undone: joins the road of `lifecycle` after the acquisition."""
+"""Finishes what a session left undone: joins its road after the acquisition."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused
 from aind_launcher.journal.journal import UNFINISHED, Journal, SessionRecord
+from aind_launcher.lifecycle import road
+from aind_launcher.lifecycle.closing import logged_and_closed, may_have_data
+from aind_launcher.lifecycle.finish import Outcome, finish_session, standing_of
 from aind_launcher.lifecycle.inputs import data_directory_or_none
+from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.record import completed_by_folder, find_unknown
-from aind_launcher.lifecycle.run import (
-    Launcher,
-    Outcome,
-    closed_whatever_happens,
-    finish_session,
-    keep,
-    may_have_data,
-    settled,
-)
+from aind_launcher.lifecycle.road import Planned
+from aind_launcher.lifecycle.run import with_disposition
 from aind_launcher.lifecycle.steps import LAUNCHER, acquisition_of, acquisition_step
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.system.processes import refuse_orphans
@@ -43,15 +39,6 @@ class ResumeOptions:
     hand_off_as_it_is: bool = False
 
 
-@dataclass(frozen=True)
-class Planned:
-    """One line of ``resume --dry-run``."""
-
-    hook: str
-    plugin: str
-    why: str
-
-
 def unfinished(journal: Journal, repository: Path | None = None) -> tuple[SessionRecord, ...]:
     """Sessions with something left to do, oldest first; of one task repository, or of all."""
     return tuple(
@@ -71,59 +58,18 @@ def plan(launcher: Launcher, record: SessionRecord, options: ResumeOptions) -> t
     """What resuming would do, without doing it."""
     record = completed_by_folder(launcher.journal, record)
     session = SessionContext.model_validate_json(record.context)
-    acquired = acquisition_step(launcher.journal, record.name)
     if not may_have_data(launcher, session):
         return (Planned("session", LAUNCHER, "ended before its acquisition; is closed as cancelled"),)
-    seen_to_end = session.acquisition or acquisition_of(launcher.journal, record.name)
-    if not seen_to_end and not options.acquisition_complete:
+    ended = session.acquisition or acquisition_of(launcher.journal, record.name)
+    if ended is None and not options.acquisition_complete:
+        acquired = acquisition_step(launcher.journal, record.name)
         plugin = acquired.id.plugin if acquired else LAUNCHER
         return (Planned("run_session", plugin, "was not seen to end; waits for a decision"),)
-    if session.disposition == "discard" and not options.score:
-        return ()
-    return tuple(_not_done(launcher, session, options))
-
-
-def _not_done(launcher: Launcher, session: SessionContext, options: ResumeOptions) -> Iterator[Planned]:
-    latest = {(step.id.hook, step.id.plugin): step for step in launcher.journal.current_steps(session.name)}
-    answered = any(hook == "curriculum_suggest" and step.result is not None for (hook, _), step in latest.items())
-    ended = session.acquisition or acquisition_of(launcher.journal, session.name)
-    # Data that may be incomplete is only kept, unless somebody says otherwise.
-    scored = session.disposition == "score" and (session.acquisition is not None or _is_complete(ended, options))
-    late = not answered and (options.score or scored)
-    again = options.hand_off_again and session.handed_off
-    for hook, plugin in _road(launcher):
-        step = latest.get((hook, plugin))
-        if hook == "curriculum_suggest" and not late:
-            continue
-        if step is None:
-            if hook != "keep_suggestion":
-                yield Planned(hook, plugin, "has not run")
-        elif step.state in ("failed", "running"):
-            yield Planned(hook, plugin, step.error or "was not seen to end")
-        elif hook == "post_session" and late:
-            yield Planned(hook, plugin, "runs again if the curriculum answers")
-        elif hook in ("keep_suggestion", "seal_folder", "transfer_session") and again:
-            yield Planned(hook, plugin, "runs again for the new hand-off")
-
-
-def _is_complete(acquisition: Acquisition | None, options: ResumeOptions) -> bool:
-    return options.acquisition_complete if acquisition is None else acquisition.outcome == "completed"
-
-
-def _road(launcher: Launcher) -> list[tuple[str, str]]:
-    """Hook and plugin of all that comes after the acquisition, in order."""
-
-    def called(hook: str) -> list[tuple[str, str]]:
-        return [(hook, call.plugin.name) for call in launcher.plugins.calls(hook)]
-
-    return [
-        ("collect_inputs", LAUNCHER),
-        *called("curriculum_suggest"),
-        ("keep_suggestion", LAUNCHER),
-        *called("post_session"),
-        ("seal_folder", LAUNCHER),
-        *called("transfer_session"),
-    ]
+    if session.acquisition is None and ended is not None and ended.outcome != "completed":
+        # The operator is asked; without an answer the data is only kept.
+        session = session.model_copy(update={"disposition": "keep"})
+    standing = standing_of(launcher, _as_wished(session, options), as_it_is=options.hand_off_as_it_is)
+    return tuple(road.plan(standing, lambda hook: [call.plugin.name for call in launcher.plugins.calls(hook)]))
 
 
 def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOptions, lock: RigLock) -> Outcome:
@@ -152,10 +98,11 @@ def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOpt
         )
     refuse_orphans(session.staging, session.folder)
     lock.write_note(record.name)
-    with closed_whatever_happens(launcher, session):
+    with logged_and_closed(launcher, session):
         if session.acquisition is None:
             session = _with_acquisition(launcher, session, options)
-        session = _as_wished(launcher, session, options)
+        session = _as_wished(session, options)
+        launcher.keep(session)
         return finish_session(launcher, session, as_it_is=options.hand_off_as_it_is)
 
 
@@ -172,7 +119,7 @@ def _with_acquisition(launcher: Launcher, session: SessionContext, options: Resu
     """The session with an acquisition that ended, or that the operator says has ended."""
     seen = acquisition_of(launcher.journal, session.name)
     if seen is not None:
-        return settled(launcher, session, seen)
+        return with_disposition(launcher, session, seen)
     if not options.acquisition_complete:
         answer = launcher.operator.ask(
             f"The launcher ended while {session.name} was running. Is its acquisition over, and its data to be used?",
@@ -187,15 +134,14 @@ def _with_acquisition(launcher: Launcher, session: SessionContext, options: Resu
     cut_off = acquisition_step(launcher.journal, session.name)
     start = cut_off.started if cut_off else session.session.date
     result = Acquisition(outcome="completed", start=start, end=_last_change(session.folder, start))
-    return settled(launcher, session, result)
+    return with_disposition(launcher, session, result)
 
 
-def _as_wished(launcher: Launcher, session: SessionContext, options: ResumeOptions) -> SessionContext:
-    if options.score and session.disposition != "score":
+def _as_wished(session: SessionContext, options: ResumeOptions) -> SessionContext:
+    if options.score:
         session = session.model_copy(update={"disposition": "score"})
     if options.hand_off_again and session.handed_off:
         session = session.model_copy(update={"handed_off": False, "hand_off": session.hand_off + 1})
-    keep(launcher, session)
     return session
 
 

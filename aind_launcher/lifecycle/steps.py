@@ -18,7 +18,7 @@ from aind_launcher.journal.journal import Journal, StepId, StepRecord, StepState
 from aind_launcher.lifecycle import step_thread
 from aind_launcher.lifecycle.log import current_step
 from aind_launcher.lifecycle.operator import Operator
-from aind_launcher.model.animal import AnimalState
+from aind_launcher.model.animal import AnimalState, StateRecord
 from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.plugins import Call, Plugins
@@ -45,6 +45,7 @@ _RETURNS: dict[str, type[Any]] = {
     "prepare_session": Inputs,
     "run_session": Acquisition,
     "curriculum_suggest": CurriculumSuggestion,
+    "record_state": StateRecord,
 }
 
 
@@ -65,7 +66,9 @@ class Steps:
     def each(self, hook: str, session: SessionContext, key: str = "", **arguments: Any) -> Iterator[StepRecord]:
         """Call every plugin's `hook`, one after the other; what ends badly does not stop the next."""
         for call in self.plugins.calls(hook):
-            yield self.call(call, hook, session, key, **arguments)
+            record = self.call(call, hook, session, key, **arguments)
+            session = with_result(session, record)
+            yield record
 
     def first(self, hook: str, session: SessionContext) -> StepRecord | None:
         """Call plugins until one answers or fails: no other plugin decides in the place of one that broke."""
@@ -244,7 +247,9 @@ def _redacted(value: Any, redact: Redactor) -> Any:
 
 
 def with_result(session: SessionContext, record: StepRecord) -> SessionContext:
-    """`session` with what a step returned, for the steps after it."""
+    """`session` with what a step returned that has taken effect, for the steps after it."""
+    if record.state != "done":
+        return session
     hook = {**session.results.get(record.id.hook, {}), record.id.plugin: record.result}
     return session.model_copy(update={"results": {**session.results, record.id.hook: hook}})
 

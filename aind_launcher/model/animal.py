@@ -5,7 +5,7 @@ import json
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
 
@@ -163,6 +163,20 @@ class AnimalState(BaseModel):
             and (self.session_name, self.date) == (ran_with.session_name, ran_with.date)
         )
         return same_session or same_state or self.date < session_date
+
+
+class StateRecord(BaseModel):
+    """What became of a decision in a store of animals' states; what else a store wants to keep of it may be added.
+
+    :param outcome: *applied*: the animal stands there now; *unchanged*: it did so before; *superseded*: the decision
+        came too late and is only kept.
+    :param because: why it was superseded.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    outcome: Literal["applied", "unchanged", "superseded"]
+    because: str | None = None
 
 
 def _text(value: object) -> str | None:

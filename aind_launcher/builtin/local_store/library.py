@@ -10,15 +10,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict
 
 from aind_launcher.builtin.local_store import history
 from aind_launcher.builtin.local_store.history import HistoryEntry
 from aind_launcher.errors import AnimalError, LauncherError, TransientError
-from aind_launcher.model.animal import AnimalState, TrainerStateText
+from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.suggestion import CurriculumSuggestion
@@ -48,21 +47,14 @@ class StoredAnimal:
     problem: str | None = None
 
 
-class Recorded(BaseModel):
+class Recorded(StateRecord):
     """What became of a decision.
 
-    :param outcome: *applied*: the animal stands there now; *unchanged*: it did so before; *superseded*: the decision
-        came too late and is only kept.
     :param entry: its file in the history.
-    :param because: why it was superseded.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    outcome: Literal["applied", "superseded", "unchanged"]
     trainer_state: Path
     entry: Path
-    because: str | None = None
 
 
 @dataclass(frozen=True)

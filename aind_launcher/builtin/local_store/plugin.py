@@ -134,17 +134,15 @@ class LocalStore:
         return _writable(problem, str(root), "record where an animal stands")
 
     @hookimpl
-    def post_session(self, session: SessionContext, suggestion: CurriculumSuggestion | None) -> Recorded | None:
+    def record_state(self, session: SessionContext, suggestion: CurriculumSuggestion) -> Recorded:
         """Make the suggestion the animal's state, unless the animal is further already."""
-        if suggestion is None:
-            return None
         recorded = self._library(session).record(
             session.subject,
             suggestion,
             session.name,
             session.session.date,
             session.animal_state,
-            known="local-store" in session.results.get("load_animal_state", {}),
+            known=session.results.get("load_animal_state", {}).get("local-store") is not None,
         )
         if recorded.outcome == "superseded":
             logger.warning(

@@ -1,0 +1,79 @@
+"""A session's entry in the journal, closed however the session leaves the road, and its log meanwhile."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aind_launcher.errors import ExitCode, LauncherError, Refused
+from aind_launcher.journal.journal import SessionState
+from aind_launcher.lifecycle import folder
+from aind_launcher.lifecycle.launcher import Launcher
+from aind_launcher.lifecycle.log import session_log
+from aind_launcher.lifecycle.steps import acquisition_step
+from aind_launcher.model.session import SessionContext
+from aind_launcher.system import interrupts
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def logged_and_closed(launcher: Launcher, session: SessionContext) -> Iterator[None]:
+    """Log the session while the context lasts, and close its entry also where it is refused or interrupted.
+
+    Ctrl-C is held within it, and heard where somebody is waited for: in the plugins' parts, pauses and questions.
+    """
+    try:
+        with interrupts.held(), _closed(launcher, session):
+            yield
+    except KeyboardInterrupt:
+        _say_what_was_interrupted(launcher, session)
+        raise
+
+
+@contextmanager
+def _closed(launcher: Launcher, session: SessionContext) -> Iterator[None]:
+    with session_log(session.staging / folder.LOG, session.name, launcher.steps.redact):
+        logger.info("session %s of %s", session.name, launcher.repository)
+        try:
+            yield
+        except KeyboardInterrupt:
+            _close_early(launcher, session, "cancelled", ExitCode.INTERRUPTED, "interrupted by the operator")
+            raise
+        except LauncherError as error:
+            logger.debug("refused: %s", error)
+            _close_early(launcher, session, "refused", error.exit_code, str(error))
+            raise
+        except OSError as error:
+            where = error.filename or f"A file of the session in {session.folder} or {session.staging}"
+            what = f"{where} cannot be written: {error.strerror or error}."
+            problem = (
+                LauncherError(what, f"The data is safe. Free the disk, then `aind-launch resume {session.name}`.")
+                if may_have_data(launcher, session)
+                else Refused(what, "Free the disk or choose another folder; no data was lost.")
+            )
+            _close_early(launcher, session, "refused", problem.exit_code, str(problem))
+            raise problem from error
+
+
+def _say_what_was_interrupted(launcher: Launcher, session: SessionContext) -> None:
+    record = launcher.journal.session(session.name)
+    if record is None or record.state == "cancelled":
+        logger.warning("Session %s is cancelled: nothing was acquired.", session.name)
+    elif record.state in ("incomplete", "running"):
+        logger.warning("Session %s is safe; `aind-launch resume %s` goes on.", session.name, session.name)
+    else:
+        logger.warning("Session %s is %s: all of it was done.", session.name, record.state)
+
+
+def _close_early(
+    launcher: Launcher, session: SessionContext, before: SessionState, code: ExitCode, message: str
+) -> None:
+    """Close the entry of a session that left the road: as `before`, or as incomplete once it has data."""
+    state: SessionState = "incomplete" if may_have_data(launcher, session) else before
+    launcher.journal.end_session(session.name, state, code, launcher.steps.redact(message))
+
+
+def may_have_data(launcher: Launcher, session: SessionContext) -> bool:
+    """Whether the acquisition began; the folder knows it, too, where the journal could not be written."""
+    known = session.acquisition or acquisition_step(launcher.journal, session.name)
+    return known is not None or folder.has_data(session)
