@@ -69,7 +69,7 @@ class Standing:
     @cached_property
     def current(self) -> tuple[StepRecord, ...]:
         """The steps as they count now: not those of another key, of plugins that are disabled, or off this road."""
-        keys = {step.hook: step.key(self) for step in ROAD if step.hook != "session_finished"}
+        keys = {step.hook: step.key(self) for step in ROAD[:-1]}
         return tuple(
             record
             for record in self.records
@@ -257,7 +257,7 @@ def plan(standing: Standing, plugins_of: Callable[[str], Iterable[str]]) -> Iter
 
     :param plugins_of: the plugins that take part in a hook, in their order.
     """
-    digests = [None, "supposed"] if standing.is_undecided and any(plugins_of("curriculum_suggest")) else [None]
+    digests: list[str | None] = [None]
     holds: list[bool | None] = [None]
     is_something_left = False
     for step in road_of(standing.session):
@@ -266,7 +266,7 @@ def plan(standing: Standing, plugins_of: Callable[[str], Iterable[str]]) -> Iter
         ]
         before: list[str] = []
         for plugin in (LAUNCHER,) if step.called == "own" else plugins_of(step.hook):
-            if step.hook == "session_finished":
+            if step is ROAD[-1]:
                 planned = _planned_end(standing, plugin, is_something_left)
             else:
                 planned = _planned(step, plugin, futures, before if step.called == "first" else [])
@@ -275,6 +275,8 @@ def plan(standing: Standing, plugins_of: Callable[[str], Iterable[str]]) -> Iter
             yield planned
             before.append(plugin)
             is_something_left = True
+            if step.hook == "curriculum_suggest":
+                digests = [None, "supposed"]
             if not standing.as_it_is and (step.called == "own" or plugin in standing.required):
                 holds = [False, True]
 
@@ -312,11 +314,10 @@ def _why(standing: Standing, step: RoadStep, plugin: str) -> str:
 
 
 def _planned_end(standing: Standing, plugin: str, is_something_left: bool) -> Planned | None:
-    record = standing.record("session_finished", plugin, _ending(standing))
-    if record is None or record.state == "running":
-        return Planned("session_finished", plugin, "has not run")
-    if record.state == "failed":
-        return Planned("session_finished", plugin, record.error or "failed")
-    if not is_something_left:
+    """The part of `plugin` in the last step, whose key is how the session will end."""
+    told = [record for record in standing.records if (record.id.hook, record.id.plugin) == (ROAD[-1].hook, plugin)]
+    if is_something_left and any(record.state == "done" for record in told):
+        return Planned(ROAD[-1].hook, plugin, "has to run again", "the session ends otherwise than before")
+    if not is_something_left and _is_done(standing, ROAD[-1], plugin):
         return None
-    return Planned("session_finished", plugin, "has to run again", "the session ends otherwise than before")
+    return Planned(ROAD[-1].hook, plugin, _why(standing, ROAD[-1], plugin))
