@@ -186,11 +186,10 @@ def test_a_folder_that_cannot_be_made_does_not_stop_a_session(tmp_path, caplog):
 def test_no_step_is_begun_that_nobody_could_know_of(tmp_path):
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
-    with (
-        Journal.open(in_the_way / "journal.sqlite") as journal,
-        pytest.raises(OSError, match="nor can a file in its place"),
-    ):
-        journal.begin_step(STEP)
+    with Journal.open(in_the_way / "journal.sqlite") as journal:
+        with pytest.raises(OSError, match="nor can a file in its place"):
+            journal.begin_step(STEP)
+        assert journal.steps(STEP.session) == ()
 
 
 FIRST_SCHEMA = """

@@ -190,6 +190,11 @@ class Journal:
             step.session,
         )
         if self.impaired and file_of(self._connection) is None:
+            self._write(
+                "DELETE FROM steps WHERE session = ? AND hook = ? AND plugin = ? AND key = ? AND attempt = ?",
+                (step.session, step.hook, step.plugin, step.key, attempt),
+                step.session,
+            )
             raise OSError(errno.EIO, f"{self.impaired.partition(': ')[2]}, nor can a file in its place", str(self.path))
         return attempt
 
