@@ -11,7 +11,7 @@ from typing import Any
 
 import importlib_metadata
 import pluggy
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from aind_launcher import hookspecs
 from aind_launcher.errors import LauncherError, PluginError
@@ -19,7 +19,7 @@ from aind_launcher.own_modules import OwnModules
 from aind_launcher.settings.environment import refuse_unknown_sections
 from aind_launcher.settings.layers import LauncherSettings, Resolved, SettingsLayers
 from aind_launcher.system.inherited import acquisition_environment
-from aind_launcher.system.redaction import Redactor
+from aind_launcher.system.redaction import Redactor, secrets_in
 
 logger = logging.getLogger(__name__)
 
@@ -132,9 +132,8 @@ class Plugins:
 
         Those of their settings, and those that a plugin got elsewhere and tells with a method ``secrets()``.
         """
-        in_settings = (value for plugin in self.all if plugin.settings for value in _secrets(plugin.settings.settings))
-        elsewhere = (value for plugin in self.all for value in _secrets_in(_told_secrets(plugin.object)))
-        return frozenset((*in_settings, *elsewhere))
+        in_settings = [plugin.settings.settings for plugin in self.all if plugin.settings]
+        return frozenset(secrets_in([in_settings, [_told_secrets(plugin.object) for plugin in self.all]]))
 
 
 def find_plugins(settings: LauncherSettings) -> tuple[Candidate, ...]:
@@ -150,24 +149,13 @@ def find_plugins(settings: LauncherSettings) -> tuple[Candidate, ...]:
 def load_plugins(layers: SettingsLayers, settings: LauncherSettings, block: Iterable[str] = ()) -> Plugins:
     """Import and register every plugin that is not blocked. Never raises for a plugin: see `Plugins.problems`."""
     block = tuple(block)
+    found = _in_order(find_plugins(settings))
+    load = _loader(layers, settings, block)
+    manager = _manager()
+    # Plugins registered last are called first.
+    loaded = [load(candidates, manager) for candidates in reversed(found)]
+    known = {candidates[0].name for candidates in found}
     blocked = {*settings.disable, *block}
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
-    candidates = find_plugins(settings)
-    own = OwnModules(layers.repository, settings.plugins.values())
-    own.install()
-    loaded: list[Plugin] = []
-    # What is registered last is called first: the repository's own plugins, then all others by name.
-    for candidate in sorted(candidates, key=lambda c: (c.distribution is None, _reversed(c.name))):
-        twins = [c for c in candidates if c.name == candidate.name]
-        if candidate.name in blocked:
-            loaded.append(Plugin(candidate, blocked=True))
-        elif len(twins) > 1:
-            if candidate == twins[0]:
-                loaded.append(Plugin(candidate, error=_duplicate(twins)))
-        else:
-            loaded.append(_load(candidate, layers, manager, own))
-    known = {candidate.name for candidate in candidates}
     loaded += [
         Plugin(Candidate(name, "", None, None), error=_not_installed(name, origin, known))
         for name, origin in layers.sections().items()
@@ -180,6 +168,71 @@ def load_plugins(layers: SettingsLayers, settings: LauncherSettings, block: Iter
     ]
     _check_variables(loaded)
     return Plugins(manager, tuple(sorted(loaded, key=lambda plugin: plugin.name)))
+
+
+def first_answer(
+    layers: SettingsLayers, settings: LauncherSettings, block: Iterable[str], hook: str, **arguments: Any
+) -> Any:
+    """The first answer to `hook` that is not None. Plugins are asked by name, the task repository's own first.
+
+    Plugins after the one that answers are not imported, so neither `tryfirst` nor `trylast` counts. A broken plugin
+    is passed over.
+
+    :return: None if no plugin answers.
+    :raises PluginError: no plugin answers and one is broken, or the hook failed.
+    """
+    load = _loader(layers, settings, block)
+    asked: list[Plugin] = []
+    for candidates in _in_order(find_plugins(settings)):
+        manager = _manager()
+        asked.append(load(candidates, manager))
+        for call in Plugins(manager, (asked[-1],)).calls(hook):
+            try:
+                answer = call(**arguments)
+            except LauncherError:
+                raise
+            except Exception as error:  # isolates foreign code
+                plugin = call.plugin.candidate
+                raise PluginError(
+                    f"Plugin {plugin.name} ({plugin.provider}) failed in {hook}: {type(error).__name__}: {error}.",
+                    f"Correct it, or leave it out with -p no:{plugin.name}.",
+                ) from error
+            if answer is not None:
+                return answer
+    Plugins(_manager(), tuple(asked)).require_sound()
+    return None
+
+
+def _in_order(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
+    """In the order in which they are called, candidates of one name together."""
+    by_name: dict[str, list[Candidate]] = {}
+    for candidate in sorted(candidates, key=lambda c: (c.distribution is not None, c.name)):
+        by_name.setdefault(candidate.name, []).append(candidate)
+    return list(by_name.values())
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _loader(
+    layers: SettingsLayers, settings: LauncherSettings, block: Iterable[str]
+) -> Callable[[list[Candidate], pluggy.PluginManager], Plugin]:
+    """What imports and registers the only candidate of a name, unless it is blocked."""
+    blocked = {*settings.disable, *block}
+    own = OwnModules(layers.repository, settings.plugins.values())
+    own.install()
+
+    def load(candidates: list[Candidate], manager: pluggy.PluginManager) -> Plugin:
+        if candidates[0].name in blocked:
+            return Plugin(candidates[0], blocked=True)
+        if len(candidates) > 1:
+            return Plugin(candidates[0], error=_duplicate(candidates))
+        return _load(candidates[0], layers, manager, own)
+
+    return load
 
 
 def _load(candidate: Candidate, layers: SettingsLayers, manager: pluggy.PluginManager, own: OwnModules) -> Plugin:
@@ -330,31 +383,6 @@ def _check_variables(loaded: list[Plugin]) -> None:
         refuse_unknown_sections(environ, sections)
     except LauncherError as error:
         loaded.append(Plugin(Candidate("environment", "", None, None), error=error))
-
-
-def _secrets(model: BaseModel) -> Iterable[str]:
-    for _, value in model:
-        yield from _secrets_in(value)
-
-
-def _secrets_in(value: object) -> Iterable[str]:
-    if isinstance(value, SecretStr):
-        # One or two characters would blank out half of every line.
-        if len(value.get_secret_value()) > 2:
-            yield value.get_secret_value()
-    elif isinstance(value, BaseModel):
-        yield from _secrets(value)
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _secrets_in(item)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for item in value:
-            yield from _secrets_in(item)
-
-
-def _reversed(name: str) -> tuple[int, ...]:
-    """A key that sorts names from Z to A."""
-    return tuple(-ord(letter) for letter in name)
 
 
 def _told_secrets(plugin: Any) -> object:

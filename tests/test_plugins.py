@@ -1,11 +1,14 @@
 """Plugins are found in installed distributions and in the task repository, and a broken one never goes unseen."""
 
+import shutil
 import sys
 import textwrap
 from pathlib import Path
 
 import importlib_metadata
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aind_launcher.errors import PluginError, SettingsError
 from aind_launcher.plugins import Plugins, find_plugins, load_plugins
@@ -216,4 +219,23 @@ def test_among_equals_the_repositorys_own_come_first_then_names_decide(installed
         "lab_ant",
         "lab_mouse",
         "lab_zebra",
+    ]
+
+
+@given(names=st.dictionaries(st.from_regex(r"[a-c](-?[a-c]){0,3}", fullmatch=True), st.booleans()))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_the_order_is_the_promised_one_whatever_the_names(installed, names):
+    source = "from aind_launcher import hookimpl\nclass Plugin:\n    @hookimpl\n    def post_session(self): pass"
+    for distribution in installed.folder.glob("*.dist-info"):
+        shutil.rmtree(distribution)
+    entries = "\n".join(f"{name} = lab_many:Plugin" for name, own in names.items() if not own)
+    installed.install("lab-many", "zz", f"lab_many:Plugin\n{entries}", source)
+    installed.repository.mkdir(exist_ok=True)
+    (installed.repository / "own_many.py").write_text(source, encoding="utf-8")
+    own = ", ".join(f'{name} = "own_many:Plugin"' for name, own in names.items() if own)
+    called = [call.plugin.name for call in installed(f"plugins = {{ {own} }}").calls("post_session")]
+    assert called == [
+        *sorted(name for name, own in names.items() if own),
+        *sorted(n for n in names if not names[n]),
+        "zz",
     ]

@@ -3,10 +3,12 @@
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
+
+from pydantic import BaseModel, SecretStr
 
 HIDDEN: Final = "**********"
 
@@ -84,3 +86,19 @@ def _bytes_of(text: str) -> set[bytes]:
         except UnicodeEncodeError:
             continue
     return found
+
+
+def secrets_in(value: object) -> Iterator[str]:
+    """Every secret in a value: in models, mappings and lists, however deep."""
+    if isinstance(value, SecretStr):
+        # One or two characters would blank out half of every line.
+        if len(value.get_secret_value()) > 2:
+            yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for _, field in value:
+            yield from secrets_in(field)
+    elif isinstance(value, Mapping):
+        yield from secrets_in(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from secrets_in(item)
