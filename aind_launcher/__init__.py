@@ -1,58 +1,107 @@
 """The launcher of a behaviour experiment: one chain from choosing the animal to handing off its data.
 
-A plugin author needs `hookimpl` and the values named here. They are imported on first use, so that
-``import aind_launcher`` costs nothing.
+Everything that a plugin needs is named here, and imported on first use, so that ``import aind_launcher`` costs
+nothing. Tests of plugins have `aind_launcher.testing`, too.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aind_launcher.errors import HandedOff, LauncherError, StepSkipped, TransientError
+    from aind_launcher.demo.services import DemoService
+    from aind_launcher.errors import (
+        AnimalError,
+        HandedOff,
+        LauncherError,
+        Refused,
+        SettingsError,
+        StepSkipped,
+        TransientError,
+    )
     from aind_launcher.hookspecs import hookimpl
     from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
-    from aind_launcher.model.session import Acquisition, Check, Inputs, Session, SessionContext
-    from aind_launcher.model.suggestion import CurriculumSuggestion
+    from aind_launcher.model.clock import now
+    from aind_launcher.model.session import (
+        Acquisition,
+        Check,
+        Inputs,
+        Repository,
+        Session,
+        SessionContext,
+        SessionPaths,
+    )
+    from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, CurriculumSources, SourceStatus
+    from aind_launcher.model.store import AnimalStore, Decision, StoredAnimal
+    from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
+    from aind_launcher.system.files import sync_folder, write_whole
+    from aind_launcher.system.redaction import Redactor
 
 __all__ = [
     "Acquisition",
+    "AnimalError",
     "AnimalState",
+    "AnimalStore",
+    "BuiltEnvironment",
+    "BuiltSource",
     "Check",
+    "CurriculumSources",
     "CurriculumSuggestion",
+    "Decision",
+    "DemoService",
     "HandedOff",
     "Inputs",
     "LauncherError",
+    "Provenance",
+    "Redactor",
+    "Refused",
+    "Repository",
     "Session",
     "SessionContext",
+    "SessionPaths",
+    "SettingsError",
+    "SourceStatus",
     "StateRecord",
     "StepSkipped",
+    "StoredAnimal",
     "TrainerStateText",
     "TransientError",
     "__version__",
     "hookimpl",
+    "now",
+    "sync_folder",
+    "write_whole",
 ]
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Acquisition": "model.session",
-    "AnimalState": "model.animal",
-    "Check": "model.session",
-    "CurriculumSuggestion": "model.suggestion",
-    "HandedOff": "errors",
-    "Inputs": "model.session",
-    "LauncherError": "errors",
-    "Session": "model.session",
-    "SessionContext": "model.session",
-    "StateRecord": "model.animal",
-    "StepSkipped": "errors",
-    "TrainerStateText": "model.animal",
-    "TransientError": "errors",
-    "hookimpl": "hookspecs",
+    name: f"aind_launcher.{home}"
+    for home, names in {
+        "demo.services": ("DemoService",),
+        "errors": (
+            "AnimalError",
+            "HandedOff",
+            "LauncherError",
+            "Refused",
+            "SettingsError",
+            "StepSkipped",
+            "TransientError",
+        ),
+        "hookspecs": ("hookimpl",),
+        "model.animal": ("AnimalState", "StateRecord", "TrainerStateText"),
+        "model.clock": ("now",),
+        "model.session": ("Acquisition", "Check", "Inputs", "Repository", "Session", "SessionContext", "SessionPaths"),
+        "model.sources": ("BuiltEnvironment", "BuiltSource", "CurriculumSources", "SourceStatus"),
+        "model.store": ("AnimalStore", "Decision", "StoredAnimal"),
+        "model.suggestion": ("CurriculumSuggestion", "Provenance"),
+        "system.files": ("sync_folder", "write_whole"),
+        "system.redaction": ("Redactor",),
+    }.items()
+    for name in names
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(f"aind_launcher.{_HOMES[name]}"), name)
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,7 @@
 """Every hook, in the order in which a session meets them.
 
 All but `run_session` may be called again for the same session, after a failure or a power cut: make them
-idempotent. `check_rig`, the last one here, belongs to no session. A hook may take fewer arguments than are
+idempotent. `check_rig` and those after it belong to no session. A hook may take fewer arguments than are
 listed. The launcher calls each plugin on its own, as a step of its own in the journal, in pluggy's order
 (``tryfirst``, ``trylast``); wrappers are refused.
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from aind_launcher.model.animal import AnimalState, StateRecord
     from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext
+    from aind_launcher.model.sources import CurriculumSources
+    from aind_launcher.model.store import AnimalStore
     from aind_launcher.model.suggestion import CurriculumSuggestion
 
 hookspec = pluggy.HookspecMarker("aind_launcher")
@@ -139,4 +141,27 @@ def check_rig(repository: "Path", data_directory: "Path | None") -> "Check | Ite
 
     :param repository: the task repository.
     :param data_directory: where sessions are written; None where the settings do not say so yet.
+    """
+
+
+@hookspec
+def animal_store(repository: "Path", experiment: "str | None") -> "AnimalStore | None":
+    """Called by `aind-launch animals` and `curricula enroll`: where are the animals kept that people list and move?
+
+    The first plugin that answers is the store. Plugins are asked by name, the task repository's own first, and
+    neither ``tryfirst`` nor ``trylast`` counts: those after the one that answers are not imported. An exception
+    ends the command.
+
+    :param repository: the task repository.
+    :param experiment: as the settings say; None where they do not.
+    """
+
+
+@hookspec
+def curriculum_sources(repository: "Path") -> "CurriculumSources | None":
+    """Called by `aind-launch curricula` and `env`: which curricula are there, and who builds and asks them?
+
+    The first plugin that answers is asked, in the order of `animal_store`. An exception ends the command.
+
+    :param repository: the task repository.
     """

@@ -123,10 +123,6 @@ class Plugins:
                     f"{len(several)} plugins are broken:\n" + "\n".join(f"  {plugin.error}" for plugin in several)
                 )
 
-    def find(self, kind: type[Any]) -> Any:
-        """The registered plugin that is a `kind`, or None."""
-        return next((plugin.object for plugin in self.all if isinstance(plugin.object, kind)), None)
-
     def secrets(self) -> frozenset[str]:
         """Every secret value that plugins have, so that none reaches a log or the journal.
 
@@ -206,9 +202,9 @@ def first_answer(
 def _in_order(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
     """In the order in which they are called, candidates of one name together."""
     by_name: dict[str, list[Candidate]] = {}
-    for candidate in sorted(candidates, key=lambda c: (c.distribution is not None, c.name)):
+    for candidate in candidates:
         by_name.setdefault(candidate.name, []).append(candidate)
-    return list(by_name.values())
+    return sorted(by_name.values(), key=lambda same: (same[0].distribution is not None, same[0].name))
 
 
 def _manager() -> pluggy.PluginManager:

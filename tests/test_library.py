@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aind_launcher.builtin.local_store.history import HistoryEntry
-from aind_launcher.builtin.local_store.library import HISTORY, LOCK, STATE, TASK, Library, at_stage, experiments
+from aind_launcher.builtin.local_store.library import HISTORY, LOCK, STATE, TASK, Library, experiments
 from aind_launcher.errors import AnimalError, TransientError, UsageError
-from aind_launcher.model.animal import AnimalState, TrainerStateText
+from aind_launcher.model.animal import AnimalState, TrainerStateText, at_stage
 from aind_launcher.model.clock import now
 
 ANIMAL = "123456"

@@ -63,7 +63,7 @@ def test_a_state_that_somebody_edited_is_used_and_shown(tmp_path: Path, caplog: 
 
 def test_an_animal_without_curriculum_brings_its_own_task_unless_it_has_one_already(tmp_path: Path) -> None:
     store = a_store()
-    folder = store.library(tmp_path, None).read("123456").folder
+    folder = store.library(tmp_path, None).folder("123456")
     folder.mkdir(parents=True)
     (folder / TASK).write_text('{"name": "Habituation"}', encoding="utf-8")
     session = a_session(tmp_path)

@@ -6,15 +6,13 @@ from typing import Any
 
 import click
 
-from aind_launcher.builtin.local_store.history import state_in
-from aind_launcher.builtin.local_store.library import Library, StoredAnimal, at_stage
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import Terminal, print_json, print_table
-from aind_launcher.curriculum.enrolment import first_state
 from aind_launcher.errors import AnimalError, UsageError
-from aind_launcher.model.animal import AnimalState, TrainerStateText
+from aind_launcher.model.animal import AnimalState, TrainerStateText, at_stage
 from aind_launcher.model.names import checked_name
+from aind_launcher.model.store import AnimalStore, StoredAnimal, state_in
 from aind_launcher.system.rig import login
 
 
@@ -27,17 +25,16 @@ def command() -> None:
 @in_task_repository
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(repository: TaskRepository, as_json: bool) -> None:
-    """List the animals of this experiment in the local store."""
-    library = _library(repository)
-    animals = library.animals()
+    """List the animals of this experiment."""
+    store = repository.animal_store()
+    animals = store.animals()
     if as_json:
         print_json([_data(animal) for animal in animals])
         return
     print_table(
         ("subject", "curriculum", "stage", "since", "session"),
         [_row(animal) for animal in animals],
-        empty=f"No animal in experiment {library.experiment} of {library.root}. "
-        "Enrol one with `aind-launch curricula enroll SUBJECT --curriculum NAME`.",
+        empty=f"No animal in {store.place}. Enrol one with `aind-launch curricula enroll SUBJECT --curriculum NAME`.",
     )
 
 
@@ -47,9 +44,9 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the trainer state itself.")
 def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
     """Show where an animal stands and every decision that put it there."""
-    library = _library(repository)
-    animal = _known(library, subject)
-    history = library.history(subject)
+    store = repository.animal_store()
+    animal = _known(store, subject)
+    history = store.history(subject)
     if as_json:
         entries = [entry.model_dump(mode="json", exclude={"trainer_state"}) for entry in history]
         document = animal.state.trainer_state.document if animal.state else None
@@ -132,25 +129,25 @@ def move(
         )
     if not reason.strip():
         raise UsageError("--reason is empty.", "Say in a few words why the animal is moved.")
-    library = _library(repository)
+    store = repository.animal_store()
     if file:
         given = state_in(file)
         target = given.trainer_state
-        known = library.history(checked_name("subject", subject))
-        before = _readable_state(library, subject)
+        known = store.history(checked_name("subject", subject))
+        before = _readable_state(store, subject)
         if before is None and not known:
-            library.enroll(subject, target, by=by or login())
+            store.enroll(subject, target, by=by or login())
             click.echo(f"Animal {subject} starts at {target.stage} of {target.curriculum}.")
             return
-        library.move(subject, target, reason=reason, by=by or login(), restored=given)
+        store.move(subject, target, reason=reason, by=by or login(), restored=given)
     else:
-        before = _known(library, subject).state
+        before = _known(store, subject).state
         if before is None:
             raise AnimalError(
                 f"Animal {subject} has no trainer state.", "Enrol it with `aind-launch curricula enroll`."
             )
         target = _target(repository, before.trainer_state, stage, curriculum, source, off_curriculum)
-        library.move(subject, target, reason=reason, by=by or login())
+        store.move(subject, target, reason=reason, by=by or login())
     where = f"stage {target.stage} of {target.curriculum}" if target.is_on_curriculum else "off curriculum"
     click.echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
 
@@ -166,35 +163,30 @@ def _target(
     if off_curriculum:
         return TrainerStateText(text=json.dumps({**before.document, "is_on_curriculum": False}))
     if curriculum:
-        terminal = Terminal()
-        return first_state(
-            repository.curricula(), repository.path, curriculum, stage, source=source, progress=terminal.say
+        return repository.curriculum_sources().first_state(
+            curriculum, stage, source=source, allow_dirty=False, progress=Terminal().say
         )
     return at_stage(before, stage or "")
 
 
-def _library(repository: TaskRepository) -> Library:
-    return repository.local_store().library(repository.path, repository.settings.experiment)
+def _stored(store: AnimalStore, subject: str) -> StoredAnimal:
+    return store.read(checked_name("subject", subject))
 
 
-def _stored(library: Library, subject: str) -> StoredAnimal:
-    return library.read(checked_name("subject", subject))
-
-
-def _readable_state(library: Library, subject: str) -> AnimalState | None:
+def _readable_state(store: AnimalStore, subject: str) -> AnimalState | None:
     try:
-        return _stored(library, subject).state
+        return _stored(store, subject).state
     except AnimalError:
         return None
 
 
-def _known(library: Library, subject: str) -> StoredAnimal:
-    animal = _stored(library, subject)
-    if animal.state is None and (lost := library.lost(subject)):
-        raise AnimalError(lost, library.how_to_restore(subject))
+def _known(store: AnimalStore, subject: str) -> StoredAnimal:
+    animal = _stored(store, subject)
     if animal.state is None and not animal.has_task:
+        # Its state may be lost.
+        store.refuse_known(subject)
         raise AnimalError(
-            f"Animal {subject} is not in experiment {library.experiment} of {library.root}.",
+            f"Animal {subject} is not in {store.place}.",
             "See `aind-launch animals list`, or enrol it with `aind-launch curricula enroll`.",
         )
     return animal
@@ -231,5 +223,5 @@ def _data(animal: StoredAnimal) -> dict[str, Any]:
         "has_task": animal.has_task,
         "changed_outside": animal.changed_outside,
         "problem": animal.problem,
-        "folder": str(animal.folder),
+        "folder": str(animal.folder) if animal.folder else None,
     }

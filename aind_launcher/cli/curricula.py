@@ -1,8 +1,6 @@
 """`aind-launch curricula`: what decides over animals, and enrolling them."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -10,11 +8,9 @@ from aind_launcher.cli.enrolment import enroll_animal
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import Terminal, print_json, print_table, show_error
-from aind_launcher.curriculum.installed import Versions
-from aind_launcher.curriculum.plugin import IsolatedCurriculum
-from aind_launcher.curriculum.sources import Source, pin
 from aind_launcher.errors import ExitCode, LauncherError, UsageError
 from aind_launcher.model.names import checked_name
+from aind_launcher.model.session import SessionPaths
 from aind_launcher.system.rig import login
 
 
@@ -28,29 +24,27 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(repository: TaskRepository, as_json: bool) -> None:
     """List every curriculum source: its pin, whether it is clean and built, and its curricula."""
-    curricula = repository.curricula()
-    sources = curricula.sources(repository.path)
-    terminal = Terminal()
-    with terminal.working("asking the curriculum sources"), ThreadPoolExecutor(max_workers=4) as pool:
-        rows = list(pool.map(lambda source: _described(curricula, source), sources))
+    sources = repository.curriculum_sources()
+    with Terminal().working("asking the curriculum sources"):
+        found = sources.status()
     if as_json:
-        print_json(rows)
+        print_json([source.model_dump() | {"clean": source.problem is None} for source in found])
         return
     print_table(
         ("source", "path", "pinned at", "state", "built", "curricula"),
         [
             (
-                *(row["name"], row["path"], (row["commit"] or "")[:10], "refused" if row["problem"] else "clean"),
-                *("yes" if row["built"] else "no", ", ".join(row["curricula"] or ()) or row["unasked"]),
+                *(source.name, source.path, (source.commit or "")[:10], "refused" if source.problem else "clean"),
+                *("yes" if source.built else "no", ", ".join(source.curricula or ()) or source.unasked),
             )
-            for row in rows
+            for source in found
         ],
         empty="This task repository has no curriculum source. Add one with `git submodule add URL`.",
     )
-    for row in rows:
-        if row["problem"]:
-            click.echo(f"\n{row['name']}: {row['problem']}")
-    unbuilt = [row["name"] for row in rows if not row["built"] and not row["problem"]]
+    for source in found:
+        if source.problem:
+            click.echo(f"\n{source.name}: {source.problem}")
+    unbuilt = [source.name for source in found if not source.built and not source.problem]
     if unbuilt:
         click.echo(
             f"\nNot built yet: {', '.join(unbuilt)}. `aind-launch curricula sync` builds what is pinned; "
@@ -129,78 +123,34 @@ def run(
     repository: TaskRepository, folder: Path, trainer_state: Path | None, source: str | None, allow_dirty: bool
 ) -> None:
     """Print what the pinned curriculum decides on a session's folder; nothing is recorded or pushed."""
-    import tempfile
-
-    from aind_launcher.curriculum.runner import run_curriculum
-    from aind_launcher.model.animal import TrainerStateText
-    from aind_launcher.model.session import SessionPaths
-
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
     state_file = (trainer_state or SessionPaths(folder).trainer_state).resolve()
     if not state_file.is_file():
         raise UsageError(f"There is no trainer state {state_file}.", "Give one with --trainer-state FILE.")
-    state = TrainerStateText.read_file(state_file)
-    curricula = repository.curricula()
+    sources = repository.curriculum_sources()
     terminal = Terminal()
-    chosen = curricula.choose(repository.path, state.package, source)
-    installed = curricula.install(chosen, allow_dirty=allow_dirty, progress=terminal.say)
-    with terminal.working(f"asking {chosen.name}"):
-        kept = Path(tempfile.mkdtemp(prefix="aind-launch-"))
-        answer = run_curriculum(
-            installed.commands.run(folder.resolve(), state_file),
-            cwd=installed.environment.source_folder,
-            kept=kept,
-            timeout=installed.timeout,
-            output_limit=installed.output_limit,
+    with terminal.working("asking the curriculum"):
+        answer = sources.suggest(
+            folder.resolve(), state_file, source=source, allow_dirty=allow_dirty, progress=terminal.say
         )
     click.echo(answer.text)
 
 
-def _described(curricula: IsolatedCurriculum, source: Source) -> dict[str, Any]:
-    pinned = pin(source)
-    row: dict[str, Any] = {
-        "name": source.name,
-        "kind": source.kind,
-        "path": source.relative,
-        "url": pinned.url,
-        "commit": pinned.commit,
-        "clean": pinned.problem is None,
-        "problem": str(pinned.problem) if pinned.problem else None,
-        "built": curricula.is_built(source, pinned),
-        "curricula": None,
-        "unasked": None,
-    }
-    if pinned.problem is None and not row["built"]:
-        # Building takes minutes; listing must not.
-        row["unasked"] = "known once it is built"
-    elif pinned.problem is None:
-        try:
-            row["curricula"] = curricula.install(source).curricula()
-            row["unasked"] = "has no 'list' command" if row["curricula"] is None else None
-        except LauncherError as error:
-            row["unasked"] = str(error)
-    return row
-
-
 def _for_each(repository: TaskRepository, name: str | None, allow_dirty: bool, *, check: bool) -> int:
-    curricula = repository.curricula()
+    sources = repository.curriculum_sources()
     terminal = Terminal()
-    sources = curricula.sources(repository.path)
-    if name:
-        sources = (curricula.choose(repository.path, None, name),)
-    if not sources:
+    names = [name] if name else sources.names()
+    if not names:
         click.echo("This task repository has no curriculum source.")
     code = ExitCode.DONE
-    for source in sources:
+    for each in names:
         try:
-            with terminal.working(f"building {source.name}"):
-                installed = curricula.install(source, allow_dirty=allow_dirty, progress=terminal.say)
-                versions = installed.check(None) if check else Versions(None, None)
-            said = f", package {versions.package}, DSL {versions.dsl}" if check else ""
+            with terminal.working(f"building {each}"):
+                built = sources.build(each, check=check, allow_dirty=allow_dirty, progress=terminal.say)
+            versions = f", package {built.package}, DSL {built.dsl}" if check else ""
             click.echo(
-                f"{source.name}: ready at {installed.environment.commit[:10]} in {installed.environment.key} "
-                f"(Python {installed.environment.python_version}{said})"
+                f"{each}: ready at {built.commit[:10]} in {built.environment} (Python {built.python_version}{versions})"
             )
         except LauncherError as error:
             show_error(error)

@@ -19,7 +19,7 @@ from aind_launcher.cli.task_repository import TaskRepository, open_repository
 from aind_launcher.cli.terminal import Terminal, print_json, print_table
 from aind_launcher.curriculum.build import executable
 from aind_launcher.curriculum.plugin import IsolatedCurriculum
-from aind_launcher.curriculum.sources import pin, quoted
+from aind_launcher.curriculum.sources import quoted
 from aind_launcher.demo.build import build_demo
 from aind_launcher.demo.services import DemoService, running_services
 from aind_launcher.errors import ExitCode
@@ -228,15 +228,13 @@ def _missing(shown: Sequence[Shown]) -> list[str]:
 
 
 def _places(repository: TaskRepository) -> dict[str, str]:
-    curricula = repository.curricula()
-    source = curricula.choose(repository.path)
-    animal = repository.local_store().library(repository.path, repository.settings.experiment).read(SUBJECT)
+    environments = repository.curriculum_sources().environments()
     return {
         "task repository": str(repository.path),
         "sessions": str(repository.settings.data_directory),
-        "the animal and its history": str(animal.folder),
+        "the animal and its history": str(repository.animal_store().read(SUBJECT).folder),
         "journal": str(repository.settings.state_directory / "journal.sqlite"),
-        "curriculum's environment": str(curricula.specify(source, pin(source)).folder),
+        "curriculum's environment": str(next(e.folder for e in environments if e.pinned)),
     }
 
 

@@ -1,10 +1,7 @@
 """Enrolling an animal from a task repository, for the commands that do."""
 
-from pathlib import Path
-
 from aind_launcher.cli.task_repository import TaskRepository
 from aind_launcher.cli.terminal import Terminal
-from aind_launcher.curriculum.enrolment import first_state
 from aind_launcher.errors import AnimalError
 from aind_launcher.model.session import SessionContext
 
@@ -20,32 +17,25 @@ def enroll_animal(
     replace: bool = False,
     allow_dirty: bool = False,
 ) -> str:
-    """Enrol an animal in the local store.
+    """Enrol an animal in its store.
 
     :return: where it starts, for people.
     """
-    store = repository.local_store()
-    library = store.library(repository.path, repository.settings.experiment)
+    store = repository.animal_store()
     if not replace:
-        library.refuse_known(subject)
-        _refuse_seen(repository, subject, library.root)
+        store.refuse_known(subject)
+        _refuse_seen(repository, subject, store.place)
     terminal = Terminal()
     with terminal.working(f"asking {curriculum} for its first state"):
-        state = first_state(
-            repository.curricula(),
-            repository.path,
-            curriculum,
-            stage,
-            source=source,
-            allow_dirty=allow_dirty,
-            progress=terminal.say,
+        state = repository.curriculum_sources().first_state(
+            curriculum, stage, source=source, allow_dirty=allow_dirty, progress=terminal.say
         )
-    library.enroll(subject, state, by=by, replace=replace)
+    store.enroll(subject, state, by=by, replace=replace)
     return f"stage {state.stage} of {state.curriculum} {state.curriculum_version or ''}".rstrip()
 
 
-def _refuse_seen(repository: TaskRepository, subject: str, root: Path) -> None:
-    """Pass only an animal that no session of this rig ran with a trainer state: its library may not be connected.
+def _refuse_seen(repository: TaskRepository, subject: str, place: str) -> None:
+    """Pass only an animal that no session of this rig ran with a trainer state: its store may not be connected.
 
     :raises AnimalError: one did.
     """
@@ -57,6 +47,6 @@ def _refuse_seen(repository: TaskRepository, subject: str, root: Path) -> None:
                 if state is not None and context.session.experiment == repository.settings.experiment:
                     raise AnimalError(
                         f"Animal {subject} was at {state.trainer_state.stage} of {state.trainer_state.curriculum} in "
-                        f"session {record.name}, but the library {root} does not know it.",
+                        f"session {record.name}, but {place} does not know it.",
                         "Connect the library's drive or share; to start the animal over, add --replace.",
                     )

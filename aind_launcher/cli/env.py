@@ -7,10 +7,6 @@ import click
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.cli.terminal import print_json, print_table
-from aind_launcher.curriculum.environments import list_environments, prune
-from aind_launcher.curriculum.plugin import IsolatedCurriculum
-from aind_launcher.curriculum.sources import pin
-from aind_launcher.errors import LauncherError
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch env list")
@@ -23,24 +19,16 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(repository: TaskRepository, as_json: bool) -> None:
     """List every environment on this machine, the last used first."""
-    curricula = repository.curricula()
-    pinned = _pinned(repository, curricula)
-    found = list_environments(repository.path / curricula.settings.cache_directory)
+    found = repository.curriculum_sources().environments()
     if as_json:
-        print_json(
-            [
-                e.model_dump(mode="json")
-                | {"folder": str(e.folder), "used": e.used.isoformat(), "pinned": e.key in pinned}
-                for e in found
-            ]
-        )
+        print_json([environment.model_dump(mode="json") for environment in found])
         return
     print_table(
         ("environment", "source", "commit", "python", "last used", "pinned here", "folder"),
         [
             (
                 *(e.key, e.source, e.commit[:10] + (" modified" if e.dirty else ""), e.python_version),
-                *(f"{e.used.astimezone():%Y-%m-%d %H:%M}", "yes" if e.key in pinned else "no", e.folder),
+                *(f"{e.used.astimezone():%Y-%m-%d %H:%M}", "yes" if e.pinned else "no", e.folder),
             )
             for e in found
         ],
@@ -55,21 +43,8 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
 )
 def prune_(repository: TaskRepository, older_than: int) -> None:
     """Remove environments that were not used for a while and that this repository no longer pins."""
-    curricula = repository.curricula()
-    cache = repository.path / curricula.settings.cache_directory
-    removed = prune(cache, timedelta(days=older_than), _pinned(repository, curricula))
+    removed = repository.curriculum_sources().prune(timedelta(days=older_than))
     for environment in removed:
         click.echo(f"Removed {environment.key} ({environment.source} at {environment.commit[:10]}).")
     if not removed:
         click.echo("Nothing to remove.")
-
-
-def _pinned(repository: TaskRepository, curricula: IsolatedCurriculum) -> set[str]:
-    keys = set()
-    for source in curricula.sources(repository.path):
-        try:
-            keys.add(curricula.specify(source, pin(source)).key)
-        except LauncherError:
-            # A source that cannot be built pins nothing.
-            continue
-    return keys

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -12,7 +12,7 @@ from aind_launcher.cli.terminal import Terminal
 from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.journal.journal import Journal
 from aind_launcher.lifecycle.launcher import Launcher, open_journal, open_launcher
-from aind_launcher.plugins import Plugins, load_plugins
+from aind_launcher.plugins import Plugins, first_answer, load_plugins
 from aind_launcher.settings.layers import (
     LauncherSettings,
     Layer,
@@ -26,8 +26,8 @@ from aind_launcher.settings.layers import (
 from aind_launcher.system.redaction import Redactor
 
 if TYPE_CHECKING:
-    from aind_launcher.builtin.local_store.plugin import LocalStore
-    from aind_launcher.curriculum.plugin import IsolatedCurriculum
+    from aind_launcher.model.sources import CurriculumSources
+    from aind_launcher.model.store import AnimalStore
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -66,38 +66,30 @@ class TaskRepository:
         plugins.require_sound()
         return plugins
 
-    def curricula(self) -> "IsolatedCurriculum":
-        """The plugin that runs curricula, with its settings.
+    def curriculum_sources(self) -> "CurriculumSources":
+        """What builds and asks the curricula.
 
-        :raises LauncherError: it is broken or left out.
+        :raises LauncherError: no plugin does, or it is broken.
         """
-        from aind_launcher.curriculum.plugin import IsolatedCurriculum
+        sources: CurriculumSources | None = self._answer("curriculum_sources")
+        return sources or self._nobody("builds and asks curricula", "isolated-curriculum")
 
-        found: IsolatedCurriculum = self._built_in(IsolatedCurriculum, "isolated-curriculum")
-        return found
+    def animal_store(self) -> "AnimalStore":
+        """What keeps the animals.
 
-    def local_store(self) -> "LocalStore":
-        """The plugin that keeps animals on disk, with its settings.
-
-        :raises LauncherError: it is broken or left out.
+        :raises LauncherError: no plugin does, or it is broken.
         """
-        from aind_launcher.builtin.local_store.plugin import LocalStore
+        store: AnimalStore | None = self._answer("animal_store", experiment=self.settings.experiment)
+        return store or self._nobody("keeps animals", "local-store")
 
-        found: LocalStore = self._built_in(LocalStore, "local-store")
-        return found
+    def _answer(self, hook: str, **arguments: Any) -> Any:
+        return first_answer(self.layers, self.settings, self.blocked, hook, repository=self.path, **arguments)
 
-    def _built_in(self, kind: type[Any], name: str) -> Any:
-        plugins = self.plugins()
-        for plugin in plugins.problems():
-            # Another's problem is no reason not to list what this one knows.
-            if plugin.name == name and plugin.error:
-                raise plugin.error
-        found = plugins.find(kind)
-        if found is None:
-            raise UsageError(
-                f"The plugin {name} is left out.", "Remove it from disable and -p no: to use this command."
-            )
-        return found
+    def _nobody(self, does: str, built_in: str) -> NoReturn:
+        raise UsageError(
+            f"No plugin {does}.",
+            f"The built-in {built_in} does; remove it from disable and -p no:, or install a plugin in its place.",
+        )
 
     @contextmanager
     def journal(self) -> Iterator[Journal]:

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aind_launcher.curriculum.installed import Installed
-from aind_launcher.curriculum.plugin import IsolatedCurriculum
 from aind_launcher.curriculum.sources import Source
 from aind_launcher.errors import CurriculumError, LauncherError, UsageError
 from aind_launcher.model.animal import TrainerStateText
 
+if TYPE_CHECKING:
+    from aind_launcher.curriculum.plugin import IsolatedCurriculum
+
 
 def first_state(
-    curricula: IsolatedCurriculum,
+    curricula: "IsolatedCurriculum",
     repository: Path,
     curriculum: str,
     stage: str | None = None,
@@ -40,7 +43,7 @@ def first_state(
 
 
 def _providing(
-    curricula: IsolatedCurriculum,
+    curricula: "IsolatedCurriculum",
     repository: Path,
     curriculum: str,
     wanted: str | None,

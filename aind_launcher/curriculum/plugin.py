@@ -17,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from aind_launcher.curriculum.catalogue import Catalogue
 from aind_launcher.curriculum.contract import Contract
 from aind_launcher.curriculum.environments import (
     EnvironmentSpec,
@@ -152,6 +153,11 @@ class IsolatedCurriculum:
             return "its environment is not built yet."
         problem = health_check(environment) or alteration(environment)
         return f"its environment will be built anew. {problem}" if problem else None
+
+    @hookimpl
+    def curriculum_sources(self, repository: Path) -> Catalogue:
+        """The sources of a task repository, for the commands."""
+        return Catalogue(self, repository)
 
     @hookimpl
     def check_rig(self, repository: Path) -> list[Check]:

@@ -179,6 +179,39 @@ class StateRecord(BaseModel):
     because: str | None = None
 
 
+def at_stage(trainer_state: TrainerStateText, stage: str) -> TrainerStateText:
+    """The trainer state of an animal that begins another stage of its curriculum, as a curriculum would move it.
+
+    The stage gets its first task parameters and its start policies.
+
+    :raises AnimalError: the curriculum has no such stage.
+    """
+    stages = _stages(trainer_state)
+    if stage not in stages:
+        raise AnimalError(
+            f"Curriculum {trainer_state.curriculum} {trainer_state.curriculum_version} has no stage {stage!r}.",
+            f"Its stages: {', '.join(stages)}."
+            if stages
+            else "Its state lists none; ask its curriculum for one, with --curriculum NAME --stage STAGE.",
+        )
+    moved = {
+        **trainer_state.document,
+        "stage": stages[stage],
+        "is_on_curriculum": True,
+        "active_policies": stages[stage].get("start_policies") or [],
+    }
+    return TrainerStateText(text=json.dumps(moved))
+
+
+def _stages(trainer_state: TrainerStateText) -> dict[str, dict[str, Any]]:
+    """The stages of the whole curriculum, which every trainer state carries, by name."""
+    nodes: Any = trainer_state.document
+    for key in ("curriculum", "graph", "nodes"):
+        nodes = nodes.get(key) if isinstance(nodes, dict) else None
+    found = nodes.values() if isinstance(nodes, dict) else ()
+    return {stage["name"]: stage for stage in found if isinstance(stage, dict) and isinstance(stage.get("name"), str)}
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 

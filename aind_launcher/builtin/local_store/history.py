@@ -5,42 +5,27 @@ import json
 import logging
 from datetime import UTC
 from pathlib import Path
-from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from aind_launcher.errors import AnimalError
-from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
+from aind_launcher.model.store import Decision
 from aind_launcher.model.suggestion import Provenance
 from aind_launcher.system.files import write_whole
 
 logger = logging.getLogger(__name__)
 
 
-class HistoryEntry(BaseModel):
-    """One decision on an animal.
+class HistoryEntry(Decision):
+    """One decision on an animal, as its file has it.
 
-    :param kind: *suggestion* of a curriculum, *enrolled* or *moved* by a person, or *found*: changed outside the
-        launcher, and kept here before the launcher replaced it.
-    :param date: as in `AnimalState`.
-    :param superseded: it came when the animal was further already, and changed nothing.
-    :param by: who enrolled or moved the animal.
+    :param digest: names the trainer state.
     :param recorded: when this was written.
     """
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True, ser_json_inf_nan="constants")
-
     version: int = Field(default=1, alias="schema")
-    kind: Literal["suggestion", "enrolled", "moved", "found"]
-    date: AwareDatetime
-    session_name: str | None = None
-    trainer_state: str
     digest: str
-    metrics: JsonValue = None
-    superseded: bool = False
-    reason: str | None = None
-    by: str | None = None
     recorded: AwareDatetime = Field(default_factory=now)
     suggestion_digest: str | None = None
     provenance: Provenance | None = None
@@ -52,16 +37,6 @@ class HistoryEntry(BaseModel):
         own = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
         date = f"{self.date.astimezone(UTC):%Y-%m-%dT%H%M%S.%fZ}"
         return f"{date}_{'superseded' if self.superseded else self.kind}_{self.digest[:12]}_{own[:8]}.json"
-
-    @property
-    def state(self) -> AnimalState:
-        """Where the animal stands after this decision."""
-        return AnimalState(
-            trainer_state=TrainerStateText(text=self.trainer_state),
-            metrics=self.metrics,
-            session_name=self.session_name,
-            date=self.date,
-        )
 
 
 def keep(history: Path, entry: HistoryEntry) -> Path:
@@ -92,17 +67,6 @@ def newest_file(history: Path) -> Path | None:
 def had_a_state(history: Path) -> bool:
     """Whether the animal stood somewhere; a decision that only enrols it may have been cut off before it did."""
     return any("_superseded_" not in path.name and "_enrolled_" not in path.name for path in _files(history))
-
-
-def state_in(path: Path) -> AnimalState:
-    """The state that a file holds: a trainer state as curricula write it, or a decision from a history.
-
-    :raises AnimalError: it holds neither.
-    """
-    try:
-        return HistoryEntry.model_validate_json(path.read_bytes()).state
-    except (OSError, ValidationError):
-        return AnimalState(trainer_state=TrainerStateText.read_file(path), date=now())
 
 
 def latest(history: Path, digest: str) -> HistoryEntry | None:

@@ -20,6 +20,7 @@ from aind_launcher.errors import AnimalError, LauncherError, TransientError
 from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name
+from aind_launcher.model.store import StoredAnimal
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.system.files import write_whole
 
@@ -27,24 +28,6 @@ STATE: Final = "trainer_state.json"
 TASK: Final = "task.json"
 HISTORY: Final = "history"
 LOCK: Final = ".lock"
-
-
-@dataclass(frozen=True)
-class StoredAnimal:
-    """An animal as the library has it.
-
-    :param state: None where it is not enrolled, or where there is a problem.
-    :param changed_outside: its trainer state was not written by the launcher; its date is the file's.
-    :param problem: why its state cannot be read; set in lists only.
-    """
-
-    subject: str
-    experiment: str
-    folder: Path
-    state: AnimalState | None = None
-    changed_outside: bool = False
-    has_task: bool = False
-    problem: str | None = None
 
 
 class Recorded(StateRecord):
@@ -70,6 +53,24 @@ class Library:
     experiment: str
     lock_timeout: float = 30.0
 
+    @property
+    def place(self) -> str:
+        """Where the animals are kept, as part of a sentence."""
+        return f"the library {self.root} (experiment {self.experiment})"
+
+    def folder(self, subject: str) -> Path:
+        """Where an animal's files are.
+
+        :raises AnimalError: the library is not there.
+        """
+        # An unmapped drive or a server that is down has no parent either; a new library's folder has one.
+        if not _is_folder(self.root.parent):
+            raise AnimalError(
+                f"The library of animals {self.root} is not there.",
+                "Connect its drive or share, or correct the setting plugin.local-store.library.",
+            )
+        return self._subjects / checked_name("subject", subject)
+
     def animals(self) -> tuple[StoredAnimal, ...]:
         """Every animal, by subject; one that cannot be read says why."""
         return tuple(self._listed(subject) for subject in _folders(self._subjects))
@@ -79,7 +80,7 @@ class Library:
 
         :raises AnimalError: the library is not there, or the state cannot be read.
         """
-        folder = self._folder(subject)
+        folder = self.folder(subject)
         path = folder / STATE
         text = _read_text(path)
         has_task = (folder / TASK).is_file()
@@ -102,7 +103,7 @@ class Library:
 
         :raises AnimalError: it cannot be read.
         """
-        path = self._folder(subject) / TASK
+        path = self.folder(subject) / TASK
         text = _read_text(path)
         if text is None:
             return None
@@ -116,12 +117,12 @@ class Library:
 
     def history(self, subject: str) -> tuple[HistoryEntry, ...]:
         """Every decision on an animal, oldest first; files that are none are passed over."""
-        return history.entries(self._folder(subject) / HISTORY)
+        return history.entries(self.folder(subject) / HISTORY)
 
     def refuse_known(self, subject: str) -> None:
-        """Pass only an animal that is not enrolled.
+        """Raise if the animal must not be enrolled as a new one.
 
-        :raises AnimalError: it is, or its state cannot be read.
+        :raises AnimalError: it is enrolled, or its state is lost or cannot be read.
         """
         state = self.read(subject).state
         if state is not None:
@@ -136,14 +137,14 @@ class Library:
 
     def lost(self, subject: str) -> str | None:
         """Says that an animal that was somewhere has no state any more; None where that is not so."""
-        folder = self._folder(subject)
+        folder = self.folder(subject)
         if (folder / STATE).exists() or not history.had_a_state(folder / HISTORY):
             return None
         return f"Animal {subject} has a history, but its {STATE} is gone from {folder}."
 
     def how_to_restore(self, subject: str) -> str:
         """What an operator does about an animal whose state is gone or cannot be read."""
-        newest = history.newest_file(self._folder(subject) / HISTORY)
+        newest = history.newest_file(self.folder(subject) / HISTORY)
         restore = f'Restore it with `aind-launch animals move {subject} --to "{newest}" --reason "restored"`.'
         anew = f"enrol it again with `aind-launch curricula enroll {subject} --curriculum NAME --replace`."
         return f"{restore} Or {anew}" if newest else f"E{anew[1:]}"
@@ -154,14 +155,14 @@ class Library:
         :param replace: also where it has a state, readable or not; that is kept beside the new one.
         :raises AnimalError: it has a state.
         """
-        with self._locked(subject):
+        with self._locked(subject) as folder:
             if not replace:
                 self.refuse_known(subject)
             current = self._readable(subject)
             entry = HistoryEntry(
                 kind="enrolled", date=now(), trainer_state=trainer_state.text, digest=trainer_state.digest, by=by
             )
-            return _apply(current, entry)
+            return _apply(folder, current, entry)
 
     def move(
         self, subject: str, trainer_state: TrainerStateText, reason: str, by: str, restored: AnimalState | None = None
@@ -191,7 +192,7 @@ class Library:
                 reason=reason,
                 by=by,
             )
-            return _apply(current, entry)
+            return _apply(folder, current, entry)
 
     def record(
         self,
@@ -226,36 +227,27 @@ class Library:
                 f"Animal {subject} is no longer in the library {self.root}, where it was when its session began.",
                 "Connect the library's drive or share and resume.",
             )
-        with self._locked(subject):
+        with self._locked(subject) as folder:
             current = self.read(subject)
             if current.state is None or current.state.yields_to(session_name, session_date, ran_with):
-                return _apply(current, entry)
+                return _apply(folder, current, entry)
             because = f"the animal was put where it stands by {_origin(current.state)}, which is later"
             late = entry.model_copy(update={"superseded": True, "reason": because})
-            kept = history.keep(current.folder / HISTORY, late)
-            return Recorded(outcome="superseded", trainer_state=current.folder / STATE, entry=kept, because=because)
+            kept = history.keep(folder / HISTORY, late)
+            return Recorded(outcome="superseded", trainer_state=folder / STATE, entry=kept, because=because)
 
     def _readable(self, subject: str) -> StoredAnimal:
         """Where an animal stands, with its lock held; what cannot be read is set aside and kept."""
         try:
             return self.read(subject)
         except AnimalError:
-            folder = self._folder(subject)
+            folder = self.folder(subject)
             (folder / STATE).replace(folder / f"trainer_state.unreadable-{now():%Y-%m-%dT%H%M%S.%fZ}.json")
             return self.read(subject)
 
     @property
     def _subjects(self) -> Path:
         return self.root / checked_name("experiment", self.experiment) / "Subjects"
-
-    def _folder(self, subject: str) -> Path:
-        # An unmapped drive or a server that is down has no parent either; a new library's folder has one.
-        if not _is_folder(self.root.parent):
-            raise AnimalError(
-                f"The library of animals {self.root} is not there.",
-                "Connect its drive or share, or correct the setting plugin.local-store.library.",
-            )
-        return self._subjects / checked_name("subject", subject)
 
     def _listed(self, subject: str) -> StoredAnimal:
         try:
@@ -266,7 +258,7 @@ class Library:
     @contextmanager
     def _locked(self, subject: str) -> Iterator[Path]:
         """The animal's folder, made where it is missing, for one writer at a time on any rig."""
-        folder = self._folder(subject)
+        folder = self.folder(subject)
         lock = folder / LOCK
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -289,53 +281,20 @@ def experiments(root: Path) -> tuple[str, ...]:
     return tuple(name for name in _folders(root) if _is_folder(root / name / "Subjects"))
 
 
-def at_stage(trainer_state: TrainerStateText, stage: str) -> TrainerStateText:
-    """The trainer state of an animal that begins another stage of its curriculum, as a curriculum would move it.
-
-    The stage gets its first task parameters and its start policies.
-
-    :raises AnimalError: the curriculum has no such stage.
-    """
-    stages = _stages(trainer_state)
-    if stage not in stages:
-        raise AnimalError(
-            f"Curriculum {trainer_state.curriculum} {trainer_state.curriculum_version} has no stage {stage!r}.",
-            f"Its stages: {', '.join(stages)}."
-            if stages
-            else "Its state lists none; ask its curriculum for one, with --curriculum NAME --stage STAGE.",
-        )
-    moved = {
-        **trainer_state.document,
-        "stage": stages[stage],
-        "is_on_curriculum": True,
-        "active_policies": stages[stage].get("start_policies") or [],
-    }
-    return TrainerStateText(text=json.dumps(moved))
-
-
-def _stages(trainer_state: TrainerStateText) -> dict[str, dict[str, Any]]:
-    """The stages of the whole curriculum, which every trainer state carries, by name."""
-    nodes: Any = trainer_state.document
-    for key in ("curriculum", "graph", "nodes"):
-        nodes = nodes.get(key) if isinstance(nodes, dict) else None
-    found = nodes.values() if isinstance(nodes, dict) else ()
-    return {stage["name"]: stage for stage in found if isinstance(stage, dict) and isinstance(stage.get("name"), str)}
-
-
-def _apply(current: StoredAnimal, entry: HistoryEntry) -> Recorded:
+def _apply(folder: Path, current: StoredAnimal, entry: HistoryEntry) -> Recorded:
     """History first, then the state that commits it."""
-    path = current.folder / STATE
+    path = folder / STATE
     if current.state is not None and current.changed_outside:
         found = current.state.trainer_state
         history.keep(
-            current.folder / HISTORY,
+            folder / HISTORY,
             HistoryEntry(kind="found", date=current.state.date, trainer_state=found.text, digest=found.digest),
         )
-    kept = current.folder / HISTORY / entry.file_name
+    kept = folder / HISTORY / entry.file_name
     stands = current.state is not None and current.state.trainer_state.digest == entry.digest
     if stands and kept.exists():
         return Recorded(outcome="unchanged", trainer_state=path, entry=kept)
-    history.keep(current.folder / HISTORY, entry)
+    history.keep(folder / HISTORY, entry)
     write_whole(path, entry.trainer_state)
     return Recorded(outcome="applied", trainer_state=path, entry=kept)
 

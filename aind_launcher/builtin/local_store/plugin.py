@@ -75,6 +75,11 @@ class LocalStore:
         return Library(self.root(repository), name, self.settings.lock_timeout)
 
     @hookimpl
+    def animal_store(self, repository: Path, experiment: str | None) -> Library:
+        """The library, for the commands."""
+        return self.library(repository, experiment)
+
+    @hookimpl
     def load_animal_state(self, session: SessionContext) -> AnimalState | None:
         """The animal's latest state, also where another tool wrote it."""
         library = self._library(session)
@@ -106,7 +111,7 @@ class LocalStore:
         if not session.is_on_curriculum:
             return None
         library = self._library(session)
-        folder = library.read(session.subject).folder
+        folder = library.folder(session.subject)
         # The history's folder is made with the animal's first decision.
         problem = write_problem(folder) or write_problem(folder / HISTORY)
         return _writable(problem, f"{session.subject} in {library.root}", "record what the curriculum decides")

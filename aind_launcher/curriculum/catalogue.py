@@ -1,0 +1,134 @@
+"""The curriculum sources of a task repository, as the commands `curricula` and `env` ask for them."""
+
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aind_launcher.curriculum.enrolment import first_state
+from aind_launcher.curriculum.environments import Environment, list_environments, prune
+from aind_launcher.curriculum.runner import run_curriculum
+from aind_launcher.curriculum.sources import Source, pin
+from aind_launcher.errors import LauncherError
+from aind_launcher.model.animal import TrainerStateText
+from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, Progress, SourceStatus
+from aind_launcher.model.suggestion import CurriculumSuggestion
+
+if TYPE_CHECKING:
+    from aind_launcher.curriculum.plugin import IsolatedCurriculum
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The built-in `aind_launcher.CurriculumSources`: asks the plugin `isolated-curriculum`."""
+
+    plugin: "IsolatedCurriculum"
+    repository: Path
+
+    def names(self) -> tuple[str, ...]:
+        """The name of every source."""
+        return tuple(source.name for source in self.plugin.sources(self.repository))
+
+    def status(self) -> tuple[SourceStatus, ...]:
+        """Every source: its pin, whether it is clean and built, and its curricula."""
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            return tuple(pool.map(self._status, self.plugin.sources(self.repository)))
+
+    def build(self, name: str, *, check: bool, allow_dirty: bool, progress: Progress) -> BuiltSource:
+        """Build the environment of a source at its pin."""
+        source = self.plugin.choose(self.repository, None, name)
+        installed = self.plugin.install(source, allow_dirty=allow_dirty, progress=progress)
+        versions = installed.check(None) if check else None
+        return BuiltSource(
+            commit=installed.environment.commit,
+            environment=installed.environment.key,
+            python_version=installed.environment.python_version,
+            package=versions.package if versions else None,
+            dsl=versions.dsl if versions else None,
+        )
+
+    def first_state(
+        self, curriculum: str, stage: str | None, *, source: str | None, allow_dirty: bool, progress: Progress
+    ) -> TrainerStateText:
+        """The state that the curriculum's own `init` gives."""
+        return first_state(
+            self.plugin,
+            self.repository,
+            curriculum,
+            stage,
+            source=source,
+            allow_dirty=allow_dirty,
+            progress=progress,
+        )
+
+    def suggest(
+        self, folder: Path, trainer_state: Path, *, source: str | None, allow_dirty: bool, progress: Progress
+    ) -> CurriculumSuggestion:
+        """What the pinned curriculum answers; all that it prints is kept in a temporary folder."""
+        chosen = self.plugin.choose(self.repository, TrainerStateText.read_file(trainer_state).package, source)
+        installed = self.plugin.install(chosen, allow_dirty=allow_dirty, progress=progress)
+        return run_curriculum(
+            installed.commands.run(folder, trainer_state),
+            cwd=installed.environment.source_folder,
+            kept=Path(tempfile.mkdtemp(prefix="aind-launch-")),
+            timeout=installed.timeout,
+            output_limit=installed.output_limit,
+        )
+
+    def environments(self) -> tuple[BuiltEnvironment, ...]:
+        """Every environment in the cache, the last used first."""
+        return _as_values(list_environments(self._cache), self._pinned())
+
+    def prune(self, older_than: timedelta) -> tuple[BuiltEnvironment, ...]:
+        """Remove environments from the cache; one that is in use stays."""
+        return _as_values(prune(self._cache, older_than, self._pinned()), set())
+
+    @property
+    def _cache(self) -> Path:
+        return self.repository / self.plugin.settings.cache_directory
+
+    def _status(self, source: Source) -> SourceStatus:
+        pinned = pin(source)
+        built = self.plugin.is_built(source, pinned)
+        curricula: tuple[str, ...] | None = None
+        unasked = None
+        if pinned.problem is None and not built:
+            # Building takes minutes; listing must not.
+            unasked = "known once it is built"
+        elif pinned.problem is None:
+            try:
+                curricula = self.plugin.install(source).curricula()
+                unasked = "has no 'list' command" if curricula is None else None
+            except LauncherError as error:
+                unasked = str(error)
+        return SourceStatus(
+            name=source.name,
+            kind=source.kind,
+            path=source.relative,
+            url=pinned.url,
+            commit=pinned.commit,
+            problem=str(pinned.problem) if pinned.problem else None,
+            built=built,
+            curricula=curricula,
+            unasked=unasked,
+        )
+
+    def _pinned(self) -> set[str]:
+        keys = set()
+        for source in self.plugin.sources(self.repository):
+            try:
+                keys.add(self.plugin.specify(source, pin(source)).key)
+            except LauncherError:
+                # A source that cannot be built pins nothing.
+                continue
+        return keys
+
+
+def _as_values(environments: Iterable[Environment], pinned: set[str]) -> tuple[BuiltEnvironment, ...]:
+    """What people see of each; all that its marker says is part of it."""
+    return tuple(
+        BuiltEnvironment(**e.model_dump(), folder=e.folder, used=e.used, pinned=e.key in pinned) for e in environments
+    )
