@@ -28,13 +28,19 @@ from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.own_modules import places_of
-from aind_launcher.plugins import load_plugins
+from aind_launcher.plugins import Plugins, load_plugins
 from aind_launcher.settings.layers import load_layers
 from aind_launcher.system.redaction import Redactor
 from aind_launcher.system.rig import RigLock, rig_lock
 
 SUBJECT = "123456"
 _BROKEN = "curriculum-is-broken"
+
+
+def plugins_of(repository: Path) -> Plugins:
+    """The plugins of the task repository at `repository`, with the settings of its ``pyproject.toml``."""
+    layers = load_layers(repository)
+    return load_plugins(layers, layers.launcher().settings)
 
 
 def ladder_state(stage: str) -> TrainerStateText:

@@ -154,3 +154,12 @@ def test_every_hook_has_its_page() -> None:
     hooks = {name for name, hook in vars(hookspecs).items() if hasattr(hook, "aind_launcher_spec")}
     assert "run_session" in hooks
     assert {page.stem for page in (ROOT / "docs" / "hooks").glob("*.md")} - {"index"} == hooks
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "plugins").rglob("*.py")), ids=lambda file: file.stem)
+def test_a_plugin_of_ours_imports_what_is_public_to_everybody_and_nothing_else(file: Path) -> None:
+    doors = {"aind_launcher"} if "src" in file.parts else {"aind_launcher", "aind_launcher.testing"}
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert {module for module in modules if module.partition(".")[0] == "aind_launcher"} <= doors

@@ -9,8 +9,7 @@ import pytest
 from aind_data_schema.core.acquisition import Acquisition
 from conftest import SUBJECT, Laboratory, files
 
-from aind_launcher.plugins import load_plugins
-from aind_launcher.settings.layers import load_layers
+from aind_launcher.testing import plugins_of
 
 pytestmark = pytest.mark.integration
 
@@ -21,8 +20,7 @@ def test_the_settings_of_the_documented_example_are_good(tmp_path: Path) -> None
     documented = re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)[0]
     (tmp_path / "pyproject.toml").write_text(documented, encoding="utf-8")
 
-    layers = load_layers(tmp_path)
-    plugins = load_plugins(layers, layers.launcher().settings)
+    plugins = plugins_of(tmp_path)
 
     plugins.require_sound()
     assert {"slims", "data-schema", "watchdog"} <= {plugin.name for plugin in plugins.all}

@@ -18,10 +18,18 @@ from aind_data_schema.core.acquisition import (
 from aind_data_schema_models.modalities import Modality
 from aind_data_schema_models.units import TimeUnit
 
-from aind_launcher.model.animal import AnimalState, TrainerStateText
-from aind_launcher.model.session import Acquisition as Ended
-from aind_launcher.model.session import Repository, Session, SessionContext
-from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
+from aind_launcher import (
+    Acquisition as Ended,
+)
+from aind_launcher import (
+    AnimalState,
+    CurriculumSuggestion,
+    Provenance,
+    Repository,
+    Session,
+    SessionContext,
+    TrainerStateText,
+)
 
 ANSWER = (Path(__file__).parent / "data" / "suggestion.json").read_text(encoding="utf-8")
 PACKAGE = "aind_behavior_vr_foraging_curricula.template"

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,8 @@ from conftest import ANSWER, COMMIT, PACKAGE, epoch, suggested, written_by_the_t
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aind_launcher import CurriculumSuggestion, HandedOff, LauncherError, SessionContext, StepSkipped
-from aind_launcher.errors import SettingsError
-from aind_launcher.plugins import find_plugins, load_plugins
-from aind_launcher.settings.layers import LauncherSettings, load_layers
+from aind_launcher import CurriculumSuggestion, HandedOff, LauncherError, SessionContext, SettingsError, StepSkipped
+from aind_launcher.testing import plugins_of
 from aind_launcher_data_schema.plugin import DataSchema
 from aind_launcher_data_schema.settings import DataSchemaSettings as Settings
 
@@ -337,7 +336,7 @@ def test_the_launcher_finds_the_plugin_its_settings_and_its_place(
     )
     monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__DATA_SCHEMA__CREATE", "true")
 
-    plugins = load_plugins(load_layers(tmp_path), LauncherSettings())
+    plugins = plugins_of(tmp_path)
 
     [plugin] = [plugin for plugin in plugins.all if plugin.name == "data-schema"]
     assert plugin.error is None
@@ -352,15 +351,14 @@ def test_a_path_outside_the_folder_is_a_wrong_setting(tmp_path: Path) -> None:
         "[tool.aind-launcher.plugin.data-schema]\npath = '../acquisition.json'\n", encoding="utf-8"
     )
 
-    with pytest.raises(SettingsError, match="must be a file inside the session's folder"):
-        load_layers(tmp_path).plugin("data-schema", Settings)
+    [error] = [plugin.error for plugin in plugins_of(tmp_path).all if plugin.name == "data-schema"]
+    assert isinstance(error, SettingsError) and "must be a file inside the session's folder" in str(error)
 
 
 def test_loading_the_plugin_imports_no_aind_data_schema() -> None:
-    [point] = [found for found in find_plugins(LauncherSettings()) if found.name == "data-schema"]
+    [point] = entry_points(group="aind_launcher", name="data-schema")
     program = (
-        f"import sys, {point.target.partition(':')[0]}; "
-        "print([name for name in sys.modules if name.startswith('aind_data_schema')])"
+        f"import sys, {point.module}; print([name for name in sys.modules if name.startswith('aind_data_schema')])"
     )
 
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=os.environ)

@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from aind_launcher.model.animal import AnimalState, TrainerStateText
-from aind_launcher.model.session import Repository, Session, SessionContext
-from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher import AnimalState, CurriculumSuggestion, Repository, Session, SessionContext, TrainerStateText
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.settings import SlimsSettings
 from aind_launcher_slims.wire_double import SlimsDouble

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import MONDAY, SUBJECT, session_of, suggested
 
-from aind_launcher.errors import TransientError
+from aind_launcher import TransientError
 from aind_launcher_slims.demo import service
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.settings import SlimsSettings

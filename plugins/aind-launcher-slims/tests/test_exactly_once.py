@@ -9,10 +9,7 @@ from conftest import MONDAY, SUBJECT, SUNDAY, TUESDAY, plugin_for, session_of, s
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aind_launcher.errors import TransientError
-from aind_launcher.model.animal import AnimalState
-from aind_launcher.model.session import SessionContext
-from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher import AnimalState, CurriculumSuggestion, SessionContext, TransientError
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble
 

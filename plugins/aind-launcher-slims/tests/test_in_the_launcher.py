@@ -5,22 +5,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import MONDAY, SUBJECT, session_of, state_text, suggested
 
-from aind_launcher.errors import SettingsError
-from aind_launcher.plugins import Plugin, Plugins, load_plugins
-from aind_launcher.settings.layers import load_layers
+from aind_launcher import SettingsError
+from aind_launcher.testing import plugins_of
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble
 
 
-def loaded(repository: Path, section: str) -> tuple[Plugins, Plugin]:
+def loaded(repository: Path, section: str) -> tuple[Any, Any]:
     pyproject = f"[tool.aind-launcher]\n[tool.aind-launcher.plugin.slims]\n{section}"
     (repository / "pyproject.toml").write_text(pyproject, encoding="utf-8")
-    layers = load_layers(repository)
-    plugins = load_plugins(layers, layers.launcher().settings)
+    plugins = plugins_of(repository)
     return plugins, next(plugin for plugin in plugins.all if plugin.name == "slims")
 
 
@@ -55,8 +54,7 @@ def test_an_unknown_setting_names_the_one_that_was_meant(slims: SlimsDouble, tmp
 # Decides in the place of a curriculum, and knows the animal while SLIMS is down.
 LABORATORY = f"""
 from datetime import UTC, datetime
-from aind_launcher import AnimalState, CurriculumSuggestion, TrainerStateText, hookimpl
-from aind_launcher.model.session import Acquisition
+from aind_launcher import Acquisition, AnimalState, CurriculumSuggestion, TrainerStateText, hookimpl
 
 STATES = {{name: TrainerStateText(text=text) for name, text in {[(n, state_text(n)) for n in ("one", "two")]!r}}}
 

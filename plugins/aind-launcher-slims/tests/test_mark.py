@@ -9,7 +9,7 @@ from conftest import MONDAY, TUESDAY, session_of, suggested
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aind_launcher.errors import TransientError
+from aind_launcher import TransientError
 from aind_launcher_slims.history import Mark
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble

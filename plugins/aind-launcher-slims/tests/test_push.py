@@ -17,8 +17,7 @@ from conftest import (
     suggested,
 )
 
-from aind_launcher.errors import AnimalError, StepSkipped
-from aind_launcher.model.session import Acquisition
+from aind_launcher import Acquisition, AnimalError, StepSkipped
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble
 

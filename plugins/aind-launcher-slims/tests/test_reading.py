@@ -5,7 +5,7 @@ import json
 import pytest
 from conftest import MONDAY, SUNDAY, TUESDAY, foreign, session_of, state_text, suggested
 
-from aind_launcher.errors import AnimalError, TransientError
+from aind_launcher import AnimalError, TransientError
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble
 

@@ -7,7 +7,7 @@ import pytest
 from conftest import MONDAY, plugin_for, session_of
 from keyring.backend import KeyringBackend
 
-from aind_launcher.errors import LauncherError
+from aind_launcher import LauncherError
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.settings import SlimsSettings
 from aind_launcher_slims.wire_double import SlimsDouble

@@ -10,7 +10,7 @@ import keyring.errors
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from aind_launcher.errors import LauncherError, SettingsError
+from aind_launcher import LauncherError, SettingsError
 from aind_launcher_slims.settings import SlimsSettings, find_credentials
 
 SECRET = "only-for-tests"

@@ -9,7 +9,7 @@ import pytest
 from conftest import MONDAY, SUBJECT, SUNDAY, plugin_for, session_of, suggested
 from pydantic import SecretStr
 
-from aind_launcher.errors import AnimalError, LauncherError, TransientError
+from aind_launcher import AnimalError, LauncherError, TransientError
 from aind_launcher_slims import client
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.settings import SlimsSettings

@@ -8,9 +8,16 @@ from typing import Any
 
 import pytest
 
-from aind_launcher.model.animal import AnimalState, TrainerStateText
-from aind_launcher.model.session import Acquisition, Repository, Session, SessionContext
-from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
+from aind_launcher import (
+    Acquisition,
+    AnimalState,
+    CurriculumSuggestion,
+    Provenance,
+    Repository,
+    Session,
+    SessionContext,
+    TrainerStateText,
+)
 from aind_launcher_watchdog.plugin import Watchdog
 from aind_launcher_watchdog.real_service import RealService
 from aind_launcher_watchdog.settings import WatchdogSettings

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ import pytest
 from conftest import Make, files
 
 from aind_launcher import Check, LauncherError, SessionContext
-from aind_launcher.plugins import find_plugins, load_plugins
-from aind_launcher.settings.layers import LauncherSettings, load_layers
+from aind_launcher.testing import plugins_of
 from aind_launcher_watchdog.checks import is_service, require_absolute
 from aind_launcher_watchdog.plugin import Watchdog
 from aind_launcher_watchdog.transfer_double import TransferDouble
@@ -214,7 +214,7 @@ def test_the_launcher_finds_the_plugin_and_its_settings(tmp_path: Path, monkeypa
     )
     monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__WATCHDOG__DESTINATION", "/srv/staging")
 
-    plugins = load_plugins(load_layers(tmp_path), LauncherSettings())
+    plugins = plugins_of(tmp_path)
 
     [plugin] = [plugin for plugin in plugins.all if plugin.name == "watchdog"]
     assert plugin.error is None
@@ -235,16 +235,16 @@ def test_without_a_destination_no_session_starts(tmp_path: Path) -> None:
         "[tool.aind-launcher.plugin.watchdog]\nflag-directory = '/srv/manifest'\nproject-name = 'P'\n", encoding="utf-8"
     )
 
-    plugins = load_plugins(load_layers(tmp_path), LauncherSettings())
+    plugins = plugins_of(tmp_path)
 
     [plugin] = [plugin for plugin in plugins.all if plugin.name == "watchdog"]
     assert "Setting 'plugin.watchdog.destination' is missing." in str(plugin.error)
 
 
 def test_loading_the_plugin_imports_nothing_of_the_service() -> None:
-    [point] = [found for found in find_plugins(LauncherSettings()) if found.name == "watchdog"]
+    [point] = entry_points(group="aind_launcher", name="watchdog")
     program = (
-        f"import sys, {point.target.partition(':')[0]}; heavy = ('aind_watchdog', 'aind_data', 'yaml', 'requests'); "
+        f"import sys, {point.module}; heavy = ('aind_watchdog', 'aind_data', 'yaml', 'requests'); "
         "print([name for name in sys.modules if name.startswith(heavy)])"
     )
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import ASSET, files
 
-from aind_launcher import SessionContext
-from aind_launcher.errors import Refused
+from aind_launcher import Refused, SessionContext
 from aind_launcher_data_schema.plugin import DataSchema
 from aind_launcher_data_schema.settings import DataSchemaSettings
 from aind_launcher_watchdog.demo import require_installed, service

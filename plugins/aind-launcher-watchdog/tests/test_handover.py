@@ -9,8 +9,7 @@ import pytest
 import yaml
 from conftest import Make, files
 
-from aind_launcher import LauncherError, SessionContext, TransientError
-from aind_launcher.system.files import sync_folder, write_whole
+from aind_launcher import LauncherError, SessionContext, TransientError, sync_folder, write_whole
 from aind_launcher_watchdog.plugin import Watchdog
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from aind_launcher.demo.services import DemoService
+from aind_launcher import DemoService
 
 
 @contextmanager

@@ -9,8 +9,7 @@ from aind_data_schema.core.acquisition import Acquisition, DataStream, StimulusE
 from aind_data_schema_models.modalities import Modality
 from pydantic import ValidationError
 
-from aind_launcher import LauncherError, SessionContext
-from aind_launcher.model.clock import now
+from aind_launcher import LauncherError, SessionContext, now
 from aind_launcher_data_schema.document import BEHAVIOR, invalid
 from aind_launcher_data_schema.facts import task_name
 from aind_launcher_data_schema.settings import DataSchemaSettings

@@ -7,8 +7,15 @@ from typing import Any
 from pydantic import JsonValue
 
 import aind_launcher
-from aind_launcher import Check, CurriculumSuggestion, HandedOff, LauncherError, SessionContext, StepSkipped
-from aind_launcher.system.files import write_whole
+from aind_launcher import (
+    Check,
+    CurriculumSuggestion,
+    HandedOff,
+    LauncherError,
+    SessionContext,
+    StepSkipped,
+    write_whole,
+)
 from aind_launcher_data_schema.settings import DataSchemaSettings
 
 logger = logging.getLogger(__name__)

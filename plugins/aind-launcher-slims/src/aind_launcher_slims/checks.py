@@ -1,8 +1,6 @@
 """What can be known of SLIMS before an animal is on the rig."""
 
-from aind_launcher.errors import AnimalError
-from aind_launcher.model.animal import AnimalState
-from aind_launcher.model.session import Check, SessionContext
+from aind_launcher import AnimalError, AnimalState, Check, SessionContext
 from aind_launcher_slims.connection import Connection
 from aind_launcher_slims.history import History
 

@@ -16,8 +16,7 @@ from pydantic import ValidationError
 from slims.internal import _SlimsApiException
 from slims.slims import Slims, slims_instances
 
-from aind_launcher.errors import LauncherError, TransientError
-from aind_launcher.system.redaction import Redactor
+from aind_launcher import LauncherError, Redactor, TransientError
 from aind_launcher_slims.settings import Credentials, encoded
 from aind_launcher_slims.time_limit import within
 

@@ -11,7 +11,7 @@ from aind_slims_api.models import (
 )
 from slims.criteria import disjunction, equals_ignore_case
 
-from aind_launcher.errors import AnimalError, TransientError
+from aind_launcher import AnimalError, TransientError
 from aind_launcher_slims.client import Client, NotThere
 from aind_launcher_slims.settings import SlimsSettings, find_credentials
 

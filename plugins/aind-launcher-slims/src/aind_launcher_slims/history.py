@@ -11,8 +11,7 @@ from typing import Literal
 from aind_slims_api.models import SlimsAttachment, SlimsBehaviorSession
 from pydantic import JsonValue
 
-from aind_launcher.errors import AnimalError
-from aind_launcher.model.animal import AnimalState, TrainerStateText
+from aind_launcher import AnimalError, AnimalState, TrainerStateText
 from aind_launcher_slims.connection import Connection
 
 # As the laboratories' other tools name it, which look for exactly this.

@@ -5,16 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from aind_launcher.errors import LauncherError, StepSkipped, TransientError
-from aind_launcher.hookspecs import hookimpl
+from aind_launcher import LauncherError, StepSkipped, TransientError, hookimpl
 from aind_launcher_slims.settings import SlimsSettings, find_credentials
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from aind_launcher.model.animal import AnimalState
-    from aind_launcher.model.session import Check, SessionContext
-    from aind_launcher.model.suggestion import CurriculumSuggestion
+    from aind_launcher import AnimalState, Check, CurriculumSuggestion, SessionContext
     from aind_launcher_slims.connection import Connection
     from aind_launcher_slims.push import Pushed
 
@@ -115,7 +112,7 @@ def _untouched_logging() -> Iterator[None]:
 @contextmanager
 def _as_check(name: str) -> "Iterator[list[Check]]":
     """Collect checks; an error among them becomes one. A SLIMS that is down stops no session."""
-    from aind_launcher.model.session import Check
+    from aind_launcher import Check
 
     checks: list[Check] = []
     try:

@@ -13,10 +13,14 @@ from typing import Any, Literal
 from aind_slims_api.models import SlimsBehaviorSession
 from pydantic import BaseModel, ConfigDict
 
-from aind_launcher.errors import AnimalError, TransientError
-from aind_launcher.model.animal import AnimalState, TrainerStateText
-from aind_launcher.model.session import SessionContext
-from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher import (
+    AnimalError,
+    AnimalState,
+    CurriculumSuggestion,
+    SessionContext,
+    TrainerStateText,
+    TransientError,
+)
 from aind_launcher_slims.connection import Connection
 from aind_launcher_slims.history import METRICS, TRAINER_STATE, History, Mark, Record, attachment_name
 

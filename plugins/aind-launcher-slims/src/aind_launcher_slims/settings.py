@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, SecretStr, field_validator
 
-from aind_launcher.errors import LauncherError, SettingsError
+from aind_launcher import LauncherError, SettingsError
 
 
 def _variable(name: str) -> Callable[[], str | None]:

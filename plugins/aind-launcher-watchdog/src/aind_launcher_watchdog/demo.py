@@ -11,8 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from aind_launcher.demo.services import DemoService
-from aind_launcher.errors import LauncherError, Refused
+from aind_launcher import DemoService, LauncherError, Refused
 from aind_launcher_watchdog.transfer_double import PROJECTS, TransferDouble
 
 _PROGRAM: Final = "aind_launcher_watchdog.real_service"

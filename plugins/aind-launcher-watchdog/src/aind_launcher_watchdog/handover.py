@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from aind_launcher import LauncherError, SessionContext, TransientError
-from aind_launcher.system.files import sync_folder, write_whole
+from aind_launcher import LauncherError, SessionContext, TransientError, sync_folder, write_whole
 from aind_launcher_watchdog.settings import WatchdogSettings
 
 State = Literal["waiting", "archived", "taken"]
