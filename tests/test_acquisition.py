@@ -239,7 +239,7 @@ def test_the_programs_output_is_shown_as_it_comes_and_kept_with_the_data(
     assert sorted(shown) == ["a warning", "licks: 3"]
     assert (session.paths.launcher / "acquisition.stdout.txt").read_text("utf-8").splitlines() == ["licks: 3"]
     assert (session.paths.launcher / "acquisition.stderr.txt").read_text("utf-8").splitlines() == ["a warning"]
-    assert list(session.staging.iterdir()) == []
+    assert list(session.staged_output.iterdir()) == []
 
 
 def test_the_program_runs_in_its_folder_with_its_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,7 +329,7 @@ def test_a_folder_that_vanished_is_not_made_anew_and_the_output_is_kept_beside_i
     assert result.outcome == "failed"
     assert not session.folder.exists()
     assert str(session.staging) in (result.message or "")
-    assert "gone" in (session.staging / "acquisition.stdout.txt").read_text("utf-8")
+    assert "gone" in (session.staged_output / "acquisition.stdout.txt").read_text("utf-8")
 
 
 def test_output_that_cannot_move_to_the_data_stays_where_it_is_and_is_named(
@@ -339,7 +339,7 @@ def test_output_that_cannot_move_to_the_data_stays_where_it_is_and_is_named(
     session.paths.logs.write_text("in the way", encoding="utf-8")
     result = run(python("print('kept'); raise SystemExit(1)"), session)
     assert str(session.staging) in (result.message or "")
-    assert (session.staging / "acquisition.stdout.txt").read_text("utf-8").strip() == "kept"
+    assert (session.staged_output / "acquisition.stdout.txt").read_text("utf-8").strip() == "kept"
     assert "stays in" in caplog.text
 
 
@@ -388,7 +388,7 @@ def test_ctrl_c_asks_the_program_to_close_and_leaves_nothing_of_it_running(tmp_p
         **flags,  # type: ignore[call-overload]
     )
     session = a_session(tmp_path)
-    printed = session.staging / "acquisition.stdout.txt"
+    printed = session.staged_output / "acquisition.stdout.txt"
     while not (printed.is_file() and printed.read_text("utf-8").endswith("\n")):
         assert launcher.poll() is None
     grandchild = int(printed.read_text("utf-8").split()[1])

@@ -210,3 +210,44 @@ def test_a_store_that_breaks_is_named(lab: TaskRepositoryForTests) -> None:
     ended = call("animals", "list", cwd=lab.path)
     assert ended.returncode == 2
     assert "Plugin register (this repository) failed in animal_store: OSError: no disk." in ended.stderr
+
+
+def test_what_a_plugin_leaves_in_the_output_folder_leaves_with_the_data(lab: TaskRepositoryForTests) -> None:
+    camera = """
+        from aind_launcher import CurriculumSuggestion, hookimpl
+        from aind_launcher.testing import InstantRig, Ladder
+
+        class Camera(InstantRig):
+            @hookimpl
+            def run_session(self, session):
+                (session.staging / "output").mkdir()
+                (session.staging / "output" / "camera.log").write_text("9 frames dropped", "utf-8")
+                return super().run_session(session)
+
+            @hookimpl
+            def transfer_session(self, session):
+                return "sent"
+
+        class Late(Ladder):
+            @hookimpl
+            def curriculum_suggest(self, session):
+                answer = super().curriculum_suggest(session)
+                session.kept_output.mkdir(exist_ok=True)
+                (session.kept_output / "why.txt").write_text("it climbed", "utf-8")
+                return answer
+    """
+    lab.write("camera.py", camera)
+    disable = REPLACED.replace('"ladder"', '"ladder", "instant-rig"')
+    lab.configure(disable, {"camera": "camera:Camera", "late": "camera:Late", "register": "more:Store"})
+    file = lab.root / "state.json"
+    file.write_text(ladder_state("rung1").text, encoding="utf-8")
+    move(lab, "new here", "--to", str(file))
+    lab.break_curriculum()
+    outcome = lab.run("7")
+    kept = outcome.session.paths.launcher
+    assert (kept / "camera.log").read_text("utf-8") == "9 frames dropped"
+    lab.mend_curriculum()
+    lab.resume(outcome.session.name)
+    assert not (kept / "why.txt").exists()
+    assert call("resume", outcome.session.name, "--hand-off-again", cwd=lab.path).returncode == 0
+    assert (kept / "why.txt").read_text("utf-8") == "it climbed"

@@ -180,8 +180,8 @@ class Acquisition:
                 [found, *arguments],
                 cwd=self._working_directory(session.repository.path),
                 env=self._with_own(environment),
-                stdout=session.staging / STDOUT,
-                stderr=session.staging / STDERR,
+                stdout=session.staged_output / STDOUT,
+                stderr=session.staged_output / STDERR,
                 timeout=self.settings.timeout,
                 close_grace=self.settings.close_grace,
                 on_line=show,
@@ -337,12 +337,12 @@ def _keep_output(session: SessionContext) -> Path:
     folder = session.kept_output
     if not session.folder.is_dir():
         # Making it anew would hide that it is gone.
-        logger.warning("The session's folder is gone; the program's output stays in %s.", session.staging)
-        return session.staging
+        logger.warning("The session's folder is gone; the program's output stays in %s.", session.staged_output)
+        return session.staged_output
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (STDOUT, STDERR):
-            source = session.staging / name
+            source = session.staged_output / name
             if source.is_file():
                 # The two may lie on different disks, where moving is no single act.
                 part = folder / f".{name}.part"
@@ -350,6 +350,6 @@ def _keep_output(session: SessionContext) -> Path:
                 part.replace(folder / name)
                 source.unlink()
     except OSError as error:
-        logger.warning("The program's output stays in %s: %s.", session.staging, error)
-        return session.staging
+        logger.warning("The program's output stays in %s: %s.", session.staged_output, error)
+        return session.staged_output
     return folder

@@ -1,8 +1,10 @@
 """What the launcher itself writes for a session: staged inputs before, what was decided and the sealed log after."""
 
+import filecmp
 import json
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 from aind_launcher.errors import HandedOff, LauncherError
 from aind_launcher.journal.journal import StepRecord
@@ -56,12 +58,8 @@ def collect_inputs(session: SessionContext) -> list[str]:
                 raise HandedOff(f"{kept.name} is missing in {session.folder}, which was handed off.", session.name)
             write_whole(kept, staged.read_bytes())
             added.append(kept.relative_to(session.folder).as_posix())
-    for output in sorted(session.staging.glob("acquisition.std*.txt")):
-        # Left where the launcher was killed before it could bring them.
-        kept = session.paths.launcher / output.name
-        if not kept.exists() and not session.handed_off:
-            write_whole(kept, output.read_bytes())
-            added.append(kept.relative_to(session.folder).as_posix())
+    if not session.handed_off:
+        added += [path.relative_to(session.folder).as_posix() for path in _bring_output(session)]
     return added
 
 
@@ -88,10 +86,7 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
         write_whole(path, text)
     written = list(texts)
     if not session.handed_off:
-        # What a curriculum that answered late left beside the folder.
-        for late in session.staging.glob("curriculum*.std*.txt"):
-            written.append(paths.launcher / late.name)
-            write_whole(written[-1], late.read_bytes())
+        written += _bring_output(session)
     return [str(path) for path in written]
 
 
@@ -115,6 +110,20 @@ def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[S
     path = session.paths.launcher / record.FILE
     record.write_record(path, then, steps)
     return [str(sealed), str(path)]
+
+
+def _bring_output(session: SessionContext) -> list[Path]:
+    """Copy into the folder what plugins left in `staged_output`: their launcher was killed, or the folder had left.
+
+    :return: the files written.
+    """
+    written = []
+    for output in sorted(session.staged_output.rglob("[!.]*")):
+        kept = session.paths.launcher / output.relative_to(session.staged_output)
+        if output.is_file() and not (kept.exists() and filecmp.cmp(output, kept, shallow=False)):
+            write_whole(kept, output.read_bytes())
+            written.append(kept)
+    return written
 
 
 def _require_folder(session: SessionContext) -> None:

@@ -222,9 +222,14 @@ class SessionContext(BaseModel):
         return self.staging / "tasklogic_input.json"
 
     @property
+    def staged_output(self) -> Path:
+        """What lies here, the launcher brings into ``behavior/Logs/launcher/`` while the folder may be written into."""
+        return self.staging / "output"
+
+    @property
     def kept_output(self) -> Path:
         """Where the output of acquisition and curriculum is kept: in the folder, or beside it once handed off."""
-        return self.staging if self.handed_off else self.paths.launcher
+        return self.staged_output if self.handed_off else self.paths.launcher
 
     @property
     def is_on_curriculum(self) -> bool:
