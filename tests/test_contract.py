@@ -233,7 +233,8 @@ class TestAnAnswer:
             (b'{"trainer_state": {"curriculum": "\xff", "stage": 1}, "metrics": {}}', "in no whole JSON object"),
             ('{"trainer_state": null, "metrics": {}}', "cannot be used.*not a trainer state"),
             ('{"trainer_state": {"stage": 1}, "metrics": {}}', "needs the fields 'curriculum' and 'stage'"),
-            (f'{{"trainer_state": {{"curriculum": 1, "stage": 1}}, "metrics": {"9" * 5000}}}', "cannot be used"),
+            (f'{{"trainer_state": {{"curriculum": 1, "stage": 1}}, "metrics": {"9" * 5000}}}', "in no whole"),
+            ('{"trainer_state": {"curriculum": 1, "stage": 1}, "metrics": "\\ud800"}', "cannot be used"),
         ],
     )
     def test_that_is_none_says_what_it_lacks(self, output: str | bytes, what: str, stdout: Path) -> None:

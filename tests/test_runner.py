@@ -203,8 +203,8 @@ def test_whatever_is_printed_there_is_an_answer_or_the_designed_error(
     printed = b"".join(pieces)
     (folder / "payload").write_bytes(printed)
     code = "import os; os.write(1, open('payload', 'rb').read())"
-    span = last_answer_tried_everywhere(printed)
-    text = printed[slice(*span)].decode() if span else None
+    answer = last_answer_tried_everywhere(printed)
+    text = answer.decode() if answer else None
     try:
         suggestion = run_curriculum([sys.executable, "-I", "-S", "-c", code], cwd=folder, kept=folder / "kept")
     except NoAnswer:

@@ -1,7 +1,6 @@
 """The contract with a curriculum, the command line and the answer: the only place that knows either."""
 
 import json
-import mmap
 import re
 import sys
 from collections.abc import Mapping
@@ -9,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from aind_launcher.curriculum.answer import LastObject, Output
+from aind_launcher.curriculum.answer import Output, last_object
 from aind_launcher.errors import AnimalError, NoAnswer, SettingsError, UsageError
 from aind_launcher.model.animal import TrainerStateText
+from aind_launcher.model.json_text import members
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
 Form = Literal["default", "path"] | tuple[str, ...]
@@ -25,8 +25,8 @@ _MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 # What the launcher passes itself.
 _RESERVED: Final = {"data-directory", "input-trainer-state", "curriculum", "path", "run"}
 
-_ANSWER: Final = LastObject("trainer_state", "metrics")
-_TRAINER_STATE: Final = LastObject("curriculum", "stage")
+# JSON may name halves of characters, which no file and no database takes.
+_HALF_CHARACTER: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True)
@@ -193,37 +193,38 @@ def read_suggestion(stdout: Path) -> CurriculumSuggestion:
 
     :raises NoAnswer: there is none, or it has no usable trainer state.
     """
+    text = _answer_in(stdout)
     try:
-        with stdout.open("rb") as file:
-            if not stdout.stat().st_size:
-                raise NoAnswer(
-                    f"The curriculum ended well but printed nothing to stdout ({stdout}).",
-                    "It may have been told to mute its suggestion; look at its options.",
-                )
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as output:
-                text = _found(_ANSWER, output)
-                hints_at_one = text is None and output.find(b'"trainer_state"') >= 0
-    except OSError as error:
-        raise NoAnswer(f"The curriculum's output {stdout} cannot be read: {error.strerror}.") from None
-    if text is None:
-        what = (
-            "'trainer_state' is there, but in no whole JSON object (in UTF-8) that has it and 'metrics'"
-            if hints_at_one
-            else "no JSON object with 'trainer_state' and 'metrics'"
-        )
-        raise NoAnswer(
-            f"The curriculum ended well but printed no suggestion: {what}.", f"All that it printed is in {stdout}."
-        )
-    try:
-        # JSON may name halves of characters, which no file and no database takes.
-        json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8")
-        return CurriculumSuggestion(
-            text=text, trainer_state=TrainerStateText.read(_member(text, "trainer_state"), "the curriculum's answer")
-        )
+        if _HALF_CHARACTER.search(text):
+            json.dumps(json.loads(text), ensure_ascii=False).encode("utf-8")
+        state = text[members(text)["trainer_state"]]
+        return CurriculumSuggestion(text=text, trainer_state=TrainerStateText.read(state, "the curriculum's answer"))
     except (AnimalError, ValueError, RecursionError) as error:
         raise NoAnswer(
             f"The curriculum's answer cannot be used. {error}", f"All that it printed is in {stdout}."
         ) from None
+
+
+def _answer_in(stdout: Path) -> str:
+    try:
+        output = Output(stdout.read_bytes(), "latin-1")
+    except OSError as error:
+        raise NoAnswer(f"The curriculum's output {stdout} cannot be read: {error.strerror}.") from None
+    if not output:
+        raise NoAnswer(
+            f"The curriculum ended well but printed nothing to stdout ({stdout}).",
+            "It may have been told to mute its suggestion; look at its options.",
+        )
+    if text := last_object(output, "trainer_state", "metrics"):
+        return text
+    what = (
+        "'trainer_state' is there, but in no whole JSON object (in UTF-8) that has it and 'metrics'"
+        if '"trainer_state"' in output
+        else "no JSON object with 'trainer_state' and 'metrics'"
+    )
+    raise NoAnswer(
+        f"The curriculum ended well but printed no suggestion: {what}.", f"All that it printed is in {stdout}."
+    )
 
 
 def read_trainer_state(output: str) -> TrainerStateText:
@@ -231,41 +232,13 @@ def read_trainer_state(output: str) -> TrainerStateText:
 
     :raises NoAnswer: there is none.
     """
-    text = _found(_TRAINER_STATE, output.encode("utf-8", "surrogateescape"))
+    text = last_object(Output(output.encode("utf-8", "surrogateescape"), "latin-1"), "curriculum", "stage")
     if text is None:
         raise NoAnswer("The curriculum's 'init' printed no trainer state.", "Ask the curriculum's author.")
     try:
         return TrainerStateText.read(text, "the answer of the curriculum's 'init'")
     except AnimalError as error:
         raise NoAnswer(str(error)) from None
-
-
-def _found(wanted: LastObject, output: Output) -> str | None:
-    span = wanted.find(output)
-    return output[slice(*span)].decode("utf-8") if span else None
-
-
-def _member(text: str, name: str) -> str:
-    """The text of one member of the object `text`, untouched; of two with one name the last, as `json` has it."""
-    decoder = json.JSONDecoder()
-    found = "null"
-    here = _past_space(text, 1)
-    while text[here] != "}":
-        key, here = decoder.raw_decode(text, here)
-        start = _past_space(text, text.index(":", here) + 1)
-        _, here = decoder.raw_decode(text, start)
-        if key == name:
-            found = text[start:here]
-        here = _past_space(text, here)
-        if text[here] == ",":
-            here = _past_space(text, here + 1)
-    return found
-
-
-def _past_space(text: str, here: int) -> int:
-    while text[here] in " \t\r\n":
-        here += 1
-    return here
 
 
 def _json_names(line: str) -> Argv | None:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from aind_launcher.model.animal import TrainerStateText
+from aind_launcher.model.json_text import members
 
 
 class Provenance(BaseModel):
@@ -66,22 +67,29 @@ class CurriculumSuggestion(BaseModel):
     @property
     def metrics(self) -> JsonValue:
         """The metrics as plain JSON data; numbers that JSON lacks (NaN) are Python's."""
-        metrics: JsonValue = self.document.get("metrics")
+        metrics: JsonValue = json.loads(self.metrics_text)
         return metrics
 
     @property
     def metrics_text(self) -> str:
-        """The metrics as JSON text, for files and attachments."""
-        return json.dumps(self.metrics, indent=2, ensure_ascii=False)
+        """The metrics as JSON text, as the curriculum wrote them, for files and attachments."""
+        return self._member("metrics")
 
     @property
     def version(self) -> str | None:
         """The version of the package that answered."""
-        version = self.document.get("version")
+        version = json.loads(self._member("version"))
         return version if isinstance(version, str) else None
 
     @property
     def dsl_version(self) -> str | None:
         """The version of `aind-behavior-curriculum` that the curriculum ran with."""
-        version = self.document.get("dsl_version")
+        version = json.loads(self._member("dsl_version"))
         return version if isinstance(version, str) else None
+
+    @cached_property
+    def _members(self) -> dict[str, slice]:
+        return members(self.text)
+
+    def _member(self, name: str) -> str:
+        return self.text[self._members[name]] if name in self._members else "null"

@@ -1,0 +1,48 @@
+"""JSON text that is read for where its parts are and not for what they say, so that large ones need little memory."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+
+def skimming(on_object: Callable[[list[tuple[str, Any]]], Any] = bool) -> json.JSONDecoder:
+    """A decoder that checks all and builds almost nothing: numbers become True, 0 or NaN.
+
+    :param on_object: what becomes of an object, by its pairs.
+    """
+    return json.JSONDecoder(parse_float=bool, parse_int=_zero, object_pairs_hook=on_object)
+
+
+def members(text: str) -> dict[str, slice]:
+    """Where in the JSON object `text` the value of each member is; of two with one name the last, as `json` has it.
+
+    :raises ValueError: `text` is not a JSON object.
+    """
+    found: dict[str, slice] = {}
+    here = _past_space(text, 0)
+    if not text.startswith("{", here):
+        raise ValueError("it is not a JSON object")
+    here = _past_space(text, here + 1)
+    while text[here] != "}":
+        key, here = _DECODER.raw_decode(text, here)
+        start = _past_space(text, text.index(":", here) + 1)
+        _, here = _DECODER.raw_decode(text, start)
+        found[key] = slice(start, here)
+        here = _past_space(text, here)
+        if text[here] == ",":
+            here = _past_space(text, here + 1)
+    return found
+
+
+def _zero(digits: str) -> int:
+    # Python refuses integers of more than some thousand digits.
+    return int(digits) and 0
+
+
+def _past_space(text: str, here: int) -> int:
+    while text[here : here + 1] in (" ", "\t", "\r", "\n"):
+        here += 1
+    return here
+
+
+_DECODER = skimming()
