@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import uv
+from repositories import curriculum_files, lock, make_task_with_submodule, write
 
 from aind_launcher.own_modules import places_of
 
@@ -107,3 +108,24 @@ def _configuration_of_indexes(home: Path) -> None:
 
 def _answer_of_uv(*arguments: str) -> str:
     return subprocess.run([uv.find_uv_bin(), *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """Where environments of curricula are built."""
+    return tmp_path / "my cache"
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    """A task repository with one curriculum."""
+    return make_task_with_submodule(tmp_path / "my rig", path="the curricula")
+
+
+@pytest.fixture
+def locked_task(tmp_path: Path) -> Path:
+    """The same, and the curriculum has a lock file."""
+    origin = write(tmp_path / "my rig" / "origin", curriculum_files())
+    lock(origin)
+    files = {"uv.lock": (origin / "uv.lock").read_text(encoding="utf-8"), **curriculum_files()}
+    return make_task_with_submodule(tmp_path / "my rig", files, path="the curricula")

@@ -74,9 +74,6 @@ PLUGINS = dedent('''
     from aind_launcher.curriculum import installed
     from aind_launcher.testing import ladder_state
 
-    # There is no environment that could have been changed.
-    installed.alteration = lambda environment: None
-
     class Witness:
         class Settings(BaseModel):
             ledger: Path = Path("unused")
@@ -118,7 +115,7 @@ PLUGINS = dedent('''
                 pin=Made(url=None, dirty=False),
                 environment=Made(source_folder=answer.parent, commit="0" * 40, key="none", python_version="3.11"),
                 commands=Made(run=lambda *_: ["cat", answer]),
-                timeout=60, patience=60, output_limit=1_000_000,
+                timeout=60, answer_timeout=60, output_limit=1_000_000,
             ).suggest(session)
 
         @hookimpl

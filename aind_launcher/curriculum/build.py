@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from aind_launcher.curriculum.contents import packages_unlike_their_record
 from aind_launcher.curriculum.project import COMMAND, LOCK, built_from, read_project, workspace_of
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.errors import EnvironmentBuildError, Refused
@@ -69,7 +68,6 @@ def build(
     :return: the environment's Python version.
     :raises EnvironmentBuildError: says what failed in one sentence.
     """
-    begun = folder.stat().st_mtime
     interpreter = find_interpreter(pythons, folder)
     environment, clone = folder / "venv", folder / "source"
     python = scripts_folder(environment, sys.platform) / executable("python", sys.platform)
@@ -81,13 +79,6 @@ def build(
         virtualenv = [sys.executable, "-P", "-m", "virtualenv", "--quiet", "--no-seed"]
         tool.run([*virtualenv, "--python", interpreter, str(environment)], folder)
         _fill(tool, clone, clone / source.inside, environment, python, extras)
-        if changed := packages_unlike_their_record(environment, begun):
-            progress(f"Fetching anew what was changed in uv's cache: {', '.join(changed)}")
-            _fill(tool, clone, clone / source.inside, environment, python, extras, changed)
-            if wrong := packages_unlike_their_record(environment, begun):
-                progress(
-                    f"The list of files of {', '.join(wrong)} is wrong in the package itself; it is used as it is."
-                )
         command = scripts_folder(environment, sys.platform) / executable(COMMAND, sys.platform)
         if not source.configured and not command.exists():
             raise EnvironmentBuildError(
@@ -209,30 +200,18 @@ def _copy_over(origin: Path, target: Path) -> None:
         shutil.copy2(origin, target, follow_symlinks=False)
 
 
-def _fill(
-    tool: "_Tool",
-    clone: Path,
-    folder: Path,
-    environment: Path,
-    python: Path,
-    extras: Sequence[str],
-    anew: Sequence[str] = (),
-) -> None:
-    """Install the project in `folder` with uv: what its lock says, where there is a lock.
-
-    :param anew: packages that are installed again, past uv's cache; cleaning that would wait for every `uv run`.
-    """
-    again = [part for package in anew for part in ("--reinstall-package", package)] + ["--no-cache"] * bool(anew)
+def _fill(tool: "_Tool", clone: Path, folder: Path, environment: Path, python: Path, extras: Sequence[str]) -> None:
+    """Install the project in `folder` with uv: what its lock says, where there is a lock."""
     project = read_project(folder)
     workspace = workspace_of(project, clone) if project else None
     root = workspace.folder if workspace else folder
     if not (root / LOCK).is_file():
         # Without --python, and with a differing .python-version, uv would make another environment.
         wanted = f".[{','.join(extras)}]" if extras else "."
-        tool.run([_uv(), "pip", "install", "--python", str(python), *again, wanted], folder)
+        tool.run([_uv(), "pip", "install", "--python", str(python), wanted], folder)
         return
     command = [_uv(), "sync", "--locked", "--no-default-groups", "--no-editable", "--no-python-downloads"]
-    command += ["--python", str(python), *again]
+    command += ["--python", str(python)]
     if project and project.name and root != folder:
         command += ["--package", project.name]
     for extra in extras:
@@ -347,6 +326,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
             del kept[name]
     # Laboratories look into encrypted traffic with certificates of their own, which the machine's store has.
     trusted = {} if "SSL_CERT_FILE" in kept else {"UV_SYSTEM_CERTS": "true"}
-    # A link to a file says nothing of whether that is edited.
-    linked = {} if kept.get("UV_LINK_MODE") in ("clone", "copy") else {"UV_LINK_MODE": "hardlink"}
-    return {**trusted, **kept, **linked, "NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONUTF8": "1"}
+    # A linked file is the one in uv's cache and in other environments: an edit in one would be an edit in all. A copy
+    # costs nothing where the disk can clone; uv's mode "clone" makes links where it cannot.
+    own = {"UV_LINK_MODE": "copy", "NO_COLOR": "1", "UV_NO_PROGRESS": "1", "PYTHONUTF8": "1"}
+    return {**trusted, **kept, **own}

@@ -16,14 +16,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from aind_launcher import __version__
 from aind_launcher.curriculum.build import Progress, build, executable, remove_tree, satisfies, scripts_folder
-from aind_launcher.curriculum.contents import first_difference, list_contents
+from aind_launcher.curriculum.contents import first_changed_file, list_contents
 from aind_launcher.curriculum.project import PYTHON_VERSION, read_project, workspace_of
 from aind_launcher.curriculum.sources import Pin, Source, content_identity, pin
 from aind_launcher.errors import EnvironmentBuildError, LauncherError
 from aind_launcher.system.files import write_whole
 
 # Part of every key: raise it when environments are built in another way, and all are built anew.
-_RECIPE = "2"
+_RECIPE = "3"
 _DISCARDED = "-discarded-"
 
 
@@ -155,30 +155,13 @@ def health_check(environment: Environment) -> str | None:
     return None
 
 
-def alteration(environment: Environment) -> str | None:
-    """Says what in `environment` is not as it was built from the pinned commit; None where all of it is."""
+def changed_file(environment: Environment) -> str | None:
+    """Describe the first file of `environment` that is not as it was built, or return None."""
     try:
-        changed = first_difference(environment.folder)
+        changed = first_changed_file(environment.folder)
     except (OSError, ValueError) as error:
         return f"The files in {environment.folder} cannot be compared with what was built ({error})."
-    if changed:
-        return f"{changed} in {environment.folder} was changed after it was built."
-    # Last: the list may be that of another build by now.
-    return None if _is_current(environment) else f"{environment.folder} was built anew meanwhile."
-
-
-def condemn(environment: Environment) -> None:
-    """Have `environment` built anew when it is next needed, unless somebody has done that already."""
-    from filelock import FileLock, Timeout
-
-    with suppress(Timeout, OSError), FileLock(environment.folder.with_suffix(".lock")).acquire(timeout=0):
-        if _is_current(environment):
-            _marker(environment.folder).unlink()
-
-
-def _is_current(environment: Environment) -> bool:
-    marked = _read_marker(environment.folder)
-    return marked is not None and marked.built == environment.built
+    return f"{changed} in {environment.folder} was changed after it was built." if changed else None
 
 
 def ensure_environment(
@@ -186,7 +169,7 @@ def ensure_environment(
 ) -> Environment:
     """The environment for `spec`, built if it is not there or not well. Several launchers at once build it once.
 
-    :param compared: one whose code was changed is not well either; without, whoever uses it asks `alteration`.
+    :param compared: build it anew, too, where a file in it was changed since it was built.
     :param progress: is told, line by line, what goes on.
     :raises EnvironmentBuildError: it cannot be built; nothing half-built is ever taken for built.
     """
@@ -236,7 +219,7 @@ def _well(spec: EnvironmentSpec, progress: Progress, compared: bool) -> Environm
     environment = find_environment(spec)
     if environment is None:
         return None
-    if problem := health_check(environment) or (alteration(environment) if compared else None):
+    if problem := health_check(environment) or (changed_file(environment) if compared else None):
         progress(f"The environment of {spec.source.name} is built anew. {problem}")
         return None
     # The marker's time is when the environment was last used. On a shared machine it may be another account's.

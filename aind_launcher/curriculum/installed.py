@@ -3,16 +3,14 @@
 import logging
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from aind_launcher import __version__
 from aind_launcher.curriculum.contract import Commands, parse_list, read_trainer_state
-from aind_launcher.curriculum.environments import Environment, alteration, condemn
+from aind_launcher.curriculum.environments import Environment
 from aind_launcher.curriculum.runner import ask, run_curriculum
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.errors import CurriculumError
@@ -23,8 +21,6 @@ from aind_launcher.system.tail import OnLine
 
 logger = logging.getLogger(__name__)
 
-# Seconds after which somebody may have edited what was compared at the beginning.
-_LONG = 5.0
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 # Imports its argument in the source's environment: versions answer also where a curriculum itself is broken.
 _IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
@@ -43,7 +39,7 @@ class Installed:
     """One source at its pin, its environment, and how it is asked.
 
     :param timeout: seconds for a run.
-    :param patience: seconds for a short answer.
+    :param answer_timeout: seconds for a short answer.
     :param output_limit: bytes that a run may print.
     """
 
@@ -52,7 +48,7 @@ class Installed:
     environment: Environment
     commands: Commands
     timeout: float
-    patience: float
+    answer_timeout: float
     output_limit: int
 
     def curricula(self) -> tuple[str, ...] | None:
@@ -113,15 +109,14 @@ class Installed:
         """
         before = _files(session.folder)
         started = time.monotonic()
-        with self._unaltered():
-            answer = run_curriculum(
-                self.commands.run(session.folder, session.paths.trainer_state),
-                cwd=self.environment.source_folder,
-                kept=session.kept_output,
-                timeout=self.timeout,
-                output_limit=self.output_limit,
-                on_line=on_line,
-            )
+        answer = run_curriculum(
+            self.commands.run(session.folder, session.paths.trainer_state),
+            cwd=self.environment.source_folder,
+            kept=session.kept_output,
+            timeout=self.timeout,
+            output_limit=self.output_limit,
+            on_line=on_line,
+        )
         provenance = Provenance(
             source=self.source.name,
             url=self.pin.url,
@@ -147,36 +142,12 @@ class Installed:
             )
         return answer.model_copy(update={"provenance": provenance, "new_files": new})
 
-    @contextmanager
-    def _unaltered(self) -> Iterator[None]:
-        """Let neither an answer nor a failure count for the curriculum's if its code is not what was built."""
-        begun = time.monotonic()
-        failure: CurriculumError | None = None
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            # While it runs, so that nobody waits for it.
-            altered = pool.submit(alteration, self.environment)
-            try:
-                yield
-            except CurriculumError as error:
-                failure = error
-        problem = altered.result()
-        if problem is None and time.monotonic() - begun > _LONG:
-            problem = alteration(self.environment)
-        if problem:
-            condemn(self.environment)
-            raise CurriculumError(
-                f"What {self.source.name} {'did' if failure else 'answered'} does not count. {problem}",
-                "Resume the session; the curriculum is then asked again.",
-            ) from failure
-        if failure:
-            raise failure
-
     def _version(self, command: list[str] | None) -> str | None:
         lines = self._ask(command).split() if command else []
         return lines[-1] if lines else None
 
     def _ask(self, command: list[str]) -> str:
-        return ask(command, cwd=self.environment.source_folder, timeout=self.patience)
+        return ask(command, cwd=self.environment.source_folder, timeout=self.answer_timeout)
 
     def _known(self) -> str | None:
         try:

@@ -21,7 +21,7 @@ from aind_launcher.curriculum.catalogue import Catalogue
 from aind_launcher.curriculum.contract import Contract
 from aind_launcher.curriculum.environments import (
     EnvironmentSpec,
-    alteration,
+    changed_file,
     ensure_environment,
     find_environment,
     health_check,
@@ -151,7 +151,7 @@ class IsolatedCurriculum:
         environment = None if pinned.blocked else find_environment(self.specify(source, pinned))
         if environment is None:
             return "its environment is not built yet."
-        problem = health_check(environment) or alteration(environment)
+        problem = health_check(environment) or changed_file(environment)
         return f"its environment will be built anew. {problem}" if problem else None
 
     @hookimpl
