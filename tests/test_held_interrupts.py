@@ -207,11 +207,13 @@ def test_ctrl_c_while_a_program_is_being_started_ends_it_too(tmp_path: Path, mon
     monkeypatch.setattr(processes, "_created", pressed)
     with pytest.raises(KeyboardInterrupt):
         processes.run_child(
-            [sys.executable, "-c", "import time; time.sleep(600)"],
-            cwd=tmp_path,
-            env=os.environ,
-            stdout=tmp_path / "out",
-            stderr=tmp_path / "err",
+            processes.Program(
+                [sys.executable, "-c", "import time; time.sleep(600)"],
+                cwd=tmp_path,
+                env=os.environ,
+                stdout=tmp_path / "out",
+                stderr=tmp_path / "err",
+            )
         )
     (pid,) = started
     assert not psutil.pid_exists(pid)
@@ -234,7 +236,9 @@ def test_a_program_that_is_slow_to_start_is_ended_however_often_it_is_pressed(
     monkeypatch.setattr(time, "monotonic", lambda: clock() + later[0])
     command, output = [sys.executable, "-c", "import time; time.sleep(600)"], tmp_path / "output.txt"
     with pytest.raises(KeyboardInterrupt):
-        processes.run_child(command, cwd=tmp_path, env=dict(os.environ), stdout=output, stderr=tmp_path / "error.txt")
+        processes.run_child(
+            processes.Program(command, cwd=tmp_path, env=dict(os.environ), stdout=output, stderr=tmp_path / "error.txt")
+        )
     assert [psutil.pid_exists(pid) for pid in started] == [False]
 
 

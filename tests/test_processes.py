@@ -19,6 +19,7 @@ from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.system.inherited import curriculum_environment
 from aind_launcher.system.processes import (
     Ended,
+    Program,
     own_group,
     run_child,
     ways_to_close,
@@ -58,7 +59,7 @@ class Run:
 
     def command(self, *command: str | Path, **how: Any) -> Ended:
         given: dict[str, Any] = {"cwd": self.folder, "env": self.env} | how
-        return run_child(command, stdout=self.stdout, stderr=self.stderr, **given)
+        return run_child(Program(command, stdout=self.stdout, stderr=self.stderr, **given))
 
     def living(self) -> list[psutil.Process]:
         """All that a child of this test started and that still runs, whoever its parent is."""

@@ -117,11 +117,13 @@ def test_a_program_that_it_waits_for_ends_with_it(tmp_path: Path) -> None:
 
     def function() -> None:
         processes.run_child(
-            [sys.executable, "-c", program],
-            cwd=tmp_path,
-            env=os.environ,
-            stdout=tmp_path / "out.txt",
-            stderr=tmp_path / "err.txt",
+            processes.Program(
+                [sys.executable, "-c", program],
+                cwd=tmp_path,
+                env=os.environ,
+                stdout=tmp_path / "out.txt",
+                stderr=tmp_path / "err.txt",
+            )
         )
 
     def press_when_it_runs() -> None:

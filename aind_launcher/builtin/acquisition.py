@@ -30,7 +30,7 @@ from aind_launcher.model.clock import now
 from aind_launcher.model.session import Check, SessionContext
 from aind_launcher.system.inherited import is_credential
 from aind_launcher.system.interrupts import InterruptedAgain
-from aind_launcher.system.processes import Ended, run_child
+from aind_launcher.system.processes import Ended, Program, run_child
 from aind_launcher.system.redaction import HIDDEN
 
 logger = logging.getLogger(__name__)
@@ -177,15 +177,17 @@ class Acquisition:
         ended: Ended | None = None
         try:
             ended = run_child(
-                [found, *arguments],
-                cwd=self._working_directory(session.repository.path),
-                env=self._with_own(environment),
-                stdout=session.staged_output / STDOUT,
-                stderr=session.staged_output / STDERR,
-                timeout=self.settings.timeout,
-                close_grace=self.settings.close_grace,
-                on_line=show,
-                on_close=say_that_it_closes,
+                Program(
+                    [found, *arguments],
+                    cwd=self._working_directory(session.repository.path),
+                    env=self._with_own(environment),
+                    stdout=session.staged_output / STDOUT,
+                    stderr=session.staged_output / STDERR,
+                    timeout=self.settings.timeout,
+                    close_grace=self.settings.close_grace,
+                    on_line=show,
+                    on_close=say_that_it_closes,
+                )
             )
         except InterruptedAgain:
             _keep_output(session)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from aind_launcher.curriculum.enrolment import first_state
 from aind_launcher.curriculum.environments import Environment, list_environments, prune
-from aind_launcher.curriculum.runner import run_curriculum
 from aind_launcher.curriculum.sources import Source, pin
 from aind_launcher.errors import LauncherError
 from aind_launcher.model.animal import TrainerStateText
@@ -70,13 +69,7 @@ class Catalogue:
         """What the pinned curriculum answers; all that it prints is kept in a temporary folder."""
         chosen = self.plugin.choose(self.repository, TrainerStateText.read_file(trainer_state).package, source)
         installed = self.plugin.install(chosen, allow_dirty=allow_dirty, progress=progress)
-        return run_curriculum(
-            installed.commands.run(folder, trainer_state),
-            cwd=installed.environment.source_folder,
-            kept=Path(tempfile.mkdtemp(prefix="aind-launch-")),
-            timeout=installed.timeout,
-            output_limit=installed.output_limit,
-        )
+        return installed.decide(folder, trainer_state, kept=Path(tempfile.mkdtemp(prefix="aind-launch-")))
 
     def environments(self) -> tuple[BuiltEnvironment, ...]:
         """Every environment in the cache, the last used first."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from aind_launcher import __version__
 from aind_launcher.curriculum.contract import Commands, parse_list, read_trainer_state
 from aind_launcher.curriculum.environments import Environment
-from aind_launcher.curriculum.runner import ask, run_curriculum
+from aind_launcher.curriculum.runner import Call, ask, run_curriculum
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.errors import CurriculumError
 from aind_launcher.model.animal import TrainerStateText
@@ -76,15 +76,16 @@ class Installed:
 
         :raises CurriculumError: the import failed or, without `package`, nothing answered.
         """
-        with ThreadPoolExecutor(max_workers=3) as pool:
-            asked = [pool.submit(self._version, verb) for verb in (self.commands.version, self.commands.dsl_version)]
-            imported = pool.submit(self.import_package, package) if package else None
-            if imported:
-                imported.result()
-            problems = [problem for answer in asked if (problem := answer.exception())]
-            if len(problems) == len(asked) and not package:
-                raise problems[0]
-            return Versions(*(None if answer.exception() else answer.result() for answer in asked))
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            asked = pool.submit(self._version, self.commands.version)
+            asked_dsl = pool.submit(self._version, self.commands.dsl_version)
+            if package:
+                self.import_package(package)
+        versions = Versions(asked.result(), asked_dsl.result())
+        if not package and self.commands.version and versions == Versions(None, None):
+            # Raises what is wrong.
+            self._ask(self.commands.version)
+        return versions
 
     def import_package(self, package: str) -> None:
         """Import the module of an animal's curriculum in the environment, as evaluating it will.
@@ -102,6 +103,19 @@ class Installed:
                 self._known(),
             ) from None
 
+    def decide(
+        self, folder: Path, trainer_state: Path, kept: Path, on_line: OnLine | None = None
+    ) -> CurriculumSuggestion:
+        """What the curriculum decides on a session's folder, without provenance.
+
+        :param kept: the folder for all that it prints.
+        :raises CurriculumError: it gave no usable answer.
+        """
+        argv, cwd = self.commands.run(folder, trainer_state), self.environment.source_folder
+        return run_curriculum(
+            Call(argv, cwd, timeout=self.timeout, output_limit=self.output_limit, on_line=on_line), kept
+        )
+
     def suggest(self, session: SessionContext, on_line: OnLine | None = None) -> CurriculumSuggestion:
         """Evaluate the curriculum on a session's folder; answer, provenance and output are kept.
 
@@ -109,14 +123,7 @@ class Installed:
         """
         before = _files(session.folder)
         started = time.monotonic()
-        answer = run_curriculum(
-            self.commands.run(session.folder, session.paths.trainer_state),
-            cwd=self.environment.source_folder,
-            kept=session.kept_output,
-            timeout=self.timeout,
-            output_limit=self.output_limit,
-            on_line=on_line,
-        )
+        answer = self.decide(session.folder, session.paths.trainer_state, session.kept_output, on_line)
         provenance = Provenance(
             source=self.source.name,
             url=self.pin.url,
@@ -143,11 +150,14 @@ class Installed:
         return answer.model_copy(update={"provenance": provenance, "new_files": new})
 
     def _version(self, command: list[str] | None) -> str | None:
-        lines = self._ask(command).split() if command else []
-        return lines[-1] if lines else None
+        try:
+            words = self._ask(command).split() if command else []
+        except CurriculumError:
+            return None
+        return words[-1] if words else None
 
     def _ask(self, command: list[str]) -> str:
-        return ask(command, cwd=self.environment.source_folder, timeout=self.answer_timeout)
+        return ask(Call(command, self.environment.source_folder, timeout=self.answer_timeout))
 
     def _known(self) -> str | None:
         try:

@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,74 +15,52 @@ from aind_launcher.curriculum.contract import read_suggestion
 from aind_launcher.errors import CurriculumError, CurriculumFailed, CurriculumTimedOut, UsageError
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.system.inherited import curriculum_environment
-from aind_launcher.system.processes import Ended, run_child
+from aind_launcher.system.processes import Program, run_child
 from aind_launcher.system.tail import OnLine
 
-_MANY_BYTES: Final = 1 << 30
-_FEW_BYTES: Final = 16 << 20
 _LAST_LINES: Final = 5
 _TAIL: Final = 64 << 10
 _TRACEBACK: Final = re.compile(r"^[ +]*(?:Exception Group )?Traceback \(most recent call last\):$", re.MULTILINE)
 
 
-def run_curriculum(
-    argv: Sequence[str | Path],
-    *,
-    cwd: Path,
-    kept: Path,
-    env: Mapping[str, str] | None = None,
-    timeout: float | None = None,
-    output_limit: int = _MANY_BYTES,
-    on_line: OnLine | None = None,
-) -> CurriculumSuggestion:
+@dataclass(frozen=True)
+class Call:
+    """One command line of a curriculum, and what it may take.
+
+    :param env: its environment; without one, what `curriculum_environment` lets through of ours.
+    :param timeout: seconds, as `output_limit` is bytes, after which its whole process tree is ended.
+    """
+
+    argv: Sequence[str | Path]
+    cwd: Path
+    env: Mapping[str, str] | None = None
+    timeout: float | None = None
+    output_limit: int = 16 << 20
+    on_line: OnLine | None = None
+
+
+def run_curriculum(call: Call, kept: Path) -> CurriculumSuggestion:
     """Run a curriculum and read its answer, without provenance.
 
     :param kept: a folder; all that it prints is kept there, each attempt under names of its own.
-    :param env: its environment; without one, what `curriculum_environment` lets through of ours.
-    :param timeout: seconds, as `output_limit` is bytes, after which its whole process tree is ended.
     :raises CurriculumError: one of its kinds: failed, timed out, no answer; itself where it could not be started.
     """
     stdout, stderr = _next_attempt(kept)
-    ended = _run(argv, cwd, env, stdout, stderr, timeout, output_limit, on_line)
-    where = f"All that it printed is in {stdout} and {stderr.name}."
-    if ended.ended_by == "timeout":
-        raise CurriculumTimedOut(
-            f"The curriculum did not end within {timeout:g} seconds and was ended{_last_words(stderr)}", where
-        )
-    if ended.ended_by == "output limit":
-        raise CurriculumFailed(
-            f"The curriculum printed more than {_size(output_limit)} and was ended{_last_words(stderr)}", where
-        )
-    if ended.exit_code:
-        raise CurriculumFailed(
-            f"The curriculum {how_it_ended(ended.exit_code, sys.platform)}{_last_words(stderr)}", where
-        )
+    _run(call, "The curriculum", stdout, stderr, f"All that it printed is in {stdout} and {stderr.name}.")
     return read_suggestion(stdout)
 
 
-def ask(
-    argv: Sequence[str | Path],
-    *,
-    cwd: Path,
-    env: Mapping[str, str] | None = None,
-    timeout: float | None = None,
-) -> str:
+def ask(call: Call) -> str:
     """The answer of a short command: ``list``, ``init``, ``version``, ``dsl-version``.
 
     :raises CurriculumError: it could not be started, ended badly or not in time; it names the command, the exit code
         and the last lines of stderr.
     """
     # The program's own folder would be noise.
-    command = " ".join([Path(argv[0]).name, *map(str, argv[1:])])
+    command = " ".join([Path(call.argv[0]).name, *map(str, call.argv[1:])])
     with tempfile.TemporaryDirectory(prefix="aind-launcher-", ignore_cleanup_errors=True) as folder:
         stdout, stderr = Path(folder, "stdout.txt"), Path(folder, "stderr.txt")
-        ended = _run(argv, cwd, env, stdout, stderr, timeout, _FEW_BYTES, None)
-        if ended.ended_by == "timeout":
-            raise CurriculumTimedOut(f"'{command}' did not end within {timeout:g} seconds{_last_words(stderr)}")
-        if ended.ended_by == "output limit":
-            raise CurriculumFailed(f"'{command}' printed more than {_size(_FEW_BYTES)}{_last_words(stderr)}")
-        if ended.exit_code:
-            raise CurriculumFailed(f"'{command}' {how_it_ended(ended.exit_code, sys.platform)}{_last_words(stderr)}")
+        _run(call, f"'{command}'", stdout, stderr)
         return stdout.read_bytes().decode("utf-8", "surrogateescape")
 
 
@@ -106,32 +85,37 @@ def last_lines(stderr: str) -> list[str]:
     return lines[-_LAST_LINES:]
 
 
-def _run(
-    argv: Sequence[str | Path],
-    cwd: Path,
-    env: Mapping[str, str] | None,
-    stdout: Path,
-    stderr: Path,
-    timeout: float | None,
-    output_limit: int,
-    on_line: OnLine | None,
-) -> Ended:
+def _run(call: Call, name: str, stdout: Path, stderr: Path, hint: str | None = None) -> None:
+    """Run `call` to its end.
+
+    :param name: what the errors call it.
+    """
+    env = curriculum_environment(os.environ, sys.platform) if call.env is None else call.env
+    program = Program(
+        call.argv,
+        cwd=call.cwd,
+        env=env,
+        stdout=stdout,
+        stderr=stderr,
+        timeout=call.timeout,
+        output_limit=call.output_limit,
+        on_line=call.on_line,
+    )
     try:
-        return run_child(
-            argv,
-            cwd=cwd,
-            env=curriculum_environment(os.environ, sys.platform) if env is None else env,
-            stdout=stdout,
-            stderr=stderr,
-            timeout=timeout,
-            output_limit=output_limit,
-            on_line=on_line,
-        )
+        ended = run_child(program)
     except UsageError as error:
         raise CurriculumError(
             f"The curriculum's environment is not whole. {error.message}",
             "Run `aind-launch curricula sync`, which builds it anew.",
         ) from None
+    if ended.ended_by == "timeout":
+        how = f"did not end within {call.timeout:g} seconds and was ended"
+        raise CurriculumTimedOut(f"{name} {how}{_last_words(stderr)}", hint)
+    if ended.ended_by == "output limit":
+        how = f"printed more than {call.output_limit / (1 << 20):g} MiB and was ended"
+        raise CurriculumFailed(f"{name} {how}{_last_words(stderr)}", hint)
+    if ended.exit_code:
+        raise CurriculumFailed(f"{name} {how_it_ended(ended.exit_code, sys.platform)}{_last_words(stderr)}", hint)
 
 
 def _next_attempt(kept: Path) -> tuple[Path, Path]:
@@ -150,7 +134,3 @@ def _last_words(stderr: Path) -> str:
     except OSError as error:
         return f", and what it wrote to stderr cannot be read: {error.strerror}."
     return ": " + "\n".join(lines).rstrip(".") + "." if lines else ", and wrote nothing to stderr."
-
-
-def _size(limit: int) -> str:
-    return f"{limit / (1 << 20):g} MiB"

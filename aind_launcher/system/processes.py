@@ -45,20 +45,9 @@ class Ended:
     ended_by: Literal["itself", "timeout", "output limit"]
 
 
-def run_child(
-    command: Sequence[str | Path],
-    *,
-    cwd: Path,
-    env: Mapping[str, str],
-    stdout: Path,
-    stderr: Path,
-    timeout: float | None = None,
-    close_grace: float = 0.0,
-    output_limit: int | None = None,
-    on_line: OnLine | None = None,
-    on_close: Callable[[], None] = lambda: None,
-) -> Ended:
-    """Run `command` to its end; nothing that it started lives on when this returns or raises.
+@dataclass(frozen=True)
+class Program:
+    """A program to run: its command line, where its output goes, and what makes the launcher end it.
 
     Its output goes into files, not through pipes: nothing is lost, and nobody who keeps one open holds us up.
 
@@ -68,7 +57,24 @@ def run_child(
     :param output_limit: bytes on both outputs together after which it is ended.
     :param on_line: called with each line as it comes, from a thread of its own; very long lines in pieces.
     :param on_close: called before it is asked to close, because of a Ctrl-C or a limit.
-    :raises UsageError: the program or `cwd` does not exist, or cannot be started.
+    """
+
+    command: Sequence[str | Path]
+    cwd: Path
+    env: Mapping[str, str]
+    stdout: Path
+    stderr: Path
+    timeout: float | None = None
+    close_grace: float = 0.0
+    output_limit: int | None = None
+    on_line: OnLine | None = None
+    on_close: Callable[[], None] = lambda: None
+
+
+def run_child(program: Program) -> Ended:
+    """Run `program` to its end; nothing that it started lives on when this returns or raises.
+
+    :raises UsageError: the program or its folder does not exist, or it cannot be started.
     :raises TransientError: the files of its output cannot be made.
     :raises KeyboardInterrupt: after the tree has ended.
     :raises InterruptedAgain: at a second Ctrl-C during `close_grace`, which kills the tree at once.
@@ -78,21 +84,21 @@ def run_child(
     try:
         # What is being started could not be ended yet, and a virus scanner may have it wait for long.
         with interrupts.held(however_long=True):
-            child = _Child(command, cwd, env, stdout, stderr)
-            tail = Tail(stdout, stderr, on_line) if on_line else None
-        ended_by = child.wait(timeout, output_limit)
+            child = _Child(program)
+            tail = Tail(program.stdout, program.stderr, program.on_line) if program.on_line else None
+        ended_by = child.wait(program.timeout, program.output_limit)
     except BaseException:
         try:
             if child is not None:
-                on_close()
-                child.close(close_grace)
+                program.on_close()
+                child.close(program.close_grace)
         except KeyboardInterrupt:
             raise InterruptedAgain from None
         raise
     else:
         if ended_by != "itself":
-            on_close()
-            child.close(close_grace)
+            program.on_close()
+            child.close(program.close_grace)
     finally:
         if child is not None:
             child.kill()
@@ -104,36 +110,34 @@ def run_child(
 class _Child:
     """A process and all that it started."""
 
-    def __init__(
-        self, command: Sequence[str | Path], cwd: Path, env: Mapping[str, str], stdout: Path, stderr: Path
-    ) -> None:
-        program = _program(str(command[0]), cwd, env)
+    def __init__(self, program: Program) -> None:
+        path = _path_of(program)
         # What finds it, whatever becomes of its parents; and, where the launcher dies, what it belonged to.
-        self._mark = f"{uuid.uuid4().hex} {os.getpid()} {stdout.parent}"
-        self._outputs = (stdout, stderr)
+        self._mark = f"{uuid.uuid4().hex} {os.getpid()} {program.stdout.parent}"
+        self._outputs = (program.stdout, program.stderr)
         try:
             for output in self._outputs:
                 output.parent.mkdir(parents=True, exist_ok=True)
-            out, err = stdout.open("wb"), stderr.open("wb")
+            out, err = program.stdout.open("wb"), program.stderr.open("wb")
         except OSError as error:
             raise TransientError(
-                f"The output of {program} cannot be kept in {stdout.parent}: {error.strerror}.",
+                f"The output of {path} cannot be kept in {program.stdout.parent}: {error.strerror}.",
                 "See that its disk has room and can be written.",
             ) from None
         with out, err:
             started = time.monotonic()
             try:
                 self._process = subprocess.Popen(
-                    [program, *map(str, command[1:])],
-                    cwd=cwd,
-                    env={**env, MARKER: self._mark},
+                    [path, *map(str, program.command[1:])],
+                    cwd=program.cwd,
+                    env={**program.env, MARKER: self._mark},
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=err,
                     **own_group(sys.platform),
                 )
             except (OSError, ValueError) as error:
-                raise _unstartable(program, cwd, error) from None
+                raise _unstartable(path, program.cwd, error) from None
         self.duration = 0.0
         self._ended = threading.Event()
         self._since = _created(self._process.pid)
@@ -266,11 +270,12 @@ def ways_to_close(platform: str) -> tuple[str, ...]:
     return ("taskkill", "CTRL_BREAK_EVENT") if platform == "win32" else ("SIGINT", "SIGTERM")
 
 
-def _program(name: str, cwd: Path, env: Mapping[str, str]) -> str:
-    """`name` as a path: found on the child's PATH, or relative to its folder; the same on every platform."""
+def _path_of(program: Program) -> str:
+    """Where `program` is: on the child's PATH, or relative to its folder; the same on every platform."""
+    name = str(program.command[0])
     if Path(name).name != name:
-        return str(cwd / name)
-    search = next((value for key, value in env.items() if key.upper() == "PATH"), None)
+        return str(program.cwd / name)
+    search = next((value for key, value in program.env.items() if key.upper() == "PATH"), None)
     found = shutil.which(name, path=search)
     if found is None:
         raise UsageError(f"The program {name!r} was not found.", "Install it, or give its full path.")
