@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 from aind_launcher.curriculum.build import executable
-from aind_launcher.curriculum.environments import Environment, EnvironmentSpec, ensure_environment, specify
+from aind_launcher.curriculum.environments import Environment, ensure_environment
 from aind_launcher.curriculum.sources import Source, find_sources, pin
+from aind_launcher.curriculum.specification import EnvironmentSpec, specify
 
 OWN_PYTHON = "{}.{}".format(*sys.version_info[:2])
 OWN_MODULE = "my_curricula/__init__.py"

@@ -403,7 +403,7 @@ def test_a_source_is_listed_built_used_and_its_environment_pruned_when_the_pin_h
     (source,) = json.loads(call("curricula", "list", "--json", cwd=task).stdout)
     assert source["built"] is False
     unwell = call("doctor", cwd=task).stdout
-    assert "its environment will be built anew. Its Python, " in unwell
+    assert "its environment will be built again. Its Python, " in unwell
     unknown = call("doctor", "--set", "plugin.isolated-curriculum.source=nope", cwd=task)
     assert unknown.returncode == 3
     assert "There is no curriculum source 'nope'." in unknown.stdout

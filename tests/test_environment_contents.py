@@ -24,9 +24,9 @@ from aind_launcher.curriculum.environments import (
     ensure_environment,
     find_environment,
     list_environments,
-    specify,
 )
 from aind_launcher.curriculum.sources import find_sources, pin
+from aind_launcher.curriculum.specification import specify
 from aind_launcher.errors import EnvironmentBuildError, SourceError
 
 

@@ -28,7 +28,8 @@ from aind_launcher.errors import EnvironmentBuildError
 
 LAUNCHER = """\
 import pathlib, sys
-from aind_launcher.curriculum.environments import ensure_environment, specify
+from aind_launcher.curriculum.environments import ensure_environment
+from aind_launcher.curriculum.specification import specify
 from aind_launcher.curriculum.sources import find_sources, pin
 
 (source,) = find_sources(pathlib.Path(sys.argv[1]))

@@ -76,7 +76,7 @@ class TestHealth:
 
         second = ensure_environment(the_spec(task, cache), lines.append)
 
-        assert "is built anew. Its clone of the source" in lines[0]
+        assert "is built again. Its clone of the source" in lines[0]
         assert second.built > first.built
         assert health_check(second) is None
 
@@ -141,7 +141,7 @@ class TestHealth:
         assert ensure_environment(the_spec(task, cache), lines.append, compared=False).built == first.built
         ensure_environment(the_spec(task, cache), lines.append)
 
-        assert re.search(r"is built anew\. \S*my_curricula/__init__\.py in", lines[0])
+        assert re.search(r"is built again\. \S*my_curricula/__init__\.py in", lines[0])
         assert changed.read_text("utf-8") == reviewed
 
     def test_one_that_is_in_use_stays_as_it_is(self, task: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,16 +21,16 @@ from repositories import (
     write,
 )
 
-from aind_launcher.curriculum.build import executable, satisfies, scripts_folder
+from aind_launcher.curriculum.build import executable, scripts_folder
 from aind_launcher.curriculum.environments import (
     ensure_environment,
     find_environment,
     health_check,
     list_environments,
     prune,
-    python_requests,
 )
 from aind_launcher.curriculum.sources import Source
+from aind_launcher.curriculum.specification import python_requests, satisfies
 
 
 class TestBuilding:

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from aind_launcher.curriculum.project import COMMAND, LOCK, built_from, read_project, workspace_of
 from aind_launcher.curriculum.sources import Pin, Source
+from aind_launcher.curriculum.specification import EnvironmentSpec, satisfies
 from aind_launcher.errors import EnvironmentBuildError, Refused
 from aind_launcher.system.git import changes, commit_of, git, git_environment
 
@@ -52,33 +53,26 @@ _UNREACHABLE = re.compile(
 _FRAME = re.compile(r"[\s│]*(error:|cause:|hint:|[\u00d7╰├]─?▶?)?\s*(.*)", re.DOTALL)
 
 
-def build(
-    source: Source,
-    pinned: Pin,
-    extras: Sequence[str],
-    pythons: Sequence[str],
-    folder: Path,
-    log: Path,
-    progress: Progress,
-) -> str:
-    """Build `source` as it is at ``pinned.head``, with ``pinned.changes`` over it, in the empty folder `folder`.
+def build(spec: EnvironmentSpec, progress: Progress) -> str:
+    """Build the source of `spec` as it is at its pin, with its uncommitted changes, in the empty folder of `spec`.
 
-    :param pythons: the Pythons asked for, the best first; see `find_interpreter`.
-    :param log: gets everything that the tools print.
+    The log beside the folder gets everything that the tools print.
+
     :return: the environment's Python version.
     :raises EnvironmentBuildError: says what failed in one sentence.
     """
-    interpreter = find_interpreter(pythons, folder)
+    source, folder = spec.source, spec.folder
+    interpreter = find_interpreter(spec.pythons, folder)
     environment, clone = folder / "venv", folder / "source"
     python = scripts_folder(environment, sys.platform) / executable("python", sys.platform)
-    with log.open("w", encoding="utf-8") as output:
-        progress(f"Cloning {source.name} at {(pinned.head or '')[:10]}")
-        _clone(source, pinned, clone)
+    with spec.log.open("w", encoding="utf-8") as output:
+        progress(f"Cloning {source.name} at {(spec.pin.head or '')[:10]}")
+        _clone(source, spec.pin, clone)
         # Outside the clone's folder, and without the current directory on its path: no file there can pose as it.
-        tool = _Tool(source.name, output, log, progress)
+        tool = _Tool(source.name, output, spec.log, progress)
         virtualenv = [sys.executable, "-P", "-m", "virtualenv", "--quiet", "--no-seed"]
         tool.run([*virtualenv, "--python", interpreter, str(environment)], folder)
-        _fill(tool, clone, clone / source.inside, environment, python, extras)
+        _fill(tool, spec, clone, environment, python)
         command = scripts_folder(environment, sys.platform) / executable(COMMAND, sys.platform)
         if not source.configured and not command.exists():
             raise EnvironmentBuildError(
@@ -110,19 +104,6 @@ def find_interpreter(pythons: Sequence[str], folder: Path) -> str:
         f"Python {wished} is not on this machine.",
         f"Run `uv python install \"{pythons[0]}\"`, or choose another with the setting 'python'.",
     )
-
-
-def satisfies(version: tuple[int, int, int], wanted: str) -> bool:
-    """Whether a Python `version` is what ``3.11``, ``3.11.7`` or ``>=3.11,<3.13`` asks for."""
-    if re.fullmatch(r"\d+(\.\d+){0,2}", wanted):
-        numbers = tuple(int(number) for number in wanted.split("."))
-        return version[: len(numbers)] == numbers
-    from packaging.specifiers import InvalidSpecifier, SpecifierSet
-
-    try:
-        return SpecifierSet(wanted).contains(".".join(map(str, version)))
-    except InvalidSpecifier:
-        return False
 
 
 def scripts_folder(environment: Path, platform: str) -> Path:
@@ -200,8 +181,9 @@ def _copy_over(origin: Path, target: Path) -> None:
         shutil.copy2(origin, target, follow_symlinks=False)
 
 
-def _fill(tool: "_Tool", clone: Path, folder: Path, environment: Path, python: Path, extras: Sequence[str]) -> None:
-    """Install the project in `folder` with uv: what its lock says, where there is a lock."""
+def _fill(tool: "_Tool", spec: EnvironmentSpec, clone: Path, environment: Path, python: Path) -> None:
+    """Install the project with uv: what its lock says, where there is a lock."""
+    folder, extras = clone / spec.source.inside, spec.extras
     project = read_project(folder)
     workspace = workspace_of(project, clone) if project else None
     root = workspace.folder if workspace else folder
@@ -258,7 +240,7 @@ class _Tool:
                     if line.strip() and not _FOR_THE_LOG.match(line):
                         self._progress(line.strip())
             except BaseException:
-                # Ctrl-C: nothing goes on writing into a folder that will be built anew.
+                # Ctrl-C: nothing goes on writing into a folder that will be built again.
                 process.kill()
                 raise
         if process.returncode:

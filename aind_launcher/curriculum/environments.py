@@ -1,13 +1,10 @@
-"""One virtual environment per pinned source: its key, where it lies, whether it is well, and when it goes."""
+"""One virtual environment per pinned source: built once, checked before it is used, and removed when it is old."""
 
-import hashlib
 import json
 import os
 import sys
-import sysconfig
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -15,39 +12,14 @@ from uuid import uuid4
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from aind_launcher import __version__
-from aind_launcher.curriculum.build import Progress, build, executable, remove_tree, satisfies, scripts_folder
+from aind_launcher.curriculum.build import Progress, build, executable, remove_tree, scripts_folder
 from aind_launcher.curriculum.contents import first_changed_file, list_contents
-from aind_launcher.curriculum.project import PYTHON_VERSION, read_project, workspace_of
-from aind_launcher.curriculum.sources import Pin, Source, content_identity, pin
+from aind_launcher.curriculum.sources import content_identity, pin
+from aind_launcher.curriculum.specification import EnvironmentSpec, home_of
 from aind_launcher.errors import EnvironmentBuildError, LauncherError
 from aind_launcher.system.files import write_whole
 
-# Part of every key: raise it when environments are built in another way, and all are built anew.
-_RECIPE = "3"
 _DISCARDED = "-discarded-"
-
-
-@dataclass(frozen=True)
-class EnvironmentSpec:
-    """Which environment a source needs.
-
-    :param key: names all that decides what is built; the environment's folder.
-    :param identity: names what is built, uncommitted changes included.
-    :param pythons: the Pythons asked for, the best first: versions, ranges, or whatever uv understands.
-    :param extras: extras of the source to install with it.
-    """
-
-    key: str
-    identity: str
-    source: Source
-    pin: Pin
-    cache: Path
-    pythons: tuple[str, ...]
-    extras: tuple[str, ...] = ()
-
-    @property
-    def folder(self) -> Path:
-        return _home(self.cache) / self.key
 
 
 class Environment(BaseModel):
@@ -81,6 +53,7 @@ class Environment(BaseModel):
 
     @property
     def python(self) -> Path:
+        """Its interpreter."""
         return self.scripts / executable("python", sys.platform)
 
     @property
@@ -95,56 +68,20 @@ class Environment(BaseModel):
 
     @property
     def used(self) -> datetime:
-        """When it was last asked for; when it was built, where that is not known."""
+        """When it was last used, or, if that is not known, when it was built."""
         try:
             return datetime.fromtimestamp(_marker(self.folder).stat().st_mtime, UTC)
         except OSError:
             return self.built
 
 
-def specify(
-    source: Source, pinned: Pin, cache: Path, extras: Sequence[str] = (), python: str | None = None
-) -> EnvironmentSpec:
-    """The environment that `source` needs as it is now. The lock file is part of the pin's identity.
-
-    :param cache: the launcher's cache directory.
-    :param python: the setting; see `python_requests`.
-    :raises SourceError: the source cannot be built at all. Whether an unreviewed one may be is decided before.
-    """
-    pinned.require(allow_dirty=True)
-    pythons = python_requests(source, python)
-    chosen = tuple(sorted(set(extras)))
-    identity = content_identity(source, pinned)
-    parts = (_RECIPE, identity, source.inside, chosen, pythons, sysconfig.get_platform())
-    key = hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return EnvironmentSpec(key, identity, source, pinned, cache, pythons, chosen)
-
-
-def python_requests(source: Source, setting: str | None = None) -> tuple[str, ...]:
-    """The Pythons to build `source` with, the best first.
-
-    The setting, else the ``.python-version`` of the source or of its workspace, else ``requires-python``, where the
-    launcher's own version is preferred, else the launcher's.
-    """
-    if setting:
-        return (setting,)
-    project = read_project(source.path)
-    workspace = workspace_of(project, source.checkout) if project else None
-    for folder in (source.path, *([workspace.folder] if workspace else [])):
-        if listed := _listed_versions(folder / PYTHON_VERSION):
-            return listed
-    own = "{}.{}".format(*sys.version_info[:2])
-    required = project.requires_python if project else None
-    return (own,) if not required or satisfies(sys.version_info[:3], required) else (required,)
-
-
 def find_environment(spec: EnvironmentSpec) -> Environment | None:
-    """The environment that was built for `spec`, well or not; None where none was, or where a build was interrupted."""
+    """Return the environment that was built for `spec`, also a damaged one; None if there is no finished build."""
     return _read_marker(spec.folder)
 
 
 def health_check(environment: Environment) -> str | None:
-    """What is wrong with `environment`, as a sentence; None where it is well. Starts no process."""
+    """Describe what is missing in `environment`, or return None. Starts no process and compares no files."""
     if not environment.python.exists():
         return f"Its Python, {environment.python}, is missing."
     base = _base_python(environment.folder / "venv" / "pyvenv.cfg")
@@ -167,18 +104,20 @@ def changed_file(environment: Environment) -> str | None:
 def ensure_environment(
     spec: EnvironmentSpec, progress: Progress = lambda line: None, *, compared: bool = True
 ) -> Environment:
-    """The environment for `spec`, built if it is not there or not well. Several launchers at once build it once.
+    """Return the environment for `spec`, and build it first if it is missing or damaged.
+
+    Several launchers at once build it once.
 
     :param compared: build it anew, too, where a file in it was changed since it was built.
-    :param progress: is told, line by line, what goes on.
+    :param progress: is called with each line that says what is being done.
     :raises EnvironmentBuildError: it cannot be built; nothing half-built is ever taken for built.
     """
     try:
-        if well := _well(spec, lambda line: None, compared):
-            return well
-        _home(spec.cache).mkdir(parents=True, exist_ok=True)
+        if usable := _usable(spec, lambda line: None, compared):
+            return usable
+        home_of(spec.cache).mkdir(parents=True, exist_ok=True)
         with _locked(spec.folder, progress):
-            return _well(spec, progress, compared) or _built(spec, progress)
+            return _usable(spec, progress, compared) or _built(spec, progress)
     except OSError as error:
         raise EnvironmentBuildError(
             f"The environment of {spec.source.name} cannot be built in {spec.folder}: {error.strerror or error}.",
@@ -188,7 +127,7 @@ def ensure_environment(
 
 def list_environments(cache: Path) -> tuple[Environment, ...]:
     """Every environment that was built, the last used first."""
-    markers = _home(cache).glob("*.json")
+    markers = home_of(cache).glob("*.json")
     found = (_read_marker(marker.with_suffix("")) for marker in markers)
     return tuple(sorted((x for x in found if x), key=lambda environment: environment.used, reverse=True))
 
@@ -206,7 +145,7 @@ def prune(cache: Path, older_than: timedelta, pinned: Collection[str]) -> tuple[
     for environment in list_environments(cache):
         if environment.key not in pinned and environment.used <= limit and _discard(environment.folder):
             removed.append(environment)
-    for folder in _folders(_home(cache)):
+    for folder in _folders(home_of(cache)):
         if _DISCARDED in folder.name:
             with suppress(OSError):
                 remove_tree(folder)
@@ -215,12 +154,12 @@ def prune(cache: Path, older_than: timedelta, pinned: Collection[str]) -> tuple[
     return tuple(removed)
 
 
-def _well(spec: EnvironmentSpec, progress: Progress, compared: bool) -> Environment | None:
+def _usable(spec: EnvironmentSpec, progress: Progress, compared: bool) -> Environment | None:
     environment = find_environment(spec)
     if environment is None:
         return None
     if problem := health_check(environment) or (changed_file(environment) if compared else None):
-        progress(f"The environment of {spec.source.name} is built anew. {problem}")
+        progress(f"The environment of {spec.source.name} is built again. {problem}")
         return None
     # The marker's time is when the environment was last used. On a shared machine it may be another account's.
     with suppress(OSError):
@@ -235,13 +174,12 @@ def _built(spec: EnvironmentSpec, progress: Progress) -> Environment:
         _set_aside(spec.folder)
     except OSError as error:
         raise EnvironmentBuildError(
-            f"{spec.folder} has to be built anew, but cannot be moved away ({error.strerror or error}).",
+            f"{spec.folder} has to be built again, but cannot be moved away ({error.strerror or error}).",
             "Try again when no other session uses it.",
         ) from None
     spec.folder.mkdir()
     try:
-        log = spec.folder.with_suffix(".log")
-        python_version = build(source, spec.pin, spec.extras, spec.pythons, spec.folder, log, progress)
+        python_version = build(spec, progress)
         # A clean source was cloned by its commit; changes were copied while an editor may have been at them.
         if spec.pin.changes and content_identity(source, pin(source)) != spec.identity:
             raise EnvironmentBuildError(f"{source.name} was changed while it was being built.", "Try again.")
@@ -311,10 +249,6 @@ def _set_aside(folder: Path) -> None:
         remove_tree(aside)
 
 
-def _home(cache: Path) -> Path:
-    return cache.absolute() / "environments"
-
-
 def _folders(home: Path) -> list[Path]:
     return [path for path in home.iterdir() if path.is_dir()] if home.is_dir() else []
 
@@ -340,14 +274,6 @@ def _base_python(configuration: Path) -> Path | None:
     values = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
     base = values.get("base-executable") or values.get("home")
     return Path(base) if base else None
-
-
-def _listed_versions(path: Path) -> tuple[str, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return ()
-    return tuple(bare for line in lines if (bare := line.partition("#")[0].strip()))
 
 
 def _last_used(folder: Path) -> datetime:

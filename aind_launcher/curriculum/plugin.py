@@ -20,15 +20,14 @@ from pydantic import (
 from aind_launcher.curriculum.catalogue import Catalogue
 from aind_launcher.curriculum.contract import Contract
 from aind_launcher.curriculum.environments import (
-    EnvironmentSpec,
     changed_file,
     ensure_environment,
     find_environment,
     health_check,
-    specify,
 )
 from aind_launcher.curriculum.installed import Installed
 from aind_launcher.curriculum.sources import Pin, Source, choose_source, find_sources, pin
+from aind_launcher.curriculum.specification import EnvironmentSpec, specify
 from aind_launcher.errors import CurriculumError, LauncherError, StepSkipped
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import TrainerStateText
@@ -73,6 +72,7 @@ class SourceSettings(BaseModel):
         return value
 
     def as_contract(self) -> Contract:
+        """The same as the value that makes command lines."""
         form = tuple(self.contract) if isinstance(self.contract, list) else self.contract
         return Contract(form, self.module, self.options)
 
@@ -143,16 +143,16 @@ class IsolatedCurriculum:
         )
 
     def is_built(self, source: Source, pinned: Pin) -> bool:
-        """Whether the environment of `source` at its pin is there and well."""
+        """Whether the environment of `source` at its pin is built and complete."""
         return self._unbuilt(source, pinned) is None
 
     def _unbuilt(self, source: Source, pinned: Pin) -> str | None:
-        """Why a session would have to build the environment of `source` first; None where it would not."""
+        """Say why a session would have to build the environment of `source` first, or return None."""
         environment = None if pinned.blocked else find_environment(self.specify(source, pinned))
         if environment is None:
             return "its environment is not built yet."
         problem = health_check(environment) or changed_file(environment)
-        return f"its environment will be built anew. {problem}" if problem else None
+        return f"its environment will be built again. {problem}" if problem else None
 
     @hookimpl
     def curriculum_sources(self, repository: Path) -> Catalogue:

@@ -36,6 +36,7 @@ class Project:
 
     @property
     def requires_python(self) -> str | None:
+        """The range of Pythons that it asks for, as in ``>=3.11``."""
         return _string(self._project.get("requires-python"))
 
     @property

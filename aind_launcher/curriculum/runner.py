@@ -105,8 +105,8 @@ def _run(call: Call, name: str, stdout: Path, stderr: Path, hint: str | None = N
         ended = run_child(program)
     except UsageError as error:
         raise CurriculumError(
-            f"The curriculum's environment is not whole. {error.message}",
-            "Run `aind-launch curricula sync`, which builds it anew.",
+            f"The curriculum's environment is incomplete. {error.message}",
+            "Run `aind-launch curricula sync`, which builds it again.",
         ) from None
     if ended.ended_by == "timeout":
         how = f"did not end within {call.timeout:g} seconds and was ended"

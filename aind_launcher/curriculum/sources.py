@@ -68,6 +68,7 @@ class Pin:
 
     @property
     def dirty(self) -> bool:
+        """Whether it differs from what is pinned, so that only ``--allow-dirty`` uses it."""
         return self.unreviewed is not None
 
     @property
