@@ -8,10 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aind_launcher.curriculum.enrolment import first_state
 from aind_launcher.curriculum.environments import Environment, list_environments, prune
+from aind_launcher.curriculum.installed import Installed
 from aind_launcher.curriculum.sources import Source, pin
-from aind_launcher.errors import LauncherError
+from aind_launcher.errors import CurriculumError, LauncherError, UsageError
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, Progress, SourceStatus
 from aind_launcher.model.suggestion import CurriculumSuggestion
@@ -52,16 +52,22 @@ class Catalogue:
     def first_state(
         self, curriculum: str, stage: str | None, *, source: str | None, allow_dirty: bool, progress: Progress
     ) -> TrainerStateText:
-        """The state that the curriculum's own `init` gives."""
-        return first_state(
-            self.plugin,
-            self.repository,
-            curriculum,
-            stage,
-            source=source,
-            allow_dirty=allow_dirty,
-            progress=progress,
-        )
+        """The state that the curriculum's own `init` gives.
+
+        :raises LauncherError: no source has it, or its source cannot answer.
+        """
+        installed = self._providing(curriculum, source, allow_dirty, progress)
+        try:
+            return installed.enrolled(curriculum, stage)
+        except CurriculumError as error:
+            known = installed.curricula()
+            if known is not None and curriculum not in known:
+                raise UsageError(
+                    f"The curriculum source {installed.source.name} has no curriculum {curriculum!r}.",
+                    f"It has: {', '.join(known)}.",
+                ) from None
+            hint = "Name a stage that it has, or none for its first." if stage else error.hint
+            raise UsageError(f"The curriculum {curriculum} gave no first state. {error.message}", hint) from None
 
     def suggest(
         self, folder: Path, trainer_state: Path, *, source: str | None, allow_dirty: bool, progress: Progress
@@ -82,6 +88,25 @@ class Catalogue:
     @property
     def _cache(self) -> Path:
         return self.repository / self.plugin.settings.cache_directory
+
+    def _providing(self, curriculum: str, wanted: str | None, allow_dirty: bool, progress: Progress) -> Installed:
+        """The source that has `curriculum`: the chosen or only one, else the one whose ``list`` names it."""
+        sources = self.plugin.sources(self.repository)
+        if wanted or self.plugin.settings.source or len(sources) < 2:
+            chosen = self.plugin.choose(self.repository, None, wanted)
+            return self.plugin.install(chosen, allow_dirty=allow_dirty, progress=progress)
+        found: list[Installed] = []
+        problems: list[str] = []
+        for source in sources:
+            try:
+                installed = self.plugin.install(source, allow_dirty=allow_dirty, progress=progress)
+                if curriculum in (installed.curricula() or ()):
+                    found.append(installed)
+            except LauncherError as error:
+                problems.append(f"{source.name}: {error.message}")
+        if len(found) == 1:
+            return found[0]
+        raise _undecided(curriculum, sources, found, problems)
 
     def _status(self, source: Source) -> SourceStatus:
         pinned = pin(source)
@@ -125,3 +150,10 @@ def _as_values(environments: Iterable[Environment], pinned: set[str]) -> tuple[B
     return tuple(
         BuiltEnvironment(**e.model_dump(), folder=e.folder, used=e.used, pinned=e.key in pinned) for e in environments
     )
+
+
+def _undecided(curriculum: str, sources: tuple[Source, ...], found: list[Installed], problems: list[str]) -> UsageError:
+    names = ", ".join(item.source.name for item in found) or ", ".join(source.name for source in sources)
+    which = "Several curriculum sources have" if found else "No curriculum source has"
+    unasked = f" Not asked: {'; '.join(problems)}." if problems else ""
+    return UsageError(f"{which} a curriculum {curriculum!r} ({names}).{unasked}", "Choose one with --source NAME.")
