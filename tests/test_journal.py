@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal.file import connect, merge
-from aind_launcher.journal.journal import Journal, StepId
+from aind_launcher.journal.journal import READERS, Journal, StepId
 from aind_launcher.model.clock import now
 
 STEP = StepId("1_2026-01-31T100000Z", "post_session", "slims", "abc")
@@ -223,7 +223,7 @@ def test_what_can_be_read_of_a_damaged_journal_may_be_of_the_first_schema():
     with closing(sqlite3.connect(":memory:")) as source, Journal(connect(":memory:"), Path("memory")) as journal:
         source.row_factory = sqlite3.Row
         source.executescript(FIRST_SCHEMA)
-        merge(source, journal._connection)
+        merge(source, journal._connection, READERS)
         assert [step.id.key for step in journal.steps("1_x")] == ["abc"]
 
 

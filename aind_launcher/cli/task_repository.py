@@ -95,10 +95,16 @@ class TaskRepository:
     def journal(self) -> Iterator[Journal]:
         """The journal.
 
-        :raises LauncherError: it cannot be used now; a substitute would answer as if nothing had ever happened.
+        :raises LauncherError: it cannot be used now; a substitute would answer as if nothing had ever happened. Or
+            what was to be recorded is not.
         """
         with open_journal(self.settings) as journal:
             yield whole(journal)
+        if journal.impaired:
+            raise LauncherError(
+                f"What was done is not recorded in the journal {journal.impaired}.",
+                "Free the disk, or close other programs that use the journal, and call this again.",
+            )
 
     @contextmanager
     def launcher(self, *, unattended: bool = False, calm: bool = False) -> Iterator[tuple[Launcher, Terminal]]:
@@ -124,7 +130,8 @@ def whole(journal: Journal) -> Journal:
     if journal.impaired:
         raise LauncherError(
             f"What sessions there are cannot be told: the journal {journal.impaired}.",
-            "Nothing is lost. Try again when no other program uses it and the disk has space.",
+            "Nothing is lost. Try again when no other program uses the file, this login may write it and the disk has "
+            "space. Move a substitute away that stays unreadable; the sessions' folders know what it had.",
         )
     return journal
 

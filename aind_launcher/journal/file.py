@@ -4,15 +4,24 @@ import hashlib
 import logging
 import platform
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from aind_launcher.errors import Refused
 from aind_launcher.model.clock import now
+from aind_launcher.system.rig import living_holder
 
 logger = logging.getLogger(__name__)
+
+# Seconds to wait for a reader such as `sessions list`.
+PATIENCE = 5
+
+# What makes a record of a table's row; it raises where the row makes no sense.
+Readers = Mapping[str, Callable[[Any], object]]
+# What is raised where a file, or a row of it, is damaged.
+UNREADABLE = (sqlite3.Error, ValueError, TypeError, LookupError)
 
 # One entry per schema version, applied in order; never edit one that was released.
 _MIGRATIONS: tuple[str, ...] = (
@@ -38,13 +47,21 @@ INSERT_SESSION = """
         (name, subject, repository, folder, state, started, ended, exit_code, message, context)
     VALUES (:name, :subject, :repository, :folder, :state, :started, :ended, :exit_code, :message, :context)
 """
+# A step that has ended is never replaced.
 INSERT_STEP = """
-    INSERT OR REPLACE INTO steps (session, hook, plugin, key, attempt, state, started, ended, error, result)
+    INSERT INTO steps (session, hook, plugin, key, attempt, state, started, ended, error, result)
     VALUES (:session, :hook, :plugin, :key, :attempt, :state, :started, :ended, :error, :result)
+    ON CONFLICT DO UPDATE SET state = excluded.state, ended = excluded.ended, error = excluded.error,
+        result = excluded.result WHERE steps.ended IS NULL
+"""
+_LAST_CHANGE = """
+    SELECT max(max(started, coalesce(ended, started))) FROM
+        (SELECT started, ended FROM sessions WHERE name = :name
+         UNION ALL SELECT started, ended FROM steps WHERE session = :name)
 """
 
 
-def opened(path: Path, elsewhere: Path | None = None) -> sqlite3.Connection:
+def opened(path: Path, elsewhere: Path | None, readers: Readers) -> sqlite3.Connection:
     """The journal at `path`, with what its substitutes in the folder `elsewhere` have.
 
     :raises sqlite3.DatabaseError: it cannot be used now, or cannot take in a substitute.
@@ -54,26 +71,29 @@ def opened(path: Path, elsewhere: Path | None = None) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         if not is_damaged(error):
             raise
-        connection = begun_anew(path, str(error))
+        connection = begun_anew(path, str(error), readers)
     try:
         for file in sorted(elsewhere.glob(_substitute_name(path, "*"))) if elsewhere else ():
-            _take_in(connection, file)
+            _take_in(connection, file, readers, of_living=living_holder(path.parent) is not None)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _take_in(journal: sqlite3.Connection, file: Path) -> None:
+def _take_in(journal: sqlite3.Connection, file: Path, readers: Readers, *, of_living: bool) -> None:
+    """Merge a substitute and remove it.
+
+    :param of_living: a launcher is at work on this machine; what it has locked is left to it.
+    """
     try:
-        source = connect(file, alone=True, patience=0)
+        source = connect(file, alone=True, patience=0 if of_living else PATIENCE)
     except sqlite3.DatabaseError as error:
-        # One that is in use is locked as long as its launcher lives, and is left for later.
-        if is_damaged(error):
-            logger.warning("%s, which has what the journal lacks, cannot be read: %s.", file, error)
-        return
+        if of_living and _code(error) == sqlite3.SQLITE_BUSY:
+            return
+        raise sqlite3.OperationalError(f"{file}, which has what it lacks, cannot be read: {error}") from error
     with closing(source):
-        merge(source, journal)
+        merge(source, journal, readers)
     remove(file)
     logger.warning("The journal has taken in what had to be recorded in %s.", file)
 
@@ -83,7 +103,10 @@ def substitute(path: Path, elsewhere: Path | None) -> sqlite3.Connection:
     if elsewhere is not None:
         with suppress(OSError, sqlite3.Error):
             elsewhere.mkdir(parents=True, exist_ok=True)
-            return connect(elsewhere / _substitute_name(path, f"{now():%Y%m%dT%H%M%S.%fZ}"), alone=True)
+            file = elsewhere / _substitute_name(path, f"{now():%Y%m%dT%H%M%S.%fZ}")
+            # The next operator may have another login.
+            file.touch(mode=0o666)
+            return connect(file, alone=True)
     return connect(":memory:")
 
 
@@ -106,7 +129,7 @@ def remove(file: Path) -> None:
             file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
-def begun_anew(path: Path, reason: str) -> sqlite3.Connection:
+def begun_anew(path: Path, reason: str, readers: Readers) -> sqlite3.Connection:
     """A new journal at `path`; the damaged one is set aside, and what can be read of it is taken over."""
     aside = path.with_name(f"{path.stem}-{now():%Y%m%dT%H%M%S.%fZ}-set-aside{path.suffix}")
     for suffix in ("", "-wal", "-shm"):
@@ -119,29 +142,57 @@ def begun_anew(path: Path, reason: str) -> sqlite3.Connection:
     connection = connect(path)
     with suppress(sqlite3.Error), closing(sqlite3.connect(aside)) as source:
         source.row_factory = sqlite3.Row
-        merge(source, connection)
+        source.text_factory = lambda text: text.decode("utf-8", "replace")
+        merge(source, connection, readers)
     return connection
 
 
-def merge(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
-    """Add to `target` what `source` has, which is newer; of a damaged one as much as can be read."""
+def merge(source: sqlite3.Connection, target: sqlite3.Connection, readers: Readers) -> None:
+    """Add to `target` what `source` has, but for what is older; of a damaged one as much as can be read."""
+    unreadable = 0
     with target:
-        for select, insert in (
-            ("SELECT * FROM sessions", INSERT_SESSION),
-            ("SELECT * FROM steps ORDER BY number", INSERT_STEP),
-        ):
-            for row in _readable(source, select):
-                # As it was called in the first schema, which a damaged file may still have.
-                target.execute(insert, {"key": row.get("suggestion"), **row})
+        for table, insert in (("sessions", INSERT_SESSION), ("steps", INSERT_STEP)):
+            for row in _readable(source, table):
+                try:
+                    # As it was called in the first schema, which a damaged file may still have.
+                    row = {"key": row.get("suggestion"), **row}
+                    readers[table](row)
+                    if table == "steps" or _last_change(source, row["name"]) >= _last_change(target, row["name"]):
+                        target.execute(insert, row)
+                except (sqlite3.IntegrityError, ValueError, TypeError, LookupError):
+                    logger.debug("a damaged row of %s", table, exc_info=True)
+                    unreadable += 1
+    if unreadable:
+        logger.warning("%d entries of the journal were unreadable and are lost.", unreadable)
 
 
-def _readable(source: sqlite3.Connection, select: str) -> Iterator[dict[str, Any]]:
+def _readable(source: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
+    """The rows that can be read, in their order: from both ends up to where the file is damaged."""
+    rows: dict[int, dict[str, Any]] = {}
+    for order in ("ASC", "DESC"):
+        with suppress(sqlite3.DatabaseError):
+            select = f"SELECT rowid AS position, * FROM {table} ORDER BY rowid {order}"  # noqa: S608 - our own names
+            for row in source.execute(select):
+                if row["position"] in rows:
+                    break
+                rows[row["position"]] = dict(row)
+    return [rows[position] for position in sorted(rows)]
+
+
+def _last_change(connection: sqlite3.Connection, session: str) -> str:
+    """When a session was last changed; "" where it is unknown, or cannot be told of a damaged file."""
     with suppress(sqlite3.DatabaseError):
-        yield from map(dict, source.execute(select))
+        return connection.execute(_LAST_CHANGE, {"name": session}).fetchone()[0] or ""
+    return ""
 
 
-def is_damaged(error: sqlite3.Error) -> bool:
-    """Whether the file is no journal, is torn, or lacks the journal's tables."""
+def is_damaged(error: Exception) -> bool:
+    """Whether the file is no journal, is torn, lacks the journal's tables, or has a row that makes no sense."""
+    if isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode"):
+        # Python's own: a text that cannot be decoded.
+        return True
+    if not isinstance(error, sqlite3.Error):
+        return True
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
@@ -151,13 +202,14 @@ def _code(error: sqlite3.Error) -> int:
     return code & 0xFF
 
 
-def connect(path: Path | str, *, alone: bool = False, patience: float = 5) -> sqlite3.Connection:
+def connect(path: Path | str, *, alone: bool = False, patience: float | None = None) -> sqlite3.Connection:
     """Open or make a journal.
 
     :param alone: keep everybody else out as long as the connection lives.
-    :param patience: seconds to wait for a reader such as `sessions list`.
+    :param patience: seconds to wait for others, where they are not `PATIENCE`.
     """
-    connection = sqlite3.connect(path, timeout=patience, isolation_level="IMMEDIATE", check_same_thread=False)
+    timeout = PATIENCE if patience is None else patience
+    connection = sqlite3.connect(path, timeout=timeout, isolation_level="IMMEDIATE", check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
         if alone:

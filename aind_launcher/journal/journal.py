@@ -8,17 +8,19 @@ import errno
 import json
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar, get_args
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal.file import (
     INSERT_SESSION,
     INSERT_STEP,
+    UNREADABLE,
     begun_anew,
     connect,
     file_of,
@@ -32,6 +34,7 @@ from aind_launcher.model.clock import now
 
 logger = logging.getLogger(__name__)
 
+Read = TypeVar("Read")
 StepState = Literal["running", "done", "failed", "skipped"]
 SessionState = Literal[
     "running", "completed", "incomplete", "failed", "refused", "cancelled", "interrupted", "discarded", "closed"
@@ -72,6 +75,9 @@ class StepRecord:
     error: str | None
     result: Any
 
+    def __post_init__(self) -> None:
+        _checked_state(self.state, StepState)
+
     @property
     def duration(self) -> float | None:
         """Seconds, where it has ended."""
@@ -96,6 +102,9 @@ class SessionRecord:
     message: str | None
     context: str
 
+    def __post_init__(self) -> None:
+        _checked_state(self.state, SessionState)
+
 
 class Journal:
     """The journal of one machine, in one SQLite file.
@@ -114,8 +123,10 @@ class Journal:
         self._in_hand = connect(":memory:")
         self._names_in_hand = set[str]()
         self.path = path
-        self.elsewhere = elsewhere
         self.impaired = impaired
+        self._elsewhere = elsewhere
+        # Those that this launcher made; None until it needs one.
+        self._substitutes: list[Path] | None = None
 
     @classmethod
     def open(cls, path: Path, elsewhere: Path | None = None) -> Self:
@@ -125,10 +136,11 @@ class Journal:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return cls(opened(path, elsewhere), path, elsewhere)
+            return cls(opened(path, elsewhere, READERS), path, elsewhere)
         except (OSError, sqlite3.DatabaseError) as error:
             problem = f"{path}: {error.strerror if isinstance(error, OSError) else error}"
-            return cls(_said(substitute(path, elsewhere), problem), path, elsewhere, problem)
+            # Who only looks needs no more.
+            return cls(connect(":memory:"), path, elsewhere, problem)
 
     @property
     def staging(self) -> Path:
@@ -141,16 +153,17 @@ class Journal:
         if self.impaired and self._names_in_hand:
             try:
                 with closing(connect(self.path)) as home:
-                    merge(self._in_hand, home)
+                    merge(self._in_hand, home, READERS)
                 self.impaired = None
-                logger.warning("The journal %s can be written again and is complete.", self.path)
+                logger.warning("The journal %s can be written again and has this session.", self.path)
             except (OSError, sqlite3.Error, LauncherError) as error:
                 where = f"it is in {kept}" if kept else "`aind-launch resume` learns it from the session's folder"
                 logger.error("The journal %s lacks the end of this session (%s); %s.", self.path, error, where)
         self._connection.close()
         self._in_hand.close()
-        if kept and kept != self.path and not self.impaired:
-            remove(kept)
+        if not self.impaired:
+            for file in self._substitutes or ():
+                remove(file)
 
     def __enter__(self) -> Self:
         return self
@@ -201,10 +214,9 @@ class Journal:
     def end_step(
         self, step: StepId, attempt: int, state: StepState, *, error: str | None = None, result: Any = None
     ) -> None:
+        # The file that had its beginning may have been lost meanwhile.
         self._write(
-            # The file that had its beginning may have been lost meanwhile.
-            f"{INSERT_STEP.replace('OR REPLACE', '')} "
-            "ON CONFLICT DO UPDATE SET state = :state, ended = :ended, error = :error, result = :result",
+            INSERT_STEP,
             _step_row(StepRecord(step, attempt, state, (ended := now()), ended, error, result)),
             step.session,
         )
@@ -230,14 +242,14 @@ class Journal:
             "SELECT * FROM steps WHERE session = ? AND hook = ? AND plugin = ? AND key = ? "
             "ORDER BY attempt DESC LIMIT 1",
             (step.session, step.hook, step.plugin, step.key),
+            _step,
             step.session,
         )
-        return _step(rows[0]) if rows else None
+        return rows[0] if rows else None
 
     def steps(self, session: str) -> tuple[StepRecord, ...]:
         """Every attempt at every step of a session, in the order in which they began."""
-        rows = self._read(_SELECT_STEPS, (session,), session)
-        return tuple(map(_step, rows))
+        return tuple(self._read(_SELECT_STEPS, (session,), _step, session))
 
     def current_steps(self, session: str) -> tuple[StepRecord, ...]:
         """The last attempt at each step of a session, in the order in which the steps first began."""
@@ -247,18 +259,18 @@ class Journal:
         return tuple(latest.values())
 
     def session(self, name: str) -> SessionRecord | None:
-        rows = self._read(_SELECT_SESSION, (name,), name)
-        return _session(rows[0]) if rows else None
+        rows = self._read(_SELECT_SESSION, (name,), _session, name)
+        return rows[0] if rows else None
 
     def names(self) -> frozenset[str]:
         """Of all sessions."""
-        return frozenset(name for (name,) in self._read("SELECT name FROM sessions", ()))
+        return frozenset(self._read("SELECT name FROM sessions", (), lambda row: str(row["name"])))
 
     def sessions(
         self, *, subject: str | None = None, states: Sequence[str] | None = None, since: datetime | None = None
     ) -> tuple[SessionRecord, ...]:
         """Sessions, oldest first."""
-        found = map(_session, self._read("SELECT * FROM sessions ORDER BY started, name", ()))
+        found = self._read("SELECT * FROM sessions ORDER BY started, name", (), _session)
         return tuple(
             record
             for record in found
@@ -271,21 +283,29 @@ class Journal:
         """Have in memory what the file knows of a session that is to be changed."""
         if session in self._names_in_hand:
             return
-        for select, insert in ((_SELECT_SESSION, INSERT_SESSION), (_SELECT_STEPS, INSERT_STEP)):
-            rows = map(dict, self._read(select, (session,)))
+        for select, table, insert in (
+            (_SELECT_SESSION, "sessions", INSERT_SESSION),
+            (_SELECT_STEPS, "steps", INSERT_STEP),
+        ):
+            rows = self._read(select, (session,), partial(_sound, table))
             with self._in_hand:
                 self._in_hand.executemany(insert, rows)
         self._names_in_hand.add(session)
 
-    def _read(self, sql: str, values: Sequence[Any], session: str | None = None) -> list[sqlite3.Row]:
-        """:param session: the one that is read, which is in memory if it is in hand."""
+    def _read(
+        self, sql: str, values: Sequence[Any], read: Callable[[sqlite3.Row], Read], session: str | None = None
+    ) -> list[Read]:
+        """What `read` makes of each row.
+
+        :param session: the one that is read, which is in memory if it is in hand.
+        """
         try:
             connection = self._in_hand if session in self._names_in_hand else self._connection
-            return connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
+            return [read(row) for row in connection.execute(sql, values)]
+        except UNREADABLE as error:
             if is_damaged(error) and not self.impaired:
                 self._go_on_elsewhere(error)
-                return self._read(sql, values, session)
+                return self._read(sql, values, read, session)
             raise LauncherError(
                 f"The journal {self.path} cannot be read: {error}.", "Close other programs that use it and try again."
             ) from error
@@ -294,33 +314,41 @@ class Journal:
         self._take_in_hand(session)
         with self._in_hand:
             self._in_hand.execute(sql, values)
+        if self.impaired and self._substitutes is None:
+            self._begin_substitute()
+            return
         try:
             with self._connection:
                 self._connection.execute(sql, values)
         except sqlite3.Error as error:
             self._go_on_elsewhere(error)
 
-    def _go_on_elsewhere(self, error: sqlite3.Error) -> None:
+    def _go_on_elsewhere(self, error: Exception) -> None:
         """Go on with what is in hand where the file can no longer be used."""
-        is_substitute = self.impaired is not None
         self._connection.close()
-        if is_damaged(error) and not is_substitute:
+        if is_damaged(error) and not self.impaired:
             try:
-                self._connection = begun_anew(self.path, str(error))
-                merge(self._in_hand, self._connection)
+                self._connection = begun_anew(self.path, str(error), READERS)
+                merge(self._in_hand, self._connection, READERS)
                 return
             except (OSError, sqlite3.Error):
                 logger.debug("no new journal could be begun", exc_info=True)
         self.impaired = f"{self.path}: {error}"
-        self._connection = _said(substitute(self.path, None if is_substitute else self.elsewhere), self.impaired)
-        merge(self._in_hand, self._connection)
+        self._begin_substitute()
+
+    def _begin_substitute(self) -> None:
+        """Record from now on in a file elsewhere or, where there has been one, in memory."""
+        self._connection = substitute(self.path, self._elsewhere if self._substitutes is None else None)
+        file = file_of(self._connection)
+        self._substitutes = [*(self._substitutes or ()), *([file] if file else ())]
+        where = file or "memory only"
+        logger.warning("The journal cannot be written (%s); the session is recorded in %s.", self.impaired, where)
+        merge(self._in_hand, self._connection, READERS)
 
 
-def _said(connection: sqlite3.Connection, problem: str) -> sqlite3.Connection:
-    """`connection`, a substitute, once the operator was told of it."""
-    where = file_of(connection) or "memory only"
-    logger.warning("The journal cannot be written (%s); the session is recorded in %s.", problem, where)
-    return connection
+def _checked_state(state: str, states: Any) -> None:
+    if state not in get_args(states):
+        raise ValueError(f"{state!r} is none of {', '.join(get_args(states))}")
 
 
 def _time(moment: datetime) -> str:
@@ -332,8 +360,9 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _session(row: sqlite3.Row) -> SessionRecord:
-    values = dict(row) | {"repository": Path(row["repository"]), "folder": Path(row["folder"])}
-    return SessionRecord(**values | {"started": _moment(row["started"]), "ended": _moment(row["ended"])})
+    values = {field.name: row[field.name] for field in fields(SessionRecord)}
+    values |= {"repository": Path(row["repository"]), "folder": Path(row["folder"])}
+    return SessionRecord(**values | {"started": datetime.fromisoformat(row["started"]), "ended": _moment(row["ended"])})
 
 
 def _step(row: sqlite3.Row) -> StepRecord:
@@ -346,6 +375,12 @@ def _step(row: sqlite3.Row) -> StepRecord:
         row["error"],
         json.loads(row["result"]) if row["result"] else None,
     )
+
+
+def _sound(table: str, row: sqlite3.Row) -> dict[str, Any]:
+    """`row` as it is, if a record can be made of it."""
+    READERS[table](row)
+    return dict(row)
 
 
 def _session_row(record: SessionRecord) -> dict[str, Any]:
@@ -363,3 +398,6 @@ def _step_row(record: StepRecord) -> dict[str, Any]:
         "error": record.error,
         "result": None if record.result is None else json.dumps(record.result, ensure_ascii=True),
     }
+
+
+READERS = {"sessions": _session, "steps": _step}

@@ -119,15 +119,23 @@ def rig_lock(state_directory: Path) -> Iterator[RigLock]:
 
 
 def session_in_progress(state_directory: Path) -> str | None:
-    """The session that a launcher is at now; the note of a launcher that died does not count."""
+    """The session that a launcher is at now."""
+    session: str | None = (living_holder(state_directory) or {}).get("session")
+    return session
+
+
+def living_holder(state_directory: Path) -> dict[str, Any] | None:
+    """The note of the launcher that has this machine; the note of a launcher that died does not count."""
+    note = state_directory / "rig.json"
+    if not note.is_file():
+        return None
     import psutil
 
     try:
-        holder = _told(state_directory / "rig.json")
+        holder: dict[str, Any] = _told(note)
         begun = psutil.Process(holder["process"]).create_time()
-        session: str | None = holder["session"]
         # A process that began later has the number of the one that died.
-        return session if begun <= datetime.fromisoformat(holder["since"]).timestamp() else None
+        return holder if begun <= datetime.fromisoformat(holder["since"]).timestamp() else None
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None
 
