@@ -202,5 +202,9 @@ def test_a_folder_is_handed_off_as_it_is_where_somebody_says_so(tmp_path: Path) 
     assert "transfer_session" in calls(lab)
     # What is missing stays known, and nothing is written into what was handed off.
     (lab.data / name / "behavior" / "metrics.json").rmdir()
-    assert resumed(lab).code in (0, 1)
+    for _ in range(2):
+        again = resumed(lab)
+        assert (again.code, "--hand-off-again" in again.out) == (1, True), again.out
     assert not (lab.data / name / "behavior" / "metrics.json").exists()
+    assert aind_launch(lab.path, "resume", name, "--hand-off-again").code == 0
+    assert (lab.data / name / "behavior" / "metrics.json").is_file()

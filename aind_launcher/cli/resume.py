@@ -1,8 +1,10 @@
 """`aind-launch resume`: finish what earlier sessions left undone."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -64,7 +66,9 @@ def command(
     ):
         whole(launcher.journal)
         if dry_run:
-            return _print_plan(launcher, _chosen(launcher, session, everything), options, as_json)
+            code = _print_plan(launcher, _chosen(launcher, session, everything), options, as_json)
+            _say_unknown(launcher, () if session else unknown_sessions(launcher))
+            return code
         with rig_lock(open_state_directory(repository.settings.state_directory)) as lock:
             # Chosen now that no other launcher can change them.
             records = _chosen(launcher, session, everything)
@@ -93,8 +97,7 @@ def command(
         print_json(outcomes)
     elif not records and not unknown:
         click.echo("Nothing is left undone.")
-    for line in unknown_lines(unknown):
-        launcher.operator.say(line, "yellow")
+    _say_unknown(launcher, unknown)
     for record in others:
         launcher.operator.say(f"  {record.name} is unfinished, too; it belongs to {record.repository}.", "yellow")
     return exit_code(max(codes), launcher.journal)
@@ -111,6 +114,11 @@ def _chosen(launcher: Launcher, name: str | None, everything: bool) -> tuple[Ses
         return (record,)
     waiting = unfinished(launcher.journal, launcher.repository)
     return waiting if everything else waiting[-1:]
+
+
+def _say_unknown(launcher: Launcher, unknown: Sequence[Path]) -> None:
+    for line in unknown_lines(unknown):
+        launcher.operator.say(line, "yellow")
 
 
 def _print_plan(launcher: Launcher, records: tuple[SessionRecord, ...], options: ResumeOptions, as_json: bool) -> int:

@@ -126,7 +126,7 @@ def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
-    with repository.journal() as journal:
+    with rig_lock(open_state_directory(repository.settings.state_directory)), repository.journal() as journal:
         for folder in folders:
             record = import_session(journal, folder.resolve(), repository.path)
             click.echo(f"{record.name}: {record.state}. `aind-launch resume {record.name}` does what is left.")

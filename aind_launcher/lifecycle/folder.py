@@ -3,7 +3,9 @@
 import filecmp
 import json
 import logging
+import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from aind_launcher.errors import HandedOff, LauncherError
@@ -25,6 +27,7 @@ def stage_inputs(session: SessionContext) -> None:
     Workflows write the inputs into the folder themselves and fail where the files exist.
     """
     record.stage(session)
+    write_whole(session.paths.behavior / record.MARK, platform.node())
     session.paths.behavior.mkdir(parents=True, exist_ok=True)
     state = session.animal_state
     if state is not None and session.task_source != "file":
@@ -67,7 +70,14 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
     """Write the answer and its metrics into the folder, or beside it where it was handed off already.
 
     :return: the files written.
+    :raises HandedOff: it came in time, but some of it could not be written before the folder was handed off.
     """
+    if session.handed_off and _was_sealed_with(session, suggestion):
+        missing = [path.name for path in (session.paths.suggestion, session.paths.metrics) if not path.is_file()]
+        if missing:
+            what = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing in {session.folder}"
+            raise HandedOff(f"{what}, which was handed off.", session.name)
+        return []
     if session.handed_off:
         paths = SessionPaths(session.staging)
         logger.warning(
@@ -105,6 +115,8 @@ def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[S
     for folder in (session.paths.behavior, session.paths.logs, session.paths.launcher):
         for part in unfinished_files(folder):
             part.unlink(missing_ok=True)
+    with suppress(OSError):
+        (session.paths.behavior / record.MARK).unlink()
     sealed = session.paths.launcher / LOG
     seal_log(session.staging / LOG, sealed)
     path = session.paths.launcher / record.FILE
@@ -124,6 +136,16 @@ def _bring_output(session: SessionContext) -> list[Path]:
             write_whole(kept, output.read_bytes())
             written.append(kept)
     return written
+
+
+def _was_sealed_with(session: SessionContext, suggestion: CurriculumSuggestion) -> bool:
+    """Whether the curriculum had answered so when the folder was sealed."""
+    try:
+        told = record.read_session(session.folder, session.staging, session.repository.path)
+    except LauncherError:
+        return False
+    answers = (step.result for step in told.steps if step.id.hook == "curriculum_suggest" and step.result is not None)
+    return any(CurriculumSuggestion.model_validate(answer).digest == suggestion.digest for answer in answers)
 
 
 def _require_folder(session: SessionContext) -> None:

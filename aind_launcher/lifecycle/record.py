@@ -2,25 +2,37 @@
 journal has lost the session or knows less of it."""
 
 import json
+import logging
+import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel
 
-from aind_launcher.errors import ExitCode, LauncherError, UsageError
+from aind_launcher.errors import ExitCode, LauncherError, Refused, UsageError
 from aind_launcher.journal.journal import Journal, SessionRecord, StepId, StepRecord
 from aind_launcher.lifecycle.steps import LAUNCHER
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
-from aind_launcher.model.session import Repository, Session, SessionContext, SessionPaths
-from aind_launcher.system.files import write_whole
+from aind_launcher.model.names import checked_name
+from aind_launcher.model.session import Acquisition, Repository, Session, SessionContext, SessionPaths
+from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher.system.files import exists, write_whole
+
+logger = logging.getLogger(__name__)
 
 FILE = "session.json"
+# Until a session's folder is sealed, this file beside its data names the machine: others may share the data directory.
+MARK = ".aind-launcher-machine"
+Value = TypeVar("Value")
+# What a file that is torn, of another program, or of another account is met by.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, LauncherError)
+_RESULTS: dict[str, type[BaseModel]] = {"run_session": Acquisition, "curriculum_suggest": CurriculumSuggestion}
 _NAME = re.compile(r"(?P<subject>.+)_(?P<date>\d{4}-\d\d-\d\dT\d{6}(?:Z|[+-]\d{4}))")
 
 
@@ -28,12 +40,18 @@ _NAME = re.compile(r"(?P<subject>.+)_(?P<date>\d{4}-\d\d-\d\dT\d{6}(?:Z|[+-]\d{4
 class Told:
     """A session as a record, or what else lies in its folder, tells of it.
 
-    :param sealed: whether the folder was sealed, so that nothing may be written into it any more.
+    :param sealed: whether this is what the folder was sealed with.
+    :param repository: the task repository that it was begun in, where that is known.
+    :param machine: the machine that it was begun on, where that is known.
+    :param unreadable: what could not be read of it.
     """
 
     context: SessionContext
     steps: tuple[StepRecord, ...] = ()
     sealed: bool = False
+    repository: Path | None = None
+    machine: str | None = None
+    unreadable: tuple[str, ...] = ()
 
 
 def stage(session: SessionContext) -> None:
@@ -53,7 +71,11 @@ def write_record(path: Path, session: SessionContext, steps: Sequence[StepRecord
 
     :raises OSError: as `write_whole`.
     """
-    record = {"context": session.model_dump(mode="json"), "steps": [_as_data(step) for step in steps]}
+    record = {
+        "machine": platform.node(),
+        "context": session.model_dump(mode="json"),
+        "steps": [_as_data(step) for step in steps],
+    }
     write_whole(path, json.dumps(record, indent=2, ensure_ascii=True))
 
 
@@ -62,15 +84,50 @@ def read_session(folder: Path, staging: Path, repository: Path) -> Told:
 
     :param staging: the session's staging folder on this machine, which may be lost.
     :raises UsageError: there is no session.
-    :raises LauncherError: a record is there but cannot be read.
     """
+    unreadable: list[str] = []
+    told = _by_record(folder, staging, unreadable) or _by_files(folder, staging, repository, unreadable)
+    places = {"folder": folder, "staging": staging}
+    places["repository"] = told.context.repository.model_copy(update={"path": repository})  # type: ignore[assignment]
+    if unreadable and not told.sealed and exists(SessionPaths(folder).launcher / FILE):
+        # It was sealed, and a transfer service may have it.
+        places["handed_off"] = True  # type: ignore[assignment]
+    return replace(told, context=told.context.model_copy(update=places), unreadable=tuple(unreadable))
+
+
+def _by_record(folder: Path, staging: Path, unreadable: list[str]) -> Told | None:
     sealed = SessionPaths(folder).launcher / FILE
     for path in (sealed, staging / FILE):
-        if path.is_file():
-            told = replace(_read(path), sealed=path == sealed)
-            if told.context.name == folder.name:
-                return replace(told, context=_moved(told.context, folder, staging, repository))
-    return Told(_from_files(folder, staging, repository))
+        told = _given(path, _read, unreadable)
+        if told and told.context.name == folder.name:
+            # What is staged on this machine was begun on it.
+            return replace(told, sealed=True) if path == sealed else replace(told, machine=None)
+    return None
+
+
+def importable(folder: Path, staging: Path, repository: Path) -> Told:
+    """The session that lies in `folder`, if it is this task repository's and this machine's.
+
+    :raises UsageError: there is no session.
+    :raises Refused: it is another's.
+    """
+    told = read_session(folder, staging, repository)
+    if told.repository not in (None, repository) and exists(told.repository):
+        raise Refused(
+            f"Session {folder.name} belongs to {told.repository}.", "Change to that folder and import it there."
+        )
+    if not told.sealed and not is_here(told):
+        mark = SessionPaths(folder).behavior / MARK
+        raise Refused(
+            f"Session {folder.name} was begun on the machine {told.machine}, which may still be at it.",
+            f"Import it there or, where that machine is gone, delete {mark} and import it again.",
+        )
+    return told
+
+
+def is_here(told: Told) -> bool:
+    """Whether a session was begun on this machine, as far as is known."""
+    return told.machine in (None, platform.node())
 
 
 def import_session(journal: Journal, folder: Path, repository: Path) -> SessionRecord:
@@ -80,15 +137,18 @@ def import_session(journal: Journal, folder: Path, repository: Path) -> SessionR
     plugin finds what it did before.
 
     :raises UsageError: there is no session in `folder`, or the journal has it already.
-    :raises LauncherError: its record cannot be read, or the journal cannot be written.
+    :raises Refused: it is another task repository's or another machine's.
+    :raises LauncherError: the journal cannot be written.
     """
-    told = read_session(folder, journal.staging / folder.name, repository)
-    context = told.context
-    if journal.session(context.name):
+    if journal.session(folder.name):
         raise UsageError(
-            f"The journal has session {context.name} already.",
-            f"`aind-launch resume {context.name}` completes it, also with what its folder knows.",
+            f"The journal has session {folder.name} already.",
+            f"`aind-launch resume {folder.name}` completes it, also with what its folder knows.",
         )
+    told = importable(folder, journal.staging / folder.name, repository)
+    for problem in told.unreadable:
+        logger.warning("%s The session is imported without it.", problem)
+    context = told.context
     imported = SessionRecord(
         context.name,
         context.subject,
@@ -102,7 +162,13 @@ def import_session(journal: Journal, folder: Path, repository: Path) -> SessionR
         context=context.model_dump_json(),
     )
     if not (context.staging / FILE).is_file():
-        stage(context)
+        try:
+            stage(context)
+        except OSError as error:
+            raise LauncherError(
+                f"{error.filename or context.staging} cannot be written: {error.strerror or error}.",
+                "Free the disk and import the session again.",
+            ) from None
     journal.import_session(imported, told.steps)
     return imported
 
@@ -134,98 +200,111 @@ def completed_by_folder(journal: Journal, record: SessionRecord) -> SessionRecor
 def find_unknown(journal: Journal, data_directory: Path | None, repository: Path) -> list[Path]:
     """The folders of sessions that were staged here, or lie in the data directory, and that the journal lacks.
 
-    In the data directory those count that the launcher sealed, or that were left before they could be. Sessions whose
-    record names another task repository that is still there are that one's.
+    Those that `import_session` accepts, but for what other machines sealed into a data directory that they share.
     """
     known = journal.names()
-
-    def is_ours(context: SessionContext) -> bool:
-        there = context.repository.path
-        return there == repository or not there.is_dir()
-
-    folders: dict[str, Path] = {}
-    for path in _sessions_in(journal.staging):
-        if path.name not in known and (staged := _context_in(path / FILE)) and is_ours(staged):
-            folders[path.name] = staged.folder
-    for path in _sessions_in(data_directory):
-        record = SessionPaths(path).launcher / FILE
-        if path.name in known or not (record.is_file() or SessionPaths(path).trainer_state.is_file()):
-            continue
-        if (sealed := _context_in(record)) is None or is_ours(sealed):
-            folders[path.name] = path
-    return [folders[name] for name in sorted(folders) if folders[name].is_dir()]
+    folders = {name: Path(data_directory or "", name) for name in _sessions_in(data_directory) if name not in known}
+    for name in _sessions_in(journal.staging):
+        if name not in known and name not in folders and (staged := _given(journal.staging / name / FILE, _read, [])):
+            folders[name] = staged.context.folder
+    return [
+        folder for name, folder in sorted(folders.items()) if _is_unknown(folder, journal.staging / name, repository)
+    ]
 
 
-def _sessions_in(place: Path | None) -> list[Path]:
+def _is_unknown(folder: Path, staging: Path, repository: Path) -> bool:
+    paths = SessionPaths(folder)
     try:
-        return [path for path in place.iterdir() if _NAME.fullmatch(path.name)] if place else []
+        written = (paths.launcher / FILE, staging / FILE, paths.behavior / MARK, paths.trainer_state)
+        is_begun = folder.is_dir() and any(path.is_file() for path in written)
+        return is_begun and is_here(importable(folder, staging, repository))
+    except (OSError, LauncherError):
+        return False
+
+
+def _sessions_in(place: Path | None) -> list[str]:
+    """The names of what may be sessions in `place`."""
+    try:
+        return [path.name for path in place.iterdir() if _subject_and_date(path.name)] if place else []
     except OSError:
         return []
 
 
-def _context_in(record: Path) -> SessionContext | None:
-    with suppress(LauncherError):
-        return _read(record).context
+def _subject_and_date(name: str) -> tuple[str, datetime] | None:
+    """What the name of a session's folder says; None for another name."""
+    if not (named := _NAME.fullmatch(name)):
+        return None
+    with suppress(ValueError, UsageError):
+        date = datetime.strptime(named["date"], "%Y-%m-%dT%H%M%S%z").astimezone(UTC)
+        return checked_name("subject", named["subject"]), date
     return None
+
+
+def _given(path: Path, read: Callable[[Path], Value], unreadable: list[str]) -> Value | None:
+    """What `read` makes of a file; None where it is missing, or where that is added to `unreadable`."""
+    try:
+        return read(path) if path.is_file() else None
+    except _UNREADABLE as error:
+        unreadable.append(f"{path} cannot be read: {error}.")
+        return None
 
 
 def _progress(context: SessionContext) -> tuple[int, bool, bool]:
     return (context.hand_off, context.handed_off, context.acquisition is not None)
 
 
-def _moved(context: SessionContext, folder: Path, staging: Path, repository: Path) -> SessionContext:
-    """`context` with the places as they are on this machine, where they may have moved."""
-    places = {"folder": folder, "staging": staging}
-    return context.model_copy(
-        update={**places, "repository": context.repository.model_copy(update={"path": repository})}
-    )
-
-
 def _read(path: Path) -> Told:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        context = SessionContext.model_validate(record["context"])
-        return Told(context, tuple(_as_sealed(_as_step(context.name, step)) for step in record["steps"]))
-    except (OSError, ValidationError, KeyError, TypeError, ValueError) as error:
-        raise LauncherError(f"The record of a session in {path} cannot be read: {error}.") from None
+    """A session's record."""
+    record = json.loads(path.read_bytes())
+    context = SessionContext.model_validate(record["context"])
+    steps = tuple(_as_sealed(_as_step(context.name, step)) for step in record["steps"])
+    return Told(context, steps, repository=context.repository.path, machine=record.get("machine"))
 
 
-def _from_files(folder: Path, staging: Path, repository: Path) -> SessionContext:
+def _by_files(folder: Path, staging: Path, repository: Path, unreadable: list[str]) -> Told:
     """The session of a folder that was left before it was sealed, and whose staging is lost."""
     paths = SessionPaths(folder)
-    named = _NAME.fullmatch(folder.name)
-    if not named or not paths.behavior.is_dir():
+    named = _subject_and_date(folder.name)
+    try:
+        has_behavior = paths.behavior.is_dir()
+    except OSError as error:
+        raise LauncherError(
+            f"{folder} cannot be looked into: {error.strerror or error}.", "Give this login the right to read it."
+        ) from None
+    if not named or not has_behavior:
         raise UsageError(
             f"{folder} is not the folder of a session.",
             "A session's folder is named <subject>_<YYYY-MM-DDTHHMMSSZ> and has a folder behavior.",
         )
-    try:
-        if paths.session_input.is_file():
-            session = Session.model_validate_json(paths.session_input.read_bytes())
-        else:
-            date = datetime.strptime(named["date"], "%Y-%m-%dT%H%M%S%z").astimezone(UTC)
-            session = Session(subject=named["subject"], date=date, session_name=folder.name)
-        state = None
-        if paths.trainer_state.is_file():
-            metrics = json.loads(paths.previous_metrics.read_bytes()) if paths.previous_metrics.is_file() else None
-            text = TrainerStateText.read_file(paths.trainer_state)
-            # Where the animal stood before is not known; a state of the session's own date yields to its decision.
-            state = AnimalState(trainer_state=text, metrics=metrics, date=session.date)
-        inputs = {
-            name: json.loads(path.read_bytes()) if path.is_file() else None
-            for name, path in (("rig", paths.rig_input), ("task", paths.task_input))
-        }
-    except (OSError, ValueError) as error:
-        raise LauncherError(f"The files of the session in {folder} cannot be read: {error}.") from None
-    return SessionContext(
+
+    def document(path: Path) -> Any:
+        return _given(path, lambda file: json.loads(file.read_bytes()), unreadable)
+
+    subject, date = named
+    session = _given(paths.session_input, lambda file: Session.model_validate_json(file.read_bytes()), unreadable)
+    session = session or Session(subject=subject, date=date, session_name=folder.name)
+    session = session.model_copy(update={"session_name": folder.name})
+    state = None
+    if text := _given(paths.trainer_state, TrainerStateText.read_file, unreadable):
+        # Where the animal stood before is not known; a state of the session's own date yields to its decision.
+        state = AnimalState(trainer_state=text, metrics=document(paths.previous_metrics), date=session.date)
+    context = SessionContext(
         session=session,
         folder=folder,
         staging=staging,
         repository=Repository(path=repository),
         animal_state=state,
         task_source="trainer state" if state else None,
-        **inputs,
+        rig=_object(document(paths.rig_input)),
+        task=_object(document(paths.task_input)),
     )
+    return Told(
+        context, machine=_given(paths.behavior / MARK, lambda file: file.read_text(encoding="utf-8"), unreadable)
+    )
+
+
+def _object(document: Any) -> dict[str, Any] | None:
+    return document if isinstance(document, dict) else None
 
 
 def _as_data(step: StepRecord) -> dict[str, Any]:
@@ -243,6 +322,8 @@ def _as_data(step: StepRecord) -> dict[str, Any]:
 
 
 def _as_step(session: str, step: dict[str, Any]) -> StepRecord:
+    if (model := _RESULTS.get(step["hook"])) and step["result"] is not None:
+        model.model_validate(step["result"])
     return StepRecord(
         # The key was called "suggestion" in the first records.
         id=StepId(session, str(step["hook"]), str(step["plugin"]), str(step.get("key", step.get("suggestion", "")))),
@@ -250,7 +331,7 @@ def _as_step(session: str, step: dict[str, Any]) -> StepRecord:
         state=step["state"],
         started=datetime.fromisoformat(step["started"]),
         ended=datetime.fromisoformat(step["ended"]) if step["ended"] else None,
-        error=step["error"],
+        error=None if step["error"] is None else str(step["error"]),
         result=step["result"],
     )
 

@@ -1,0 +1,224 @@
+"""Of sessions that the journal lacks, those of this repository and this machine are named and may be imported."""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import call
+from programs import aind_launch
+from task_repositories import laboratory
+
+from aind_launcher.journal.journal import Journal
+from aind_launcher.model.session import SessionPaths
+from aind_launcher.system.rig import rig_lock
+from aind_launcher.testing import TaskRepositoryForTests
+
+DIES = """
+    import os
+    from aind_launcher import hookimpl
+
+    class Dies:
+        @hookimpl(tryfirst=True)
+        def curriculum_suggest(self, session):
+            os._exit(7)
+"""
+
+
+def cut_off(root: Path) -> tuple[TaskRepositoryForTests, Path]:
+    """A repository, and the folder of its session whose launcher died before it was sealed."""
+    lab = laboratory(root, DIES, names={"dies": "Dies"})
+    assert aind_launch(lab.path, "run", "--subject", "123456").code == 7
+    (folder,) = lab.data.iterdir()
+    return lab, folder
+
+
+def sealed(root: Path) -> tuple[TaskRepositoryForTests, Path]:
+    """A repository, and the sealed folder of its session, in which the curriculum failed."""
+    lab = laboratory(root)
+    lab.break_curriculum()
+    folder = lab.run().session.folder
+    lab.mend_curriculum()
+    return lab, folder
+
+
+def lose_journal(lab: TaskRepositoryForTests) -> None:
+    for file in lab.state.glob("journal.sqlite*"):
+        file.unlink()
+
+
+def neighbour(lab: TaskRepositoryForTests, root: Path) -> tuple[TaskRepositoryForTests, dict[str, str]]:
+    """Another task repository, with the same data and state directories as `lab`."""
+    there = {"AIND_LAUNCHER_DATA_DIRECTORY": str(lab.data), "AIND_LAUNCHER_STATE_DIRECTORY": str(lab.state)}
+    return laboratory(root), there
+
+
+@pytest.mark.parametrize("begun", [cut_off, sealed])
+def test_a_session_of_another_repository_is_neither_named_nor_imported(tmp_path, begun):
+    lab, folder = begun(tmp_path / "mine")
+    lose_journal(lab)
+    other, same_places = neighbour(lab, tmp_path / "other")
+    found = call("resume", "--all", cwd=other.path, environment=same_places)
+    assert (found.returncode, found.stdout) == (0, "Nothing is left undone.\n")
+    refused = call("sessions", "import", str(folder), cwd=other.path, environment=same_places)
+    assert refused.returncode == 3
+    assert f"belongs to {lab.path}" in refused.stderr
+    shutil.rmtree(lab.path)
+    assert f"import {folder}" in call("resume", "--all", cwd=other.path, environment=same_places).stderr
+
+
+@pytest.mark.parametrize("begun", [cut_off, sealed])
+def test_a_session_of_another_machine_is_not_named(tmp_path, monkeypatch, begun):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(platform, "node", lambda: "rig-2")
+        lab, folder = begun(tmp_path)
+    if begun is cut_off:
+        (folder / "behavior" / ".aind-launcher-machine").write_text("rig-2", encoding="utf-8")
+    shutil.rmtree(lab.state)
+    assert call("resume", "--all", cwd=lab.path).returncode == 0
+    imported = call("sessions", "import", str(folder), cwd=lab.path)
+    if begun is sealed:
+        assert imported.returncode == 0, imported.stderr
+    else:
+        assert imported.returncode == 3
+        assert "rig-2" in imported.stderr
+        (folder / "behavior" / ".aind-launcher-machine").unlink()
+        assert call("sessions", "import", str(folder), cwd=lab.path).returncode == 0
+
+
+def test_the_machine_is_marked_until_the_folder_is_sealed(tmp_path):
+    _, folder = cut_off(tmp_path / "cut off")
+    assert (folder / "behavior" / ".aind-launcher-machine").read_text(encoding="utf-8") == platform.node()
+    _, folder = sealed(tmp_path / "sealed")
+    assert not (folder / "behavior" / ".aind-launcher-machine").exists()
+    assert json.loads((SessionPaths(folder).launcher / "session.json").read_bytes())["machine"] == platform.node()
+
+
+def test_a_session_whose_folder_is_gone_is_not_named(tmp_path):
+    lab, folder = cut_off(tmp_path)
+    lose_journal(lab)
+    shutil.rmtree(folder)
+    assert call("resume", "--all", cwd=lab.path).returncode == 0
+
+
+def test_a_machine_may_be_renamed(tmp_path, monkeypatch):
+    lab, folder = cut_off(tmp_path)
+    lose_journal(lab)
+    monkeypatch.setattr(platform, "node", lambda: "another name")
+    assert f"import {folder}" in call("resume", "--all", cwd=lab.path).stderr
+    assert call("sessions", "import", str(folder), cwd=lab.path).returncode == 0
+
+
+def test_an_import_waits_for_the_rig(tmp_path):
+    lab, folder = sealed(tmp_path)
+    lose_journal(lab)
+    with rig_lock(lab.state):
+        assert call("sessions", "import", str(folder), cwd=lab.path).returncode == 3
+
+
+def test_a_dry_run_names_what_the_journal_lacks(tmp_path):
+    lab, folder = sealed(tmp_path)
+    lose_journal(lab)
+    assert f"aind-launch sessions import {folder}" in call("resume", "--dry-run", cwd=lab.path).stderr
+
+
+@pytest.mark.skipif(not shutil.which("setpriv") or os.getuid() != 0, reason="needs another account to be refused as")
+@pytest.mark.parametrize("place", ["data", "state/sessions"])
+def test_a_folder_of_another_account_keeps_nobody_from_running(tmp_path, place):
+    lab, _ = sealed(tmp_path)
+    private = tmp_path / place / "999_2026-01-01T000000Z"
+    (private / "behavior").mkdir(parents=True)
+    (private / "session.json").write_text("{}", encoding="utf-8")
+    shutil.chown(private, "nobody")
+    private.chmod(0o700)
+    as_anybody = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner", "--inh-caps=-all"]
+    for command in (["resume", "--all"], ["run", "--subject", "123456"]):
+        ended = subprocess.run(
+            [*as_anybody, sys.executable, "-m", "aind_launcher", *command], cwd=lab.path, capture_output=True, text=True
+        )
+        assert (ended.returncode, "999" in ended.stderr) == (0, False), ended.stderr
+    if place == "data":
+        ended = subprocess.run(
+            [*as_anybody, sys.executable, "-m", "aind_launcher", "sessions", "import", str(private)],
+            cwd=lab.path,
+            capture_output=True,
+            text=True,
+        )
+        assert (ended.returncode, "not readable" in ended.stderr) == (2, True), ended.stderr
+
+
+def test_a_record_nested_without_end_keeps_nobody_from_running(tmp_path):
+    lab, folder = sealed(tmp_path)
+    lose_journal(lab)
+    (SessionPaths(folder).launcher / "session.json").write_text("[" * 100_000, encoding="utf-8")
+    assert call("run", "--subject", "123456", cwd=lab.path).returncode == 0
+
+
+def bad_step(record):
+    record["steps"][-1]["state"] = "banana"
+
+
+def bad_result(record):
+    (step,) = (step for step in record["steps"] if step["hook"] == "run_session" and step["result"])
+    step["result"] = {"outcome": "banana"}
+
+
+@pytest.mark.parametrize("damage", ["torn", bad_step, bad_result])
+@pytest.mark.parametrize("staging", ["there", "lost"])
+def test_a_damaged_record_gives_way_to_what_else_is_known(tmp_path, damage, staging):
+    lab, folder = sealed(tmp_path)
+    lose_journal(lab)
+    path = SessionPaths(folder).launcher / "session.json"
+    record = json.loads(path.read_bytes())
+    if damage == "torn":
+        path.write_bytes(path.read_bytes()[:500])
+    else:
+        damage(record)
+        path.write_text(json.dumps(record), encoding="utf-8")
+    if staging == "lost":
+        shutil.rmtree(lab.state)
+    assert f"import {folder}" in call("resume", "--all", cwd=lab.path).stderr
+    imported = call("sessions", "import", str(folder), cwd=lab.path)
+    assert imported.returncode == 0, imported.stderr
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert "--hand-off-again" in call("resume", folder.name, "--acquisition-complete", cwd=lab.path).stdout
+    assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
+    ended = call("resume", folder.name, "--hand-off-again", cwd=lab.path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert lab.stage() == "rung2"
+
+
+@pytest.mark.parametrize("torn", ["session_input", "rig_input", "task_input", "previous_metrics"])
+def test_a_torn_input_does_not_keep_a_session_from_being_imported(tmp_path, torn):
+    lab, folder = cut_off(tmp_path)
+    shutil.rmtree(lab.state)
+    file = getattr(SessionPaths(folder), torn)
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('{"name": "Cl', encoding="utf-8")
+    imported = call("sessions", "import", str(folder), cwd=lab.path)
+    assert imported.returncode == 0, imported.stderr
+
+
+def test_an_imported_session_is_named_as_its_folder(tmp_path):
+    lab, folder = cut_off(tmp_path)
+    shutil.rmtree(lab.state)
+    inputs = {"session_name": "other", "subject": "123456", "date": "2026-11-24T18:00:00+01:00"}
+    SessionPaths(folder).session_input.parent.mkdir(exist_ok=True)
+    SessionPaths(folder).session_input.write_text(json.dumps(inputs), encoding="utf-8")
+    assert call("sessions", "import", str(folder), cwd=lab.path).returncode == 0
+    with Journal.open(lab.journal) as journal:
+        assert journal.names() == {folder.name}
+
+
+@pytest.mark.parametrize("name", ["222_2026-99-99T999999Z", "x y_2026-01-01T000000Z", "nul_2026-01-01T000000Z"])
+def test_what_other_tools_left_is_not_named(tmp_path, name):
+    lab = laboratory(tmp_path)
+    (lab.data / name / "behavior").mkdir(parents=True)
+    (lab.data / name / "behavior" / "trainer_state.json").write_text("{}", encoding="utf-8")
+    (lab.data / "111_2026-01-01T000000Z").write_text("a file", encoding="utf-8")
+    assert call("resume", "--all", cwd=lab.path).returncode == 0
+    assert call("sessions", "import", str(lab.data / name), cwd=lab.path).returncode == 2
