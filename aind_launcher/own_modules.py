@@ -7,13 +7,17 @@ name, also where git is told to overlook the file and the record of the session 
 import importlib
 import sys
 from collections.abc import Iterable, Sequence
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from itertools import accumulate
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from aind_launcher.errors import PluginError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import TraversableResources
 
 
 class OwnModules(MetaPathFinder):
@@ -34,7 +38,9 @@ class OwnModules(MetaPathFinder):
         spec = self._in_root(fullname) if fullname in self._names else None
         if spec and spec.loader is None:
             # A folder without __init__.py; Python would look for it anew on the search path.
-            spec.submodule_search_locations = list(spec.submodule_search_locations or ())
+            places = list(spec.submodule_search_locations or ())
+            spec = ModuleSpec(fullname, _FolderLoader(Path(places[0])), is_package=True)
+            spec.submodule_search_locations = places
         return spec
 
     def refuse_another(self, plugin: str, target: str) -> None:
@@ -62,6 +68,8 @@ class OwnModules(MetaPathFinder):
         name = top_level(missing or "")
         if not name or self._in_root(name) is None:
             return None
+        if name in self._names:
+            return f"Correct the setting 'plugins' or the import: {name} is found, but has no such module."
         return (
             f"{name} lies in the repository's root, where only what the setting 'plugins' names is found. Put it and "
             f"the plugin into one folder and import it from there, as in `from my_task import {name}`."
@@ -76,6 +84,27 @@ class OwnModules(MetaPathFinder):
                 return None
             places = list(spec.submodule_search_locations or ())
         return spec
+
+
+class _FolderLoader(Loader):
+    """Of a folder without __init__.py: nothing is run, and `importlib.resources` finds its files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass
+
+    def get_resource_reader(self, _: str) -> "TraversableResources":
+        from importlib.resources.abc import TraversableResources
+
+        folder = self._folder
+
+        class Files(TraversableResources):
+            def files(self) -> Path:
+                return folder
+
+        return Files()
 
 
 def places_of(module: ModuleType) -> list[str]:

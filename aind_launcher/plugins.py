@@ -286,9 +286,10 @@ def _instance(found: Any, settings: Resolved[BaseModel] | None) -> Any:
     except LauncherError:
         raise
     except Exception as error:  # isolates foreign code
+        redact = Redactor(frozenset(_secrets(settings.settings) if settings else ()))
         raise PluginError(
             f"Plugin {found.__module__}.{found.__qualname__} cannot be made from its settings: "
-            f"{type(error).__name__}: {error}.",
+            f"{type(error).__name__}: {redact(str(error))}.",
             "A plugin class takes its Settings instance as only argument, or none where it has no Settings.",
         ) from error
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from command_line import Ended, call, done, launch
@@ -130,3 +131,21 @@ class TestARepositorysOwnPlugin:
         inside = made.path / "docs"
         inside.mkdir()
         assert "water" in done("plugins", "list", cwd=inside)
+
+    def test_reads_the_files_beside_it_also_in_a_folder_without_init(self, tmp_path: Path) -> None:
+        made = laboratory(tmp_path)
+        amount = "int(importlib.resources.files('my_task').joinpath('amount.txt').read_text('utf-8'))"
+        made.write("my_task/launcher.py", "import importlib.resources\n" + dedent(WATER.format(amount=amount)))
+        made.write("my_task/amount.txt", "5")
+        made.configure(plugins={"water": "my_task.launcher:Water"})
+        name = made.run().session.name
+        assert made.steps(name)["post_session", "water"].result == 5
+
+    def test_that_is_named_wrongly_is_not_told_to_move(self, tmp_path: Path) -> None:
+        made = laboratory(tmp_path)
+        made.write("my_task/launcher.py", WATER.format(amount=3))
+        made.configure(plugins={"water": "my_task.launchr:Water"})
+        ended = call("plugins", "check", cwd=made.path)
+        assert "No module named 'my_task.launchr'" in ended.stdout
+        assert "Put it and the plugin into one folder" not in " ".join(ended.stdout.split())
+        assert "Correct the setting 'plugins'" in " ".join(ended.stdout.split())

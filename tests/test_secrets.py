@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-from command_line import done, launch
+from command_line import call, done, launch
 from hypothesis import given
 from hypothesis import strategies as st
 from task_repositories import laboratory
@@ -183,3 +183,58 @@ class TestTheAcquisitionsOwnVariables:
     def test_reach_the_program_as_they_are(self) -> None:
         settings = Acquisition.Settings(environment={"LAB_API_KEY": "correct-horse"})
         assert Acquisition(settings).settings.environment == {"LAB_API_KEY": "correct-horse"}
+
+
+LEAKY = """
+    from pydantic import BaseModel, SecretBytes, SecretStr
+    from aind_launcher import hookimpl
+
+    class Leaky:
+        class Settings(BaseModel):
+            password: SecretStr
+            key: SecretBytes
+            at: str
+
+        def __init__(self, settings):
+            self.told = f"{settings.password.get_secret_value()} and {settings.key.get_secret_value().decode()}"
+            if settings.at == "start":
+                raise ValueError(f"cannot log in with {self.told}")
+
+        @hookimpl
+        def pre_session(self, session):
+            raise ValueError(f"cannot log in with {self.told}")
+"""
+
+
+@pytest.mark.parametrize("at", ["start", "session"])
+def test_an_error_of_a_plugin_is_shown_without_its_secrets(tmp_path: Path, at: str) -> None:
+    settings = f"""
+        [tool.aind-launcher.plugin.leaky]
+        password = "hunter2/Hunter+3"
+        key = "key of eight bytes"
+        at = "{at}"
+    """
+    lab = laboratory(tmp_path, LEAKY, settings, {"leaky": "Leaky"})
+    ended = launch("run", "--subject", "123456", "-v", cwd=lab.path)
+    assert "cannot log in with" in ended.stderr
+    assert not [secret for secret in ("hunter2", "eight bytes") if secret in ended.stderr + ended.stdout]
+
+
+def test_what_nobody_foresaw_is_reported_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = """
+        [tool.aind-launcher.plugin.leaky]
+        password = "hunter2/Hunter+3"
+        key = "key of eight bytes"
+        at = "no time"
+    """
+    lab = laboratory(tmp_path, LEAKY, settings, {"leaky": "Leaky"})
+
+    def fails(*_: object) -> None:
+        raise RuntimeError("a library met hunter2/Hunter+3")
+
+    monkeypatch.setattr("aind_launcher.cli.run.run_session", fails)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended = call("run", "--subject", "123456", cwd=lab.path)
+    assert (ended.returncode, "a library met" in ended.stderr) == (1, True)
+    (report,) = tmp_path.glob("aind-launch-*.txt")
+    assert "hunter2" not in ended.stderr + report.read_text(encoding="utf-8")

@@ -81,7 +81,7 @@ def command(
                     # Of several sessions, none may keep the others from being finished.
                     if not everything:
                         raise
-                    show_error(error)
+                    show_error(error, launcher.steps.redact)
                     codes.append(ExitCode.STEP_FAILED)
                     continue
                 # How the acquisition went was said when it did; here counts what is left to do.

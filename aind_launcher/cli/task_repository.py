@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from aind_launcher.cli.terminal import Terminal
+from aind_launcher.cli.terminal import Terminal, show_error
 from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.journal.journal import Journal
 from aind_launcher.lifecycle.launcher import Launcher, open_journal, open_launcher
@@ -116,10 +116,22 @@ class TaskRepository:
         redact = Redactor(plugins.secrets())
         terminal = Terminal(redact=redact, unattended=unattended, calm=calm)
         with (
+            _errors_shown(redact),
             terminal.showing_log(self.verbose),
             open_launcher(self.path, self.settings, plugins, terminal, redact) as launcher,
         ):
             yield launcher, terminal
+
+
+@contextmanager
+def _errors_shown(redact: Redactor) -> Iterator[None]:
+    """Show an error here, where the secrets that it may carry are known, and end with its exit code."""
+    try:
+        yield
+    except (click.ClickException, BrokenPipeError):
+        raise
+    except Exception as error:
+        raise click.exceptions.Exit(show_error(error, redact)) from error
 
 
 def whole(journal: Journal) -> Journal:

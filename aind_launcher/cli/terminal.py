@@ -187,18 +187,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
         click.echo(line.rstrip())
 
 
-def show_error(error: Exception) -> int:
+def show_error(error: Exception, redact: Redactor | None = None) -> int:
     """Print an error as a sentence; one that nobody foresaw leaves its traceback in a file.
 
     :return: the exit code.
     """
+    redact = redact or Redactor()
     console = _LastingConsole(stderr=True, highlight=False)
     if isinstance(error, LauncherError):
-        console.print(Text.assemble(("Error: ", "bold red"), error.message), soft_wrap=True)
+        console.print(Text.assemble(("Error: ", "bold red"), redact(error.message)), soft_wrap=True)
         if error.hint:
-            console.print(Text(f"  {error.hint}"), soft_wrap=True)
+            console.print(Text(f"  {redact(error.hint)}"), soft_wrap=True)
         return int(error.exit_code)
-    told = "".join(traceback.format_exception(error))
+    told = redact("".join(traceback.format_exception(error)))
     try:
         handle, name = tempfile.mkstemp(prefix="aind-launch-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -210,7 +211,7 @@ def show_error(error: Exception) -> int:
     console.print(
         Text.assemble(
             ("Error: ", "bold red"),
-            f"the launcher met something that it does not know ({type(error).__name__}: {error}).\n"
+            f"the launcher met something that it does not know ({type(error).__name__}: {redact(str(error))}).\n"
             f"  Finished sessions are safe. Please report it with {where}",
         ),
         soft_wrap=True,

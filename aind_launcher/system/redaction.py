@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 HIDDEN: Final = "**********"
 
@@ -90,10 +90,12 @@ def _bytes_of(text: str) -> set[bytes]:
 
 def secrets_in(value: object) -> Iterator[str]:
     """Every secret in a value: in models, mappings and lists, however deep."""
-    if isinstance(value, SecretStr):
+    if isinstance(value, SecretStr | SecretBytes):
+        secret = value.get_secret_value()
+        text = secret.decode("utf-8", "replace") if isinstance(secret, bytes) else secret
         # One or two characters would blank out half of every line.
-        if len(value.get_secret_value()) > 2:
-            yield value.get_secret_value()
+        if len(text) > 2:
+            yield text
     elif isinstance(value, BaseModel):
         for _, field in value:
             yield from secrets_in(field)
