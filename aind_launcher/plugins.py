@@ -286,7 +286,7 @@ def _instance(found: Any, settings: Resolved[BaseModel] | None) -> Any:
     except LauncherError:
         raise
     except Exception as error:  # isolates foreign code
-        redact = Redactor(frozenset(_secrets(settings.settings) if settings else ()))
+        redact = Redactor(frozenset(secrets_in(settings.settings) if settings else ()))
         raise PluginError(
             f"Plugin {found.__module__}.{found.__qualname__} cannot be made from its settings: "
             f"{type(error).__name__}: {redact(str(error))}.",
