@@ -1,19 +1,66 @@
-"""One step in the journal: recorded as running, then as done, each on disk before it returns."""
+"""The journal: what a step costs, and what finding sessions costs as they become many."""
 
 import tempfile
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 from timing import compare
 
-from aind_launcher.journal.journal import Journal, StepId
+from aind_launcher.journal.file import INSERT_SESSION, connect
+from aind_launcher.journal.journal import UNFINISHED, Journal, StepId
+from aind_launcher.lifecycle.record import find_unknown
+from aind_launcher.model.clock import now
 
-with tempfile.TemporaryDirectory() as folder, Journal.open(Path(folder, "journal.sqlite")) as journal:
-    journal.keep_session("1_a", "1", Path(folder), Path(folder), "{}")
+CONTEXT = "x" * 60_000
+
+
+def fill(path: Path, known: int, wanted: int) -> None:
+    """Add finished sessions of the size that real ones have, each with its folder, until there are `wanted`."""
+    start = now() - timedelta(days=1000)
+    entry = {"repository": str(path.parent), "folder": "", "state": "completed", "ended": None, "exit_code": 0}
+    with closing(connect(path)) as connection, connection:
+        for number in range(known, wanted):
+            name = f"{number % 50}_2026-01-31T{number:06}Z"
+            started = (start + timedelta(minutes=number)).isoformat(timespec="microseconds")
+            row = {"name": name, "subject": str(number % 50), "started": started, "message": None, "context": CONTEXT}
+            connection.execute(INSERT_SESSION, entry | row)
+            (path.parent / "data" / name).mkdir(parents=True)
+
+
+with tempfile.TemporaryDirectory() as temporary:
+    folder = Path(temporary)
+    path = folder / "journal.sqlite"
     numbers = iter(range(1_000_000))
+    known = 0
+    for many in (100, 1_000, 10_000):
+        fill(path, known, many)
+        known = many
 
-    def step() -> None:
-        """A step with a result of the size that real ones have."""
-        identity = StepId("1_a", "post_session", "slims", str(next(numbers)))
-        journal.end_step(identity, journal.begin_step(identity), "done", result={"record": 1, "note": "x" * 500})
+        def opened() -> None:
+            Journal.open(path).close()
 
-    compare("a journal step", [("begin_step and end_step", step)], runs=500, aim="under 5 ms")
+        with Journal.open(path) as journal:
+            compare(
+                f"{many} sessions",
+                [
+                    ("open and close", opened),
+                    ("unfinished", lambda: journal.sessions(states=UNFINISHED)),
+                    ("names", lambda: journal.names()),
+                    ("the newest 100", lambda: journal.sessions(last=100)),
+                    ("one animal's", lambda: journal.sessions(subject="7", last=100)),
+                    ("folders that the journal lacks", lambda: find_unknown(journal, folder / "data", folder)),
+                ],
+                runs=20,
+                aim="at most 20 ms each",
+            )
+
+    with Journal.open(folder / "steps.sqlite") as journal:
+        journal.keep_session("1_a", "1", folder, folder, "{}")
+
+        def step() -> None:
+            """A step with a result of the size that real ones have."""
+            identity = StepId("1_a", "post_session", "slims", str(next(numbers)))
+            journal.end_step(identity, journal.begin_step(identity), "done", result={"record": 1, "note": "x" * 500})
+
+        compare("a journal step", [("begin_step and end_step", step)], runs=500, aim="under 5 ms")

@@ -223,6 +223,9 @@ def test_a_session_and_an_animal_are_listed_with_what_an_operator_looks_for(lab:
     listed = json.loads(call("sessions", "list", "--subject", "123456", "--json", cwd=lab.path).stdout)
     assert [(each["subject"], each["state"], each["exit_code"]) for each in listed] == [("123456", "completed", 0)] * 2
     assert call("sessions", "list", "--state", "failed", cwd=lab.path).stdout == "No session matches.\n"
+    cut = call("sessions", "list", "--last", "1", "--json", cwd=lab.path)
+    assert json.loads(cut.stdout) == listed[-1:]
+    assert cut.stderr == "Only the newest 1 are listed; --last 10 lists more.\n"
     newest = json.loads(call("sessions", "show", "--json", cwd=lab.path).stdout)
     assert newest["session"] == listed[-1]["session"]
     assert newest["context"]["session"]["experimenter"] == ["me 1"]

@@ -2,7 +2,8 @@
 
 import sqlite3
 from contextlib import closing
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal.file import connect, merge
-from aind_launcher.journal.journal import READERS, Journal, StepId
+from aind_launcher.journal.journal import READERS, UNFINISHED, Journal, StepId
 from aind_launcher.model.clock import now
 
 STEP = StepId("1_2026-01-31T100000Z", "post_session", "slims", "abc")
@@ -83,6 +84,44 @@ def test_sessions_are_found_by_subject_state_and_time(path, tmp_path):
         assert (ended.state, ended.exit_code) == ("completed", 0)
         assert ended.ended is not None
         assert ended.ended >= ended.started
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [{}, {"last": 3}, {"subject": "1"}, {"states": UNFINISHED}, {"since": now()}, {"subject": "1", "since": now()}],
+    ids=["all", "newest", "subject", "unfinished", "since", "subject since"],
+)
+def test_a_list_of_sessions_reads_no_context_and_sorts_only_what_it_found_by_an_index(journal, wanted):
+    read: set[str] = set()
+    statements: list[str] = []
+
+    def allowed(action, table, column, *_):
+        read.add(column)
+        return sqlite3.SQLITE_OK
+
+    journal._connection.set_authorizer(allowed)
+    journal._connection.set_trace_callback(statements.append)
+    journal.sessions(**wanted)
+    assert "started" in read
+    assert "context" not in read
+    plan = [row["detail"] for row in journal._connection.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]
+    assert "USING INDEX sessions_by_" in plan[0]
+
+
+def test_the_newest_sessions_are_listed_oldest_first_whatever_zone_they_came_from(journal):
+    known = journal.session(STEP.session)
+    for hours in (3, -2, 5):
+        zone = timezone(timedelta(hours=hours))
+        started = (known.started + timedelta(minutes=abs(hours))).astimezone(zone)
+        journal.import_session(replace(known, name=f"in {hours}", started=started), "{}", ())
+    assert [s.name for s in journal.sessions(last=3)] == ["in -2", "in 3", "in 5"]
+    assert [s.name for s in journal.sessions(since=known.started + timedelta(minutes=4))] == ["in 5"]
+
+
+def test_a_context_is_read_on_its_own(journal):
+    assert journal.context(STEP.session) == "{}"
+    with pytest.raises(LauncherError, match="has no session 2_x"):
+        journal.context("2_x")
 
 
 def test_writes_are_durable_before_they_return(journal):
@@ -200,7 +239,7 @@ FIRST_SCHEMA = """
         hook TEXT NOT NULL, plugin TEXT NOT NULL, suggestion TEXT NOT NULL, attempt INTEGER NOT NULL,
         state TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, error TEXT, result TEXT,
         UNIQUE (session, hook, plugin, suggestion, attempt)) STRICT;
-    INSERT INTO sessions VALUES ('1_x', '1', '/r', '/d', 'incomplete', '2026-01-31T17:00:00.000000+00:00',
+    INSERT INTO sessions VALUES ('1_x', '1', '/r', '/d', 'incomplete', '2026-01-31T09:00:00.500000-08:00',
         NULL, 1, NULL, '{}');
     INSERT INTO steps VALUES (1, '1_x', 'post_session', 'slims', 'abc', 1, 'done',
         '2026-01-31T17:00:00.000000+00:00', '2026-01-31T17:00:01.000000+00:00', NULL, '5');
@@ -216,6 +255,8 @@ def test_a_journal_of_the_first_schema_still_opens(path):
     with Journal.open(path) as journal:
         (step,) = journal.steps("1_x")
         assert (step.id.key, step.result, step.state) == ("abc", 5, "done")
+        start = datetime(2026, 1, 31, 17, 0, 0, 500_000, UTC)
+        assert [s.started for s in journal.sessions(since=start, states=["incomplete"])] == [start]
         journal.end_step(step.id, journal.begin_step(step.id), "done")
 
 

@@ -159,7 +159,9 @@ class Rig:
         return list(plan(standing, lambda hook: [called.plugin.name for called in launcher.plugins.calls(hook)]))
 
     def wish(self, call: Call) -> None:
-        session = SessionContext.model_validate_json(record.context) if (record := self.record) else self.session
+        session = self.session
+        if self.record:
+            session = SessionContext.model_validate_json(self.journal.context(session.name))
         if call.hand_off_again and session.handed_off:
             session = session.model_copy(update={"handed_off": False, "hand_off": session.hand_off + 1})
         if call.score:

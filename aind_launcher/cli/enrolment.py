@@ -40,9 +40,9 @@ def _refuse_seen(repository: TaskRepository, subject: str, place: str) -> None:
     :raises AnimalError: one did.
     """
     with repository.journal() as journal:
-        for record in reversed(journal.sessions()):
-            if record.subject == subject and record.repository == repository.path:
-                context = SessionContext.model_validate_json(record.context)
+        for record in reversed(journal.sessions(subject=subject)):
+            if record.repository == repository.path:
+                context = SessionContext.model_validate_json(journal.context(record.name))
                 state = context.animal_state
                 if state is not None and context.session.experiment == repository.settings.experiment:
                     raise AnimalError(

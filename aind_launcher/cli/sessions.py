@@ -38,19 +38,29 @@ def command() -> None:
 Examples:
   aind-launch sessions list --subject 123456
   aind-launch sessions list --state incomplete --since 7d --json
+  aind-launch sessions list --last 500
 """,
 )
 @in_task_repository
 @click.option("--subject", "-s", help="Only this animal's.")
 @click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these; may be repeated.")
 @click.option("--since", help="A date (2026-01-31) or an age (7d, 12h).")
+@click.option("--last", type=click.IntRange(min=1), default=100, show_default=True, help="Only the newest so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(
-    repository: TaskRepository, subject: str | None, states: tuple[str, ...], since: str | None, as_json: bool
+    repository: TaskRepository,
+    subject: str | None,
+    states: tuple[str, ...],
+    since: str | None,
+    last: int,
+    as_json: bool,
 ) -> None:
     """List this rig's sessions, oldest first."""
     with repository.journal() as journal:
-        found = journal.sessions(subject=subject, states=states or None, since=_since(since))
+        found = journal.sessions(subject=subject, states=states, since=_since(since), last=last + 1)
+    if len(found) > last:
+        found = found[-last:]
+        click.echo(f"Only the newest {last} are listed; --last {last * 10} lists more.", err=True)
     in_progress = session_in_progress(repository.settings.state_directory)
     if as_json:
         print_json([_session_data(record, in_progress) for record in found])
@@ -69,16 +79,15 @@ def list_(
 def show(repository: TaskRepository, session: str | None, as_json: bool) -> None:
     """Tell a session's whole story, step by step; without a name, the newest one's."""
     with repository.journal() as journal:
-        newest = journal.sessions()[-1:]
-        record = journal.session(session) if session else newest[0] if newest else None
+        record = journal.session(session) if session else next(iter(journal.sessions(last=1)), None)
         if record is None:
             raise UsageError(
                 f"The journal has no session {session}." if session else "The journal has no session yet.",
                 "See `aind-launch sessions list`.",
             )
         steps = journal.steps(record.name)
+        context = SessionContext.model_validate_json(journal.context(record.name))
     in_progress = session_in_progress(repository.settings.state_directory)
-    context = SessionContext.model_validate_json(record.context)
     if as_json:
         print_json(
             _session_data(record, in_progress)

@@ -40,6 +40,13 @@ _MIGRATIONS: tuple[str, ...] = (
     ) STRICT;
     """,
     "ALTER TABLE steps RENAME COLUMN suggestion TO key",
+    # Times are compared as text from here on, so all are in UTC.
+    """
+    UPDATE sessions SET started = coalesce(strftime('%Y-%m-%dT%H:%M:%f000+00:00', started), started)
+        WHERE started NOT LIKE '%+00:00';
+    CREATE INDEX sessions_by_start ON sessions (started, name);
+    CREATE INDEX sessions_by_state ON sessions (state, started);
+    """,
 )
 
 INSERT_SESSION = """
@@ -218,7 +225,7 @@ def connect(path: Path | str, *, alone: bool = False, patience: float | None = N
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = OFF")
         _migrate(connection)
-        connection.execute("SELECT count(*) FROM steps").fetchone()
+        connection.execute("SELECT 1 FROM steps LIMIT 1").fetchone()
     except BaseException:
         connection.close()
         raise

@@ -11,8 +11,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, get_args
 
@@ -42,6 +43,8 @@ SessionState = Literal[
 # States that `resume` has something to do for: a crash leaves *running* behind.
 UNFINISHED: tuple[SessionState, ...] = ("running", "incomplete")
 
+# Without contexts, which fill most of the file.
+_SELECT_RECORDS = "SELECT name, subject, repository, folder, state, started, ended, exit_code, message FROM sessions"
 _SELECT_SESSION = "SELECT * FROM sessions WHERE name = ?"
 _SELECT_STEPS = "SELECT * FROM steps WHERE session = ? ORDER BY number"
 
@@ -86,10 +89,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """A session as the journal knows it.
-
-    :param context: the JSON of its latest `SessionContext`.
-    """
+    """A session as the journal knows it; its context, which is large, is read on its own."""
 
     name: str
     subject: str
@@ -100,7 +100,6 @@ class SessionRecord:
     ended: datetime | None
     exit_code: int | None
     message: str | None
-    context: str
 
     def __post_init__(self) -> None:
         _checked_state(self.state, SessionState)
@@ -221,14 +220,15 @@ class Journal:
             step.session,
         )
 
-    def import_session(self, record: SessionRecord, steps: Sequence[StepRecord]) -> None:
+    def import_session(self, record: SessionRecord, context: str, steps: Sequence[StepRecord]) -> None:
         """Enter what another record tells of a session: its entry, and steps beside or in the place of those known.
 
+        :param context: the JSON of its `SessionContext`.
         :raises LauncherError: they cannot be written; nothing was entered then.
         """
         try:
             with self._connection as connection:
-                connection.execute(INSERT_SESSION, _session_row(record))
+                connection.execute(INSERT_SESSION, _session_row(record, context))
                 connection.executemany(INSERT_STEP, map(_step_row, steps))
             self._names_in_hand.discard(record.name)
         except sqlite3.Error as error:
@@ -259,25 +259,50 @@ class Journal:
         return tuple(latest.values())
 
     def session(self, name: str) -> SessionRecord | None:
-        rows = self._read(_SELECT_SESSION, (name,), _session, name)
+        rows = self._read(f"{_SELECT_RECORDS} WHERE name = ?", (name,), _session, name)
         return rows[0] if rows else None
+
+    def context(self, name: str) -> str:
+        """The JSON of a session's latest `SessionContext`.
+
+        :raises LauncherError: the journal has no such session.
+        """
+        for context in self._read(_SELECT_SESSION, (name,), lambda row: str(row["context"]), name):
+            return context
+        raise LauncherError(
+            f"The journal {self.path} has no session {name}.",
+            "`aind-launch sessions import FOLDER` brings it back from its folder.",
+        )
 
     def names(self) -> frozenset[str]:
         """Of all sessions."""
         return frozenset(self._read("SELECT name FROM sessions", (), lambda row: str(row["name"])))
 
     def sessions(
-        self, *, subject: str | None = None, states: Sequence[str] | None = None, since: datetime | None = None
+        self,
+        *,
+        subject: str | None = None,
+        states: Sequence[str] = (),
+        since: datetime | None = None,
+        last: int | None = None,
     ) -> tuple[SessionRecord, ...]:
-        """Sessions, oldest first."""
-        found = self._read("SELECT * FROM sessions ORDER BY started, name", (), _session)
-        return tuple(
-            record
-            for record in found
-            if (subject is None or record.subject == subject)
-            and (states is None or record.state in states)
-            and (since is None or record.started >= since)
+        """Sessions, oldest first.
+
+        :param states: any of these; all where it is empty.
+        :param last: only the newest so many.
+        """
+        wanted: dict[str, Sequence[str]] = {f"state IN ({', '.join('?' * len(states))})": states}
+        if subject is not None:
+            wanted["subject = ?"] = [subject]
+        if since is not None:
+            wanted["started >= ?"] = [_time(since)]
+        where = " AND ".join(condition for condition, values in wanted.items() if values) or "TRUE"
+        rows = self._read(
+            f"{_SELECT_RECORDS} WHERE {where} ORDER BY started DESC, name DESC LIMIT ?",
+            (*chain(*wanted.values()), -1 if last is None else last),
+            _session,
         )
+        return tuple(reversed(rows))
 
     def _take_in_hand(self, session: str) -> None:
         """Have in memory what the file knows of a session that is to be changed."""
@@ -352,7 +377,7 @@ def _checked_state(state: str, states: Any) -> None:
 
 
 def _time(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -383,10 +408,10 @@ def _sound(table: str, row: sqlite3.Row) -> dict[str, Any]:
     return dict(row)
 
 
-def _session_row(record: SessionRecord) -> dict[str, Any]:
+def _session_row(record: SessionRecord, context: str) -> dict[str, Any]:
     ended = _time(record.ended) if record.ended else None
     places = {"repository": str(record.repository), "folder": str(record.folder)}
-    return vars(record) | places | {"started": _time(record.started), "ended": ended}
+    return vars(record) | places | {"started": _time(record.started), "ended": ended, "context": context}
 
 
 def _step_row(record: StepRecord) -> dict[str, Any]:

@@ -3,6 +3,7 @@ journal has lost the session or knows less of it."""
 
 import json
 import logging
+import os
 import platform
 import re
 from collections.abc import Callable, Sequence
@@ -159,7 +160,6 @@ def import_session(journal: Journal, folder: Path, repository: Path) -> SessionR
         ended=now(),
         exit_code=ExitCode.STEP_FAILED,
         message=f"imported from {folder}; resume it to complete what is missing",
-        context=context.model_dump_json(),
     )
     if not (context.staging / FILE).is_file():
         try:
@@ -169,20 +169,21 @@ def import_session(journal: Journal, folder: Path, repository: Path) -> SessionR
                 f"{error.filename or context.staging} cannot be written: {error.strerror or error}.",
                 "Free the disk and import the session again.",
             ) from None
-    journal.import_session(imported, told.steps)
+    journal.import_session(imported, context.model_dump_json(), told.steps)
     return imported
 
 
-def completed_by_folder(journal: Journal, record: SessionRecord) -> SessionRecord:
-    """`record`, once the journal knows all that the session's sealed folder says happened.
+def completed_by_folder(journal: Journal, record: SessionRecord) -> SessionContext:
+    """The session of `record`, once the journal knows all that the session's sealed folder says happened.
 
     The folder was sealed with all that was known: a journal that could not be written since, or was damaged, knows
     less, and would have it done again.
     """
+    context = SessionContext.model_validate_json(journal.context(record.name))
     try:
         told = read_session(record.folder, journal.staging / record.name, record.repository)
     except LauncherError:
-        return record
+        return context
     known = {(step.id, step.attempt): step for step in journal.steps(record.name)}
     news = [
         step
@@ -190,10 +191,9 @@ def completed_by_folder(journal: Journal, record: SessionRecord) -> SessionRecor
         if (before := known.get((step.id, step.attempt))) is None or (before.ended is None and step.ended is not None)
     ]
     if not told.sealed or not news:
-        return record
-    context = max(SessionContext.model_validate_json(record.context), told.context, key=_progress)
-    believed = replace(record, context=context.model_dump_json())
-    journal.import_session(believed, news)
+        return context
+    believed = max(context, told.context, key=_progress)
+    journal.import_session(record, believed.model_dump_json(), news)
     return believed
 
 
@@ -203,9 +203,9 @@ def find_unknown(journal: Journal, data_directory: Path | None, repository: Path
     Those that `import_session` accepts, but for what other machines sealed into a data directory that they share.
     """
     known = journal.names()
-    folders = {name: Path(data_directory or "", name) for name in _sessions_in(data_directory) if name not in known}
-    for name in _sessions_in(journal.staging):
-        if name not in known and name not in folders and (staged := _given(journal.staging / name / FILE, _read, [])):
+    folders = {name: Path(data_directory or "", name) for name in _sessions_in(data_directory, known)}
+    for name in _sessions_in(journal.staging, known):
+        if name not in folders and (staged := _given(journal.staging / name / FILE, _read, [])):
             folders[name] = staged.context.folder
     return [
         folder for name, folder in sorted(folders.items()) if _is_unknown(folder, journal.staging / name, repository)
@@ -222,12 +222,13 @@ def _is_unknown(folder: Path, staging: Path, repository: Path) -> bool:
         return False
 
 
-def _sessions_in(place: Path | None) -> list[str]:
-    """The names of what may be sessions in `place`."""
+def _sessions_in(place: Path | None, known: frozenset[str]) -> list[str]:
+    """The names of what may be sessions in `place` and are not known; only names are read."""
     try:
-        return [path.name for path in place.iterdir() if _subject_and_date(path.name)] if place else []
+        names = os.listdir(place) if place else []  # noqa: PTH208 - quicker than a path for each
     except OSError:
         return []
+    return [name for name in names if name not in known and _subject_and_date(name)]
 
 
 def _subject_and_date(name: str) -> tuple[str, datetime] | None:

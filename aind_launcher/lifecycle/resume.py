@@ -56,8 +56,7 @@ def unknown_sessions(launcher: Launcher) -> tuple[Path, ...]:
 
 def plan(launcher: Launcher, record: SessionRecord, options: ResumeOptions) -> tuple[Planned, ...]:
     """What resuming would do, without doing it."""
-    record = completed_by_folder(launcher.journal, record)
-    session = SessionContext.model_validate_json(record.context)
+    session = completed_by_folder(launcher.journal, record)
     if not may_have_data(launcher, session):
         return (Planned("session", LAUNCHER, "ended before its acquisition; is closed as cancelled"),)
     ended = session.acquisition or acquisition_of(launcher.journal, record.name)
@@ -87,8 +86,8 @@ def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOpt
             f'close {record.name} --reason "WHY"`.',
         )
     # As it is now: until the rig was free, another launcher may have had the session.
-    record = completed_by_folder(launcher.journal, launcher.journal.session(record.name) or record)
-    session = SessionContext.model_validate_json(record.context)
+    record = launcher.journal.session(record.name) or record
+    session = completed_by_folder(launcher.journal, record)
     if not may_have_data(launcher, session):
         return _never_acquired(launcher, record, session)
     if options.hand_off_again and session.handed_off and not session.folder.is_dir():
