@@ -137,6 +137,12 @@ def test_what_the_package_exports_is_there() -> None:
     assert {name for name in aind_launcher.__all__ if getattr(aind_launcher, name) is None} == set()
 
 
+def test_what_the_package_exports_is_documented() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
+    told = set(re.findall(r"auto(?:class|function):: (?:aind_launcher\.)?(\w+)", pages))
+    assert set(aind_launcher.__all__) - {"__version__", "hookimpl"} - told == set()
+
+
 def test_ci_and_readme_call_only_sessions_that_exist() -> None:
     tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
     sessions = {
