@@ -1,4 +1,4 @@
-"""For tests of plugins without a whole chain: trainer states, suggestions, sessions, a folder nobody may write."""
+"""For tests of parts without a whole chain: trainer states, suggestions, sessions, and disks that cannot be written."""
 
 import json
 import os
@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from aind_launcher.journal.file import connect
+from aind_launcher.journal.journal import Journal
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import Repository, Session, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
@@ -88,3 +90,12 @@ def read_only(folder: Path) -> Iterator[None]:
         os.seteuid(was)
         for part, mode in modes.items():
             part.chmod(mode)
+
+
+def journal_on_a_full_disk(path: Path, elsewhere: Path | None = None) -> Journal:
+    """The journal in `path`, which cannot grow."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = connect(path)
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    return Journal(connection, path, elsewhere)

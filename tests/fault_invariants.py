@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from command_line import KILL, Ended
 from faulty_sessions import NOTHING_LEFT, FaultySession, files_of
-from programs import KILL, Ended
 
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.model.session import SessionPaths

@@ -17,7 +17,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from programs import Ended, Programs, programs
+from command_line import Ended
+from programs import Programs, programs
 from task_repositories import laboratory
 
 from aind_launcher.testing import TaskRepositoryForTests

@@ -1,4 +1,7 @@
-"""The real program in a process of its own: run to its end, or met by a misfortune at a certain write or instant."""
+"""The real program in a process that meets a misfortune at a chosen write or instant.
+
+Where nothing of that kind happens, the program is called by `command_line.py`.
+"""
 
 import ctypes
 import json
@@ -6,51 +9,16 @@ import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-SCRIPT = Path(sysconfig.get_path("scripts"), "aind-launch.exe" if os.name == "nt" else "aind-launch")
-# As power that fails: nothing is cleaned up. On Windows every signal ends a process so.
-KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
-
+from command_line import KILL, Ended
 
 Misfortune = Literal["kill", "full", "read-only"]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a call of the program ended.
-
-    :param writes: what it wrote, one line for each instant before and after a write; where it was asked for.
-    """
-
-    code: int
-    out: str
-    err: str
-    writes: tuple[str, ...] = ()
-
-    @property
-    def killed(self) -> bool:
-        return self.code in (-KILL, KILL)
-
-
-def aind_launch(folder: Path, *arguments: str, environment: dict[str, str] | None = None) -> Ended:
-    """Call the installed program, without a terminal."""
-    ended = subprocess.run(
-        [SCRIPT, *arguments],
-        cwd=folder,
-        env={**os.environ, **(environment or {})},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-    )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
 class Programs:

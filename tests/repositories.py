@@ -11,6 +11,8 @@ from pathlib import Path
 
 import uv
 
+from aind_launcher.curriculum.sources import Source, find_sources
+
 # A curriculum without dependencies that speaks the default command line. Its one decision is to count sessions.
 CURRICULUM_CODE = '''\
 """A curriculum for tests: counts sessions, and graduates after three."""
@@ -202,3 +204,9 @@ def lock(project: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     command = [os.fspath(uv.find_uv_bin()), "lock", "--quiet", "--offline"]
     subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
+
+
+def the_source(repository: Path) -> Source:
+    """The only curriculum source of a task repository."""
+    (source,) = find_sources(repository)
+    return source

@@ -3,21 +3,15 @@
 import json
 import logging
 import os
-import re
-import signal
-import subprocess
 import sys
 import textwrap
-import tomllib
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from contexts import MONDAY, a_session, trainer_state
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from aind_launcher.builtin.acquisition import PLACEHOLDERS, Acquisition, substituted, with_variables
 from aind_launcher.errors import AcquisitionError
@@ -91,62 +85,6 @@ def test_what_is_filled_in_is_not_looked_at_again(argument: str) -> None:
     assert substituted(argument, dict.fromkeys(places, Path("x"))).replace("x", "{session}{rig}") == substituted(
         argument, places
     )
-
-
-@pytest.mark.parametrize(
-    ("command", "hint"),
-    [
-        (
-            ["bonsai", "--to={session_directory"],
-            r"'\{session_directory' in .* lacks a brace; write \{session_directory\}",
-        ),
-        (["bonsai", "{session_directory/{rig}"], r"lacks a brace; write \{session_directory\}"),
-        (["bonsai", "{sesion}"], r"unknown placeholder \{sesion\}.*did you mean \{session\}\?"),
-        (["bonsai", "x{trainer-state}"], r"did you mean \{trainer_state\}"),
-        (["bonsai", "{Q}"], "known are session, rig"),
-        ([], "at least 1"),
-    ],
-)
-def test_a_command_that_cannot_work_is_refused_when_settings_are_read(command: list[str], hint: str) -> None:
-    with pytest.raises(ValidationError, match=hint):
-        Acquisition.Settings(command=command)
-
-
-@pytest.mark.parametrize("pattern", ["", "/etc/*", "C:/data/*", "..\\x", "behavior/../../x"])
-def test_data_is_required_only_within_the_sessions_folder(pattern: str) -> None:
-    with pytest.raises(ValidationError, match="not a pattern within"):
-        Acquisition.Settings(requires_data=[pattern])
-
-
-@pytest.mark.parametrize("pattern", ["behavior/**.csv", "x**/a", "behavior/[ab.csv", "[ab]/[c"])
-def test_a_pattern_that_means_no_files_is_refused_when_settings_are_read(pattern: str) -> None:
-    with pytest.raises(ValidationError, match="beside other letters|without its"):
-        Acquisition.Settings(requires_data=[pattern])
-
-
-@pytest.mark.parametrize("argument", ['{"session": 1}', "{session}{rig}", "{ session", "{sessions"])
-def test_braces_of_another_meaning_are_left_alone(argument: str) -> None:
-    assert Acquisition.Settings(command=["x", argument]).command == ["x", argument]
-
-
-@pytest.mark.parametrize("pattern", ["behavior/**/*.csv", "**", "[!a]b/[]]", "a[[]b", "*.harp"])
-def test_a_pattern_that_means_files_is_taken(pattern: str) -> None:
-    assert Acquisition.Settings(requires_data=[pattern]).requires_data == [pattern]
-
-
-def test_the_examples_in_the_documentation_are_valid_settings() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "acquisition.md").read_text("utf-8")
-    examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 2
-    for example in examples:
-        section = tomllib.loads(example)["tool"]["aind-launcher"]["plugin"]["acquisition"]
-        named = {key.replace("-", "_"): value for key, value in section.items()}
-        assert Acquisition.Settings.model_validate(named).requires_data
-    assert all(f"`{{{name}}}`" in page for name in PLACEHOLDERS)
-
-
-def test_every_setting_is_described() -> None:
-    assert all(field.description for field in Acquisition.Settings.model_fields.values())
 
 
 # The program
@@ -341,66 +279,6 @@ def test_output_that_cannot_move_to_the_data_stays_where_it_is_and_is_named(
     assert str(session.staging) in (result.message or "")
     assert (session.staged_output / "acquisition.stdout.txt").read_text("utf-8").strip() == "kept"
     assert "stays in" in caplog.text
-
-
-# Ctrl-C
-
-INTERRUPTED = """
-import os, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from contexts import a_session
-from aind_launcher.builtin.acquisition import Acquisition
-import signal
-if sys.platform == "win32":
-    # Only Ctrl-Break can be sent to a group of its own there.
-    signal.signal(signal.SIGBREAK, signal.default_int_handler)
-
-task = '''
-import pathlib, signal, subprocess, sys, time
-folder = pathlib.Path(sys.argv[1])
-def close(*_):
-    (folder / "valves.txt").write_text("closed")
-    sys.exit(0)
-signal.signal(signal.SIGINT, close)
-if hasattr(signal, "SIGBREAK"):
-    signal.signal(signal.SIGBREAK, close)
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-print("running", child.pid, flush=True)
-time.sleep(600)
-'''
-
-session = a_session(Path(sys.argv[2]))
-session.staging.mkdir(parents=True)
-session.folder.mkdir(parents=True)
-command = [sys.executable, "-c", task, "{session_directory}"]
-result = Acquisition(Acquisition.Settings(command=command, close_grace=30)).run_session(session, os.environ)
-print(result.model_dump_json())
-"""
-
-
-def test_ctrl_c_asks_the_program_to_close_and_leaves_nothing_of_it_running(tmp_path: Path) -> None:
-    flags = {"creationflags": 0x00000200} if os.name == "nt" else {}
-    launcher = subprocess.Popen(
-        [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parent), str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-        **flags,  # type: ignore[call-overload]
-    )
-    session = a_session(tmp_path)
-    printed = session.staged_output / "acquisition.stdout.txt"
-    while not (printed.is_file() and printed.read_text("utf-8").endswith("\n")):
-        assert launcher.poll() is None
-    grandchild = int(printed.read_text("utf-8").split()[1])
-    launcher.send_signal(signal.Signals["CTRL_BREAK_EVENT" if os.name == "nt" else "SIGINT"])
-    told, _ = launcher.communicate()
-    result = values.Acquisition.model_validate_json(told)
-    assert result.outcome == "interrupted"
-    assert result.exit_code is None
-    assert str(session.paths.launcher) in (result.message or "")
-    assert (session.folder / "valves.txt").read_text("utf-8") == "closed"
-    assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
-    assert "running" in (session.paths.launcher / "acquisition.stdout.txt").read_text("utf-8")
 
 
 def test_the_repository_may_lie_where_names_have_spaces(tmp_path: Path) -> None:

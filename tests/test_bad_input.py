@@ -2,23 +2,19 @@
 
 import json
 import os
-import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from command_line import call, launch
 from contexts import read_only
-from repositories import commit, curriculum_files, library_files, make_repository, make_task_with_submodule, run_git
+from refusals import REFUSED, USAGE, refuse
 from task_repositories import laboratory
 
-from aind_launcher.journal.journal import Journal
 from aind_launcher.testing import TaskRepositoryForTests
 
-USAGE, REFUSED = 2, 3
 # A plugin that is sound, and in no section yet.
 LOOKS = """
     from aind_launcher import hookimpl
@@ -29,54 +25,6 @@ LOOKS = """
             pass
 """
 RUN = ("run", "--subject", "123456")
-
-
-def contents(*folders: Path) -> dict[str, bytes | None]:
-    """Every file and folder in `folders` but what git and Python keep for themselves."""
-    found = {}
-    for folder in folders:
-        for path in [folder, *folder.rglob("*")]:
-            if not {".git", "__pycache__"} & set(path.parts) and path.exists():
-                found[str(path)] = path.read_bytes() if path.is_file() else None
-    return found
-
-
-def sessions(journal: Path) -> list[tuple[str, int | None]]:
-    """How the sessions of a journal ended; none where it was never opened."""
-    if not journal.exists():
-        return []
-    with Journal.open(journal) as opened:
-        return [(record.state, record.exit_code) for record in opened.sessions()]
-
-
-def refuse(
-    code: int,
-    sentence: str,
-    *arguments: str,
-    cwd: Path,
-    keeps: tuple[Path, ...] = (),
-    journal: Path | None = None,
-    environment: Mapping[str, str] | None = None,
-) -> None:
-    """Call the command line and see that it refuses with one clear sentence, and that nothing has changed.
-
-    :param sentence: a pattern in the sentence and its hint.
-    :param keeps: folders that stay as they are.
-    """
-    before = contents(*keeps)
-    ended = call(*arguments, cwd=cwd, environment=environment)
-    assert ended.returncode == code, ended.stderr
-    assert ended.stdout == ""
-    assert "Traceback" not in ended.stderr
-    assert "does not know" not in ended.stderr
-    above, *said = re.split(r"^Error: ", ended.stderr, flags=re.MULTILINE)
-    assert len(said) == 1, ended.stderr
-    told, _, hint = said[0].partition("\n")
-    assert re.search(sentence, " ".join(said[0].split())), ended.stderr
-    assert hint.startswith("  ") or "--help" in above or ". " in told, "there is no hint"
-    assert contents(*keeps) == before
-    if journal:
-        assert set(sessions(journal)) <= {("refused", code)}
 
 
 @pytest.fixture
@@ -104,9 +52,9 @@ def test_a_process_of_its_own_says_the_same_and_ends_with_the_same_code(
     lab: TaskRepositoryForTests, command: str
 ) -> None:
     here, apart = (start(*command.split(), cwd=lab.path) for start in (call, launch))
-    assert apart.returncode == here.returncode
-    assert apart.stdout == here.stdout
-    assert apart.stderr.splitlines()[-2:] == here.stderr.splitlines()[-2:]
+    assert apart.code == here.code
+    assert apart.out == here.out
+    assert apart.err.splitlines()[-2:] == here.err.splitlines()[-2:]
 
 
 # -- outside of a task repository ---------------------------------------------------------------------------------
@@ -411,134 +359,3 @@ def test_uncommitted_changes_in_the_task_repository_are_refused(lab: TaskReposit
 )
 def test_what_is_not_there_is_refused(lab: TaskRepositoryForTests, command: str, sentence: str) -> None:
     refuse_in(lab, USAGE, sentence, *shlex.split(command))
-
-
-# -- curriculum sources --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Pinned:
-    """A task repository with a curriculum as its submodule, and an animal that it decides over."""
-
-    root: Path
-
-    @property
-    def task(self) -> Path:
-        return self.root / "task"
-
-    @property
-    def submodule(self) -> Path:
-        return self.task / "curricula"
-
-    def refuse(self, sentence: str, *arguments: str, code: int = REFUSED) -> None:
-        keeps = (self.task, self.root / "library", self.root / "data")
-        journal = self.root / "state" / "journal.sqlite"
-        refuse(code, sentence, *(arguments or RUN), cwd=self.task, keeps=keeps, journal=journal)
-
-
-def pinned(root: Path, files: Mapping[str, str] | None = None, package: str = "my_curricula", more: str = "") -> Pinned:
-    """:param more: settings of the plugin `isolated-curriculum`."""
-    settings = [
-        'experiment = "pinned"',
-        'disable = ["acquisition"]',
-        *(f"{name}-directory = {json.dumps(str(root / name))}" for name in ("data", "state")),
-        "[tool.aind-launcher.plugin]",
-        f"local-store.library = {json.dumps(str(root / 'library'))}",
-        'checks.minimum-free-space = "1 MB"',
-        f"isolated-curriculum.cache-directory = {json.dumps(str(root / 'cache'))}",
-        more,
-    ]
-    make_task_with_submodule(root, files, settings="\n".join(settings))
-    state = {
-        "curriculum": {"name": "counting", "version": "1.0.0", "pkg_location": package},
-        "stage": {"name": "first", "task": {"name": "counting"}},
-        "is_on_curriculum": True,
-        "active_policies": [],
-    }
-    animal = root / "library" / "pinned" / "Subjects" / "123456"
-    animal.mkdir(parents=True)
-    (animal / "trainer_state.json").write_text(json.dumps(state), encoding="utf-8")
-    return Pinned(root)
-
-
-def not_initialised(made: Pinned) -> None:
-    run_git("submodule", "--quiet", "deinit", "--force", "curricula", cwd=made.task)
-
-
-def moved(made: Pinned) -> None:
-    commit(made.submodule, {"NEWS.md": "A change that nobody reviewed.\n"})
-
-
-def modified(made: Pinned) -> None:
-    (made.submodule / "src" / "my_curricula" / "__init__.py").write_text("def main(): ...\n", encoding="utf-8")
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        (not_initialised, "submodule curricula is not initialised. Run `git submodule update --init curricula`"),
-        (moved, "submodule curricula is at .*, but the task repository pins .* Run `git submodule update curricula`"),
-        (
-            modified,
-            r"curricula has uncommitted changes: src/my_curricula/__init__\.py\..* See `git -C .*curricula status`",
-        ),
-    ],
-)
-def test_a_curriculum_that_is_not_as_pinned_is_refused_with_the_command_that_mends_it(
-    tmp_path: Path, change: Callable[[Pinned], None], sentence: str
-) -> None:
-    made = pinned(tmp_path)
-    change(made)
-    made.refuse(sentence)
-    made.refuse(sentence, "curricula", "sync")
-    made.refuse(sentence, "curricula", "enroll", "456", "--curriculum", "counting")
-
-
-@pytest.mark.parametrize(
-    ("more", "sentence"),
-    [
-        ("", "task repository has no curriculum source. Add one with `git submodule add URL`"),
-        ('isolated-curriculum.sources.mine = { path = "curricula" }', "'mine' does not provide the command `curricul"),
-        ('isolated-curriculum.sources.mine = { path = "nowhere" }', "'mine' has no folder nowhere. Correct its path"),
-        ('isolated-curriculum.source = "theirs"', "There is no curriculum source 'theirs'. Add one"),
-    ],
-)
-def test_a_source_without_the_command_is_refused(tmp_path: Path, more: str, sentence: str) -> None:
-    pinned(tmp_path, library_files("my-curricula"), more=more).refuse(sentence)
-
-
-def test_a_source_outside_of_the_task_repository_is_refused(tmp_path: Path) -> None:
-    made = pinned(tmp_path, more='isolated-curriculum.sources.mine = { path = "../origin" }')
-    made.refuse(
-        "source 'mine' lies outside the task repository, in .* add it as a submodule", "curricula", "list", code=2
-    )
-
-
-@pytest.mark.parametrize(
-    ("files", "more", "sentence"),
-    [
-        ({".python-version": "3.99\n"}, "", "Python 3.99 is not on this machine. Run `uv python install"),
-        ({}, 'isolated-curriculum.sources.curricula = { python = "3.98" }', "Python 3.98 is not on this machine"),
-    ],
-)
-def test_a_python_that_is_not_there_is_refused(tmp_path: Path, files: dict[str, str], more: str, sentence: str) -> None:
-    pinned(tmp_path, curriculum_files() | files, more=more).refuse(sentence)
-
-
-def test_a_curriculum_whose_code_is_not_in_the_pinned_source_is_refused(tmp_path: Path) -> None:
-    made = pinned(tmp_path, package="their_curricula.depletion")
-    made.refuse("cannot import the animal's curriculum their_curricula.depletion: .*No module named .*has: counting")
-
-
-def test_two_sources_of_which_neither_is_the_animals_are_refused(tmp_path: Path) -> None:
-    made = pinned(tmp_path, package="their_curricula.depletion")
-    other = make_repository(tmp_path / "other", curriculum_files("other-curricula"))
-    run_git("submodule", "--quiet", "add", "--", other.as_posix(), "others", cwd=made.task)
-    commit(made.task)
-    made.refuse("No curriculum source provides their_curricula.depletion; there are: curricula, others. Choose one")
-
-
-@pytest.mark.integration
-def test_a_curriculum_that_cannot_be_installed_is_refused(tmp_path: Path) -> None:
-    made = pinned(tmp_path, curriculum_files(dependencies=["aind-launcher-of-nobody==99.1"]))
-    made.refuse(r"environment of curricula cannot be built: .*aind-launcher-of-nobody.* The whole output is in .*\.log")

@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from command_line import call
 from contexts import a_session, folder_for_everybody, read_only
 from pydantic import ByteSize, ValidationError
 from repositories import commit, make_repository, write
 
 from aind_launcher.builtin.checks import Checks
 from aind_launcher.model.session import Check, Repository, SessionContext
+from aind_launcher.testing import TaskRepositoryForTests
 
 
 def looked_at(session: SessionContext, **settings: Any) -> dict[str, Check]:
@@ -149,3 +151,15 @@ def test_a_data_directory_that_is_a_link_to_nothing_refuses_the_session(tmp_path
 
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in Checks.Settings.model_fields.values())
+
+
+def test_doctor_shows_a_plugin_that_answers_with_something_else(task_repository: TaskRepositoryForTests) -> None:
+    task_repository.write(
+        "mine.py",
+        "from aind_launcher import hookimpl\n\nclass Chatty:\n    @hookimpl\n    def check_rig(self):\n"
+        "        return ['all is well']\n",
+    )
+    task_repository.configure(plugins={"chatty": "mine:Chatty"})
+    ended = call("doctor", cwd=task_repository.path)
+    assert ended.code == 3
+    assert "chatty: It answered with a str where Checks are expected." in ended.out

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from command_line import launch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,20 +141,6 @@ def test_the_task_can_be_told_to_lose_the_licks_and_keeps_the_trials(demo: Path,
     assert not (folder / "behavior" / "licks.csv").exists()
 
 
-def launch(
-    *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-c", "from aind_launcher.cli import main; main()"]
-    return subprocess.run(
-        [*program, *arguments],
-        cwd=cwd,
-        env={**os.environ, **(environment or {})},
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
-
-
 @pytest.mark.integration
 def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_second_time(tmp_path: Path) -> None:
     elsewhere = tmp_path / "the rig's own"
@@ -167,14 +154,14 @@ def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_seco
     installed = {"PYTHONPATH": str(foreign)}
 
     first = launch("demo", "a demo", "--json", cwd=tmp_path, environment=installed)
-    assert first.returncode == 0, first.stderr
-    told = json.loads(first.stdout)
+    assert first.code == 0, first.err
+    told = json.loads(first.out)
     assert told["stages"] == ["habituation", "detection", "discrimination", "expert"]
     sessions = told["sessions"]
     assert [session["exit_code"] for session in sessions] == [0, 0, 0, 1, 0, 0, 0]
     (failed,) = [step for step in sessions[3]["steps"] if step["state"] == "failed"]
     assert failed["hook"] == "curriculum_suggest"
-    assert "licks.csv" in failed["error"] and "licks.csv" in first.stderr
+    assert "licks.csv" in failed["error"] and "licks.csv" in first.err
     assert sessions[3]["stage_before"] == sessions[4]["stage_before"] == "discrimination"
     assert sessions[4]["metrics"]["sessions_at_stage"] == 1
     assert sessions[0]["provenance"]["dsl_version"] == "0.0.38"
@@ -183,16 +170,16 @@ def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_seco
     assert not (machine_directory("state", sys.platform, os.environ) / "journal.sqlite").exists()
 
     again = launch("demo", "a demo", cwd=tmp_path)
-    assert again.returncode == 2
-    assert "--fresh" in again.stderr
+    assert again.code == 2
+    assert "--fresh" in again.err
 
     rig_file.unlink()
     offline = {**OFFLINE, "UV_CACHE_DIR": str(tmp_path / "nothing cached")}
     second = launch("demo", "a demo", "--fresh", "--sessions", "2", cwd=tmp_path, environment=installed | offline)
-    assert second.returncode == 1, second.stderr
-    assert "did not show all that it promises" in second.stderr
-    assert "habituation -> detection" in second.stdout
-    assert "left out the plugins foreign" in second.stdout
+    assert second.code == 1, second.err
+    assert "did not show all that it promises" in second.err
+    assert "habituation -> detection" in second.out
+    assert "left out the plugins foreign" in second.out
 
 
 def test_what_to_go_on_with_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 """Whatever a plugin, a disk or the journal does: the session goes on, says so, and can be finished."""
 
-import os
 import sqlite3
-import subprocess
 from pathlib import Path
 
 import pytest
-from programs import SCRIPT, aind_launch
+from command_line import call, closed_pipe, launch
+from contexts import journal_on_a_full_disk
 from task_repositories import laboratory
 
 from aind_launcher.journal.journal import Journal, StepRecord
@@ -167,13 +166,13 @@ def test_what_fails_twice_and_then_works_is_done_by_the_third_call(tmp_path: Pat
 def test_a_held_hand_off_is_shown_at_every_start(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, 'required-steps = ["twice"]', names={"twice": "Twice", "sees": "Sees"})
     name = lab.run().session.name
-    started = aind_launch(lab.path, "run", "--subject", "123456")
+    started = call("run", "--subject", "123456", cwd=lab.path)
     assert f"{name}: twice must be done before the hand-off" in started.err
 
 
 def test_a_plugin_that_ends_the_process_is_called_again_by_resume(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"exits": "Exits", "sees": "Sees"})
-    assert aind_launch(lab.path, "run", "--subject", "123456").code == 7
+    assert launch("run", "--subject", "123456", cwd=lab.path).code == 7
     with Journal.open(lab.journal) as journal:
         (record,) = journal.sessions()
     assert record.state == "running"
@@ -191,14 +190,14 @@ def only_session(lab: TaskRepositoryForTests) -> str:
 @pytest.mark.integration
 def test_a_plugin_that_always_ends_the_process_can_be_left_out(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"exits": "AlwaysExits", "sees": "Sees"})
-    assert aind_launch(lab.path, "run", "--subject", "123456").code == 7
-    assert aind_launch(lab.path, "resume", "--all").code == 7
+    assert launch("run", "--subject", "123456", cwd=lab.path).code == 7
+    assert launch("resume", "--all", cwd=lab.path).code == 7
     # For one call: all else is done, and what it has to do waits.
-    assert aind_launch(lab.path, "resume", "--all", "-p", "no:exits").code == 1
+    assert launch("resume", "--all", "-p", "no:exits", cwd=lab.path).code == 1
     assert steps(lab, only_session(lab))["transfer_session", "sees"].state == "done"
     # For good: nothing is left.
     disabled = 'disable=["isolated-curriculum", "acquisition", "exits"]'
-    assert aind_launch(lab.path, "resume", "--all", "--set", disabled).code == 0
+    assert launch("resume", "--all", "--set", disabled, cwd=lab.path).code == 0
     with Journal.open(lab.journal) as journal:
         assert [record.state for record in journal.sessions()] == ["completed"]
 
@@ -219,7 +218,7 @@ def test_a_plugin_that_asks_a_person_waits_for_one(tmp_path: Path) -> None:
     for _ in range(2):
         assert outcome.state == "incomplete"
         assert "asks a person" in (steps(lab, outcome.session.name)["post_session", "asks"].error or "")
-        assert aind_launch(lab.path, "resume", "--all", "--unattended").code == 1
+        assert call("resume", "--all", "--unattended", cwd=lab.path).code == 1
     assert lab.resume(outcome.session.name, operator=Somebody()).state == "completed"
     assert steps(lab, outcome.session.name)["post_session", "asks"].result == "answered"
 
@@ -231,7 +230,7 @@ def test_the_folder_is_handed_off_again_where_a_late_answer_belongs_into_it(tmp_
     (lab.path / "curriculum-is-broken").unlink()
     lab.resume(name)
     assert "suggestion.json" not in steps(lab, name)["transfer_session", "sees"].result["names"]
-    planned = aind_launch(lab.path, "resume", name, "--hand-off-again", "--dry-run").out
+    planned = call("resume", name, "--hand-off-again", "--dry-run", cwd=lab.path).out
     assert [line.split()[1] for line in planned.splitlines()[1:]] == [
         "keep_suggestion",
         "seal_folder",
@@ -287,7 +286,7 @@ def test_a_corrupt_journal_is_set_aside_and_the_session_goes_on(tmp_path: Path, 
     lab = laboratory(tmp_path)
     lab.state.mkdir()
     lab.journal.write_bytes(content)
-    ended = aind_launch(lab.path, "run", "--subject", "123456")
+    ended = call("run", "--subject", "123456", cwd=lab.path)
     assert ended.code == 0
     assert lab.stage() == "rung2"
     aside = [path.read_bytes() for path in lab.state.glob("*set-aside.sqlite")]
@@ -313,8 +312,8 @@ def test_a_locked_journal_is_gone_on_without_and_completed_later(tmp_path: Path)
     earlier = lab.run().session.name
     holder = sqlite3.connect(lab.journal, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    ended = aind_launch(lab.path, "run", "--subject", "123456")
-    asked = [aind_launch(lab.path, *command) for command in (("resume", "--all"), ("sessions", "list"))]
+    ended = launch("run", "--subject", "123456", cwd=lab.path)
+    asked = [launch(*command, cwd=lab.path) for command in (("resume", "--all"), ("sessions", "list"))]
     holder.close()
     assert ended.code == 1
     assert "database is locked" in ended.err
@@ -333,12 +332,7 @@ def test_a_locked_journal_is_gone_on_without_and_completed_later(tmp_path: Path)
 def test_a_full_disk_does_not_cost_a_journal_that_is_whole(tmp_path: Path) -> None:
     lab = laboratory(tmp_path)
     name = lab.run().session.name
-    # Nothing can be written beside it either, as on a full disk.
-    connection = sqlite3.connect(lab.journal)
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    connection.close()
-    with Journal.open(lab.journal) as journal:
-        journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with journal_on_a_full_disk(lab.journal) as journal:
         journal.keep_session("123456_x", "123456", tmp_path, tmp_path, "x" * 1_000_000)
         assert "full" in (journal.impaired or "")
         assert journal.session("123456_x")
@@ -353,7 +347,7 @@ def test_a_full_disk_does_not_cost_a_journal_that_is_whole(tmp_path: Path) -> No
 def test_a_file_where_a_folder_belongs_refuses_the_session(tmp_path: Path) -> None:
     lab = laboratory(tmp_path)
     lab.data.write_text("in the way")
-    ended = aind_launch(lab.path, "run", "--subject", "123456")
+    ended = call("run", "--subject", "123456", cwd=lab.path)
     assert ended.code == 3
     assert str(lab.data) in ended.err
     assert lab.data.read_text() == "in the way"
@@ -361,16 +355,8 @@ def test_a_file_where_a_folder_belongs_refuses_the_session(tmp_path: Path) -> No
 
 def test_a_terminal_that_is_gone_does_not_stop_a_session(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"sees": "Sees"})
-    reading, writing = os.pipe()
-    os.close(reading)
-    subprocess.run(
-        [SCRIPT, "run", "--subject", "123456"],
-        cwd=lab.path,
-        stdin=subprocess.DEVNULL,
-        stdout=writing,
-        stderr=writing,
-    )
-    os.close(writing)
+    with closed_pipe() as terminal:
+        launch("run", "--subject", "123456", cwd=lab.path, stdout=terminal, stderr=terminal)
     with Journal.open(lab.journal) as journal:
         assert [record.state for record in journal.sessions()] == ["completed"]
     assert lab.stage() == "rung2"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from programs import aind_launch
+from command_line import call, launch
 from pydantic import BaseModel, field_serializer
 from pydantic_core import PydanticSerializationError
 from task_repositories import laboratory
@@ -255,13 +255,13 @@ def test_pressed_just_before_the_acquisition_it_leaves_nothing_to_hand_off(tmp_p
         steps = [(step.id.hook, step.error) for step in journal.steps(session.name)][-1:]
     assert (session.state, steps) == ("cancelled", [("run_session", NOT_BEGUN)])
     assert list(session.folder.rglob("trials.txt")) == []
-    assert aind_launch(lab.path, "resume", "--all").code == 0
+    assert call("resume", "--all", cwd=lab.path).code == 0
     assert lab.run().state == "completed"
 
 
 def test_a_check_that_answers_bit_by_bit_is_interrupted_like_any_other(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"looks": "Looks"})
-    run = aind_launch(lab.path, "run", "--subject", "123456")
+    run = launch("run", "--subject", "123456", cwd=lab.path)
     assert (run.code, (tmp_path / "went on").exists()) == (130, False), run.err
     assert re.search(r"Session 123456_\S+ is cancelled: nothing was acquired\.\s+Interrupted\.", run.err)
     with Journal.open(lab.journal) as journal:
@@ -290,10 +290,10 @@ def test_in_another_thread_there_is_nothing_to_hear() -> None:
 
 def test_what_a_plugin_answered_is_in_the_journal_whole(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"tells": "Tells"})
-    run = aind_launch(lab.path, "run", "--subject", "123456")
+    run = launch("run", "--subject", "123456", cwd=lab.path)
     # It came when the step was over, and no plugin's step came after it.
     assert (run.code, "is completed: all of it was done" in run.err) == (130, True), run.err
-    resumed = aind_launch(lab.path, "resume", "--all")
+    resumed = call("resume", "--all", cwd=lab.path)
     assert resumed.code == 0, resumed.err
     assert (tmp_path / "told").read_text() == "told\n"
     with Journal.open(lab.state / "journal.sqlite") as journal:
@@ -304,11 +304,11 @@ def test_what_a_plugin_answered_is_in_the_journal_whole(tmp_path: Path) -> None:
 
 def test_a_plugin_that_was_writing_is_left_to_resume(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"writes": "Writes"})
-    run = aind_launch(lab.path, "run", "--subject", "123456")
+    run = launch("run", "--subject", "123456", cwd=lab.path)
     assert (run.code, "does not know" in run.err) == (1, False), run.err
     assert re.search(r"post session \(writes\) was given up; `aind-launch resume 123456_\S+` does it\.", run.err)
     with Journal.open(lab.state / "journal.sqlite") as journal:
         (session,) = journal.sessions()
         (step,) = [step for step in journal.steps(session.name) if step.id.plugin == "writes"]
     assert (session.state, step.state, step.error) == ("incomplete", "failed", "interrupted")
-    assert aind_launch(lab.path, "resume", "--all").code == 0
+    assert call("resume", "--all", cwd=lab.path).code == 0

@@ -169,3 +169,15 @@ def test_a_plugin_of_ours_imports_what_is_public_to_everybody_and_nothing_else(f
     modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert {module for module in modules if module.partition(".")[0] == "aind_launcher"} <= doors
+
+
+LONGEST = 400
+# Each of these is being shortened at the moment, and leaves this set when it is short.
+STILL_LONGER = {"tests/test_environments.py", "aind_launcher/lifecycle/run.py"}
+
+
+@pytest.mark.parametrize("folder", ["aind_launcher", "tests", "plugins", "benchmarks"])
+def test_no_file_is_longer_than_a_reader_can_keep_in_mind(folder: str) -> None:
+    files = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / folder).rglob("*.py")}
+    lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in files.items()}
+    assert {name: length for name, length in lengths.items() if length > LONGEST and name not in STILL_LONGER} == {}

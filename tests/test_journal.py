@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from contexts import journal_on_a_full_disk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,9 +125,10 @@ def test_a_context_is_read_on_its_own(journal):
         journal.context("2_x")
 
 
-def test_writes_are_durable_before_they_return(journal):
-    assert journal._connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
-    assert journal._connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+def test_writes_are_durable_before_they_return(journal, path):
+    with closing(connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+        assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
 
 
 def test_a_corrupt_journal_is_set_aside_and_said_so(path, caplog):
@@ -160,17 +162,16 @@ def test_a_locked_journal_does_not_stop_a_session(path, tmp_path, caplog, monkey
 
 def test_a_substitute_that_cannot_be_written_either_leaves_memory(path, tmp_path, caplog):
     (tmp_path / "data").write_text("in the way")
-    with Journal.open(path, tmp_path / "data") as journal:
+    with Journal.open(path) as journal:
         journal.keep_session(STEP.session, "1", tmp_path, tmp_path, "{}")
-        fill_up(journal)
+    with journal_on_a_full_disk(path, tmp_path / "data") as journal:
         journal.end_session(STEP.session, "completed", 0, "x" * 100_000)
         assert journal.session(STEP.session).state == "completed"
     assert "memory only" in caplog.text
 
 
 def test_the_substitute_of_another_machine_in_the_same_folder_is_left_alone(path, tmp_path):
-    with Journal.open(tmp_path / "file" / "journal.sqlite", tmp_path / "data") as other:
-        fill_up(other)
+    with journal_on_a_full_disk(tmp_path / "file" / "journal.sqlite", tmp_path / "data") as other:
         other.keep_session("2_x", "2", tmp_path, tmp_path, "x" * 100_000)
         (substitute,) = (tmp_path / "data").glob("*.sqlite")
         with Journal.open(path, tmp_path / "data") as journal:
@@ -179,8 +180,7 @@ def test_the_substitute_of_another_machine_in_the_same_folder_is_left_alone(path
 
 
 def test_a_journal_that_cannot_take_in_its_substitute_yet_is_not_taken_for_whole(path, tmp_path, monkeypatch):
-    journal = Journal.open(path, tmp_path / "data")
-    fill_up(journal)
+    journal = journal_on_a_full_disk(path, tmp_path / "data")
     journal.keep_session(STEP.session, "1", tmp_path, tmp_path, "x" * 100_000)
     with monkeypatch.context() as full_disk:
         full_disk.setattr("aind_launcher.journal.journal.connect", cannot_be_opened)
@@ -198,17 +198,12 @@ def cannot_be_opened(*_):
     raise sqlite3.OperationalError("database or disk is full")
 
 
-def fill_up(journal):
-    (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
-    journal._connection.execute(f"PRAGMA max_page_count = {pages}")
-
-
-def test_a_disk_that_fills_up_does_not_stop_a_session(journal, caplog):
+def test_a_disk_that_fills_up_does_not_stop_a_session(journal, path, caplog):
     attempt = journal.begin_step(STEP)
-    fill_up(journal)
-    journal.end_step(STEP, attempt, "done", result="x" * 100_000)
-    assert "full" in journal.impaired
-    record = journal.last_attempt(STEP)
+    with journal_on_a_full_disk(path) as full:
+        full.end_step(STEP, attempt, "done", result="x" * 100_000)
+        assert "full" in (full.impaired or "")
+        record = full.last_attempt(STEP)
     assert (record.state, len(record.result)) == ("done", 100_000)
     assert "memory only" in caplog.text
 
@@ -261,16 +256,18 @@ def test_a_journal_of_the_first_schema_still_opens(path):
 
 
 def test_what_can_be_read_of_a_damaged_journal_may_be_of_the_first_schema():
-    with closing(sqlite3.connect(":memory:")) as source, Journal(connect(":memory:"), Path("memory")) as journal:
+    whole = connect(":memory:")
+    with closing(sqlite3.connect(":memory:")) as source, Journal(whole, Path("memory")) as journal:
         source.row_factory = sqlite3.Row
         source.executescript(FIRST_SCHEMA)
-        merge(source, journal._connection, READERS)
+        merge(source, whole, READERS)
         assert [step.id.key for step in journal.steps("1_x")] == ["abc"]
 
 
 def test_a_journal_of_a_newer_launcher_is_refused_and_left_alone(path):
-    with Journal.open(path) as journal:
-        journal._connection.execute("PRAGMA user_version = 99")
+    path.parent.mkdir(parents=True)
+    with closing(connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
     before = path.read_bytes()
     with pytest.raises(LauncherError, match="newer launcher"):
         Journal.open(path)

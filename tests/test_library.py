@@ -1,55 +1,29 @@
 """The library keeps where animals stand, whole, whoever writes and whatever ends it."""
 
-import itertools
 import json
 import math
 import os
-import random
-import subprocess
-import sys
-import textwrap
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-import uv
 from contexts import MONDAY, TUESDAY, folder_for_everybody, read_only, suggestion, trainer_state
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
+from libraries import ANIMAL, decide, folder_of, stage, standing
 
 from aind_launcher.builtin.local_store.history import HistoryEntry
 from aind_launcher.builtin.local_store.library import HISTORY, LOCK, STATE, TASK, Library, experiments
 from aind_launcher.errors import AnimalError, TransientError, UsageError
-from aind_launcher.model.animal import AnimalState, TrainerStateText, at_stage
+from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
-
-ANIMAL = "123456"
-REAL = sorted((Path(__file__).parent / "data" / "suggestions").glob("*.json"))
 
 
 @pytest.fixture
 def library(tmp_path: Path) -> Library:
     return Library(tmp_path / "a library", "odours")
-
-
-def standing(library: Library, subject: str = ANIMAL) -> AnimalState:
-    state = library.read(subject).state
-    assert state is not None
-    return state
-
-
-def stage(library: Library, subject: str = ANIMAL) -> str | None:
-    return standing(library, subject).trainer_state.stage
-
-
-def folder_of(library: Library, subject: str = ANIMAL) -> Path:
-    return library.root / library.experiment / "Subjects" / subject
-
-
-def decide(library: Library, to: str, session: str, date: datetime, ran_with: AnimalState | None = None) -> str:
-    return library.record(ANIMAL, suggestion(to, {"session": session}), session, date, ran_with).outcome
 
 
 # Where an animal stands
@@ -376,183 +350,3 @@ def test_a_folder_that_is_no_subjects_name_is_listed_as_a_problem(library: Libra
     listed = {animal.subject: animal.problem for animal in library.animals()}
     assert "valid subject" in (listed["an animal"] or "")
     assert listed["b"] is None
-
-
-# Stages
-
-
-@pytest.mark.parametrize("file", REAL, ids=lambda file: file.stem)
-@pytest.mark.parametrize("name", ["stage_a", "stage_b"])
-def test_a_real_animal_at_another_stage_is_a_trainer_state_for_the_dsl(file: Path, name: str) -> None:
-    document = json.loads(file.read_text("utf-8"))["trainer_state"]
-    moved = at_stage(TrainerStateText(text=json.dumps(document)), name)
-    typed = moved.typed()
-    assert typed.stage is not None
-    assert typed.stage.name == name
-    assert typed.is_on_curriculum
-    assert list(typed.active_policies or []) == list(typed.stage.start_policies)
-    assert moved.document["curriculum"] == document["curriculum"]
-    if name == "stage_b":
-        # The recorded animal was moved there by its curriculum itself.
-        assert moved.document == document
-
-
-def test_a_stage_that_does_not_exist_is_answered_with_those_that_do() -> None:
-    with pytest.raises(AnimalError, match=r"no stage 'fourth'.*first, second, third"):
-        at_stage(trainer_state("first"), "fourth")
-
-
-@pytest.mark.parametrize("curriculum", ["null", "{}", '"text"', '{"graph": {"nodes": [1]}}', '{"graph": null}'])
-def test_a_trainer_state_without_stages_has_no_such_stage(curriculum: str) -> None:
-    with pytest.raises(AnimalError, match="no stage"):
-        at_stage(TrainerStateText(text=f'{{"curriculum": {curriculum}, "stage": null}}'), "first")
-
-
-@pytest.mark.integration
-def test_published_curricula_take_an_animal_at_any_of_their_stages(tmp_path: Path) -> None:
-    environment = tmp_path / "environment"
-    tool = uv.find_uv_bin()
-    subprocess.run([tool, "venv", "--python", sys.executable, environment], check=True)
-    scripts = environment / ("Scripts" if os.name == "nt" else "bin")
-    package = "aind-behavior-vr-foraging-curricula==1.3.2"
-    subprocess.run([tool, "pip", "install", "--python", scripts / "python", package], check=True)
-    for name in ("depletion", "learning_sets", "single_site"):
-        begun = TrainerStateText.read(told(scripts, "init", "--curriculum", name), name)
-        stages = [node["name"] for node in begun.document["curriculum"]["graph"]["nodes"].values()]
-        for each in stages:
-            typed = at_stage(begun, each).typed()
-            assert typed.stage is not None
-            assert typed.stage.name == each
-        own = TrainerStateText.read(told(scripts, "init", "--curriculum", name, "--stage", stages[-1]), name)
-        moved = at_stage(begun, stages[-1])
-        assert own.stage == moved.stage
-        assert (own.document["active_policies"] or []) == moved.document["active_policies"]
-
-
-def told(scripts: Path, *arguments: str) -> str:
-    command = [str(scripts / "curriculum"), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8").stdout
-
-
-# Many writers, and sudden ends
-
-WRITER = textwrap.dedent(
-    """
-    import os, sys
-    from datetime import datetime, timedelta
-    from pathlib import Path
-    sys.path.insert(0, sys.argv[1])
-    from contexts import MONDAY, suggestion
-    from aind_launcher.builtin.local_store.library import Library
-
-    library, name, count, fatal = Library(Path(sys.argv[2]), "odours"), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
-    events = 0
-
-    def die(event, arguments):
-        # Every touch of a file is one place to die at.
-        global events
-        if event in ("open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "os.listdir", "os.scandir"):
-            events += 1
-            if events == fatal:
-                os._exit(9)
-
-    print("ready", flush=True)
-    sys.stdin.readline()
-    sys.addaudithook(die)
-    for number in range(count):
-        session = f"{name}-{number}"
-        answer = suggestion(("first", "second", "third")[number % 3], {"session": session, "noise": "x" * 5000})
-        library.record("123456", answer, session, MONDAY + timedelta(minutes=number), None)
-    """
-)
-
-
-def writer(library: Library, name: str, count: int, fatal: int = 0) -> subprocess.Popen[str]:
-    arguments = [Path(__file__).parent, library.root, name, count, fatal]
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER, *map(str, arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def start(*writers: subprocess.Popen[str]) -> None:
-    for each in writers:
-        assert each.stdout
-        assert each.stdout.readline() == "ready\n"
-    for each in writers:
-        assert each.stdin
-        each.stdin.write("go\n")
-        each.stdin.flush()
-
-
-def parts_left(library: Library) -> Iterator[Path]:
-    return folder_of(library).rglob("*.part")
-
-
-@pytest.mark.integration
-def test_two_rigs_that_write_one_animal_at_once_lose_nothing_and_never_leave_half_a_file(library: Library) -> None:
-    library.record(ANIMAL, suggestion("first"), "before", MONDAY - timedelta(days=1), None)
-    rigs = [writer(library, name, 60) for name in ("west", "east")]
-    start(*rigs)
-    states: set[str | None] = set()
-    while any(rig.poll() is None for rig in rigs):
-        # A third one, which only looks, without a lock.
-        states.add(stage(library))
-    assert [rig.wait() for rig in rigs] == [0, 0]
-    for rig in rigs:
-        rig.communicate()
-    assert states <= {"first", "second", "third"}
-    history = library.history(ANIMAL)
-    sessions = [f"{name}-{number}" for name in ("west", "east") for number in range(60)]
-    assert sorted(entry.session_name or "" for entry in history) == sorted([*sessions, "before"])
-    # Compare and set: no rig overwrites what came later, and of two decisions of one moment the first stands.
-    applied = [entry.date for entry in sorted(history, key=lambda entry: entry.recorded) if not entry.superseded]
-    assert applied == sorted(set(applied))
-    assert standing(library).session_name in ("west-59", "east-59")
-    assert not list(parts_left(library))
-
-
-@pytest.mark.integration
-def test_a_writer_that_ends_at_any_touch_of_a_file_leaves_the_old_state_or_the_new_one(tmp_path: Path) -> None:
-    for fatal in itertools.count(1):
-        library = Library(tmp_path / f"library {fatal}", "odours")
-        old = MONDAY - timedelta(days=1)
-        library.record(ANIMAL, suggestion("third", "old"), "before", old, None)
-        rig = writer(library, "monday", 1, fatal)
-        start(rig)
-        rig.communicate()
-        assert rig.returncode in (0, 9)
-        assert standing(library).session_name in ("before", "monday-0")
-        assert standing(library).metrics is not None
-        assert all(entry.metrics for entry in library.history(ANIMAL))
-        # What is recorded again completes it, once.
-        answer = suggestion("first", {"session": "monday-0", "noise": "x" * 5000})
-        library.record(ANIMAL, answer, "monday-0", MONDAY, None)
-        assert (stage(library), standing(library).session_name) == ("first", "monday-0")
-        assert [entry.session_name for entry in library.history(ANIMAL)] == ["before", "monday-0"]
-        if rig.returncode == 0:
-            break
-    assert fatal > 8
-
-
-@pytest.mark.integration
-def test_a_writer_that_is_killed_at_any_moment_leaves_the_old_state_or_the_new_one(library: Library) -> None:
-    library.record(ANIMAL, suggestion("first", "old"), "before", MONDAY - timedelta(days=1), None)
-    chance = random.Random(1)  # noqa: S311 (it picks moments)
-    for round_ in range(20):
-        rig = writer(library, f"round-{round_}", 10_000)
-        start(rig)
-        with pytest.raises(subprocess.TimeoutExpired):
-            rig.wait(timeout=chance.uniform(0, 0.1))
-        rig.kill()
-        rig.communicate()
-        assert stage(library) in ("first", "second", "third")
-        assert standing(library).metrics is not None
-        for path in (folder_of(library) / HISTORY).glob("*.json"):
-            HistoryEntry.model_validate_json(path.read_bytes())
-    # The lock of the dead is free.
-    library.move(ANIMAL, trainer_state("first"), reason="the end", by="me")
-    assert stage(library) == "first"
-    assert standing(library).date > datetime(2026, 1, 1, tzinfo=UTC)

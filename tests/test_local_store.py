@@ -12,6 +12,7 @@ from aind_launcher.builtin.local_store.plugin import LocalStore
 from aind_launcher.errors import AnimalError, TransientError
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Check, Inputs, Session
+from aind_launcher.testing import TaskRepositoryForTests
 
 
 def a_store(**settings: Any) -> LocalStore:
@@ -149,3 +150,18 @@ def test_every_setting_is_described_and_an_unknown_one_refused() -> None:
         LocalStore.Settings.model_validate({"libary": "x"})
     with pytest.raises(ValidationError):
         LocalStore.Settings(lock_timeout=-1)
+
+
+def test_the_animal_is_not_put_into_a_library_that_lost_it(task_repository: TaskRepositoryForTests) -> None:
+    task_repository.write(
+        "mine.py",
+        "from aind_launcher import hookimpl\nimport shutil\n\nclass Unmounts:\n    @hookimpl(tryfirst=True)\n"
+        "    def curriculum_suggest(self, session):\n"
+        "        shutil.rmtree(session.repository.path.parent / 'library' / 'climbing', ignore_errors=True)\n",
+    )
+    task_repository.configure(plugins={"unmounts": "mine:Unmounts"})
+    outcome = task_repository.run()
+    error = task_repository.steps(outcome.session.name)["record_state", "local-store"].error
+    assert error
+    assert "no longer in the library" in error
+    assert not Path(task_repository.subjects, "123456", "trainer_state.json").exists()

@@ -125,7 +125,7 @@ class Decisions(RuleBasedStateMachine):
 
 # Hypothesis looks for an order of events after which the animal is elsewhere.
 TestDecisions = Decisions.TestCase
-TestDecisions.settings = settings(max_examples=60, stateful_step_count=15)
+TestDecisions.settings = settings(max_examples=30, stateful_step_count=15)
 
 
 RUN, RUN_BROKEN, MOVE, *RESUMES = "run", "run with a broken curriculum", "move", "resume 0", "resume 1", "resume 2"

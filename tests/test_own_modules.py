@@ -1,12 +1,10 @@
 """A repository's own plugin is found from its root, and nothing else there takes the place of another module."""
 
-import subprocess
-import sys
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from command_line import Ended, call, done, launch
+from command_line import AS_MODULE, call, done, launch
 from task_repositories import laboratory
 
 from aind_launcher.testing import TaskRepositoryForTests
@@ -40,11 +38,6 @@ def imported(repository: TaskRepositoryForTests) -> list[str]:
     return sorted(path.stem for path in repository.path.glob("*.imported"))
 
 
-def as_module(*arguments: str, cwd: Path) -> Ended:
-    command = [sys.executable, "-m", "aind_launcher", *arguments]
-    return subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", check=False)
-
-
 class TestAModuleOfTheRoot:
     def test_takes_no_others_place_in_a_session(self, repository: TaskRepositoryForTests) -> None:
         done("run", "--subject", "123456", "--experimenter", "me", cwd=repository.path)
@@ -54,17 +47,17 @@ class TestAModuleOfTheRoot:
     def test_takes_no_others_place_where_the_launcher_is_called_as_a_module(
         self, repository: TaskRepositoryForTests
     ) -> None:
-        ended = as_module("run", "--subject", "123456", "--experimenter", "me", cwd=repository.path)
-        assert (ended.returncode, imported(repository)) == (0, []), ended.stderr
+        ended = launch("run", "--subject", "123456", "--experimenter", "me", cwd=repository.path, program=AS_MODULE)
+        assert (ended.code, imported(repository)) == (0, []), ended.err
 
     def test_registers_no_plugin_where_the_launcher_is_called_as_a_module(
         self, repository: TaskRepositoryForTests
     ) -> None:
         repository.write("stray.dist-info/METADATA", "Metadata-Version: 2.1\nName: stray\nVersion: 1.0\n")
         repository.write("stray.dist-info/entry_points.txt", "[aind_launcher]\nstray = more:Water\n")
-        ended = as_module("plugins", "list", cwd=repository.path)
-        assert ended.returncode == 0, ended.stderr
-        assert "stray" not in ended.stdout
+        ended = launch("plugins", "list", cwd=repository.path, program=AS_MODULE)
+        assert ended.code == 0, ended.err
+        assert "stray" not in ended.out
 
     def test_is_not_found_by_a_plugin_that_tries_an_optional_dependency(
         self, repository: TaskRepositoryForTests
@@ -92,9 +85,9 @@ class TestARepositorysOwnPlugin:
         made = laboratory(tmp_path, "import amounts", names={"water": "Water"})
         made.write("amounts.py", "small = 4\n")
         ended = launch("plugins", "check", cwd=made.path)
-        assert ended.returncode == 2
-        assert "No module named 'amounts'" in ended.stdout
-        assert "Put it and the plugin into one folder" in " ".join(ended.stdout.split())
+        assert ended.code == 2
+        assert "No module named 'amounts'" in ended.out
+        assert "Put it and the plugin into one folder" in " ".join(ended.out.split())
 
     @pytest.mark.parametrize("name", ["queue", "pluggy"])
     def test_is_refused_where_another_module_has_its_name(self, tmp_path: Path, name: str) -> None:
@@ -102,9 +95,9 @@ class TestARepositorysOwnPlugin:
         made.write(f"{name}.py", WATER.format(amount=3))
         made.configure(plugins={"water": f"{name}:Water"})
         ended = call("plugins", "check", cwd=made.path)
-        assert ended.returncode == 2
-        assert f"another module is named {name} too" in ended.stdout
-        assert f"Rename {made.path / name}.py" in ended.stdout
+        assert ended.code == 2
+        assert f"another module is named {name} too" in ended.out
+        assert f"Rename {made.path / name}.py" in ended.out
 
     # The environment of the launcher may itself lie in the repository.
     @pytest.mark.parametrize("place", ["elsewhere", "task repository/.venv/site-packages"])
@@ -115,8 +108,8 @@ class TestARepositorysOwnPlugin:
         elsewhere = tmp_path / place
         (elsewhere / "rig_plugins").mkdir(parents=True)
         ended = launch("plugins", "check", cwd=made.path, environment={"PYTHONPATH": str(elsewhere)})
-        assert ended.returncode == 2
-        assert str(elsewhere / "rig_plugins") in ended.stdout
+        assert ended.code == 2
+        assert str(elsewhere / "rig_plugins") in ended.out
 
     def test_may_be_installed_where_the_root_has_a_folder_of_its_name(self, tmp_path: Path) -> None:
         made = laboratory(tmp_path)
@@ -146,6 +139,6 @@ class TestARepositorysOwnPlugin:
         made.write("my_task/launcher.py", WATER.format(amount=3))
         made.configure(plugins={"water": "my_task.launchr:Water"})
         ended = call("plugins", "check", cwd=made.path)
-        assert "No module named 'my_task.launchr'" in ended.stdout
-        assert "Put it and the plugin into one folder" not in " ".join(ended.stdout.split())
-        assert "Correct the setting 'plugins'" in " ".join(ended.stdout.split())
+        assert "No module named 'my_task.launchr'" in ended.out
+        assert "Put it and the plugin into one folder" not in " ".join(ended.out.split())
+        assert "Correct the setting 'plugins'" in " ".join(ended.out.split())

@@ -123,8 +123,8 @@ def lab(tmp_path: Path) -> TaskRepositoryForTests:
 
 def done(lab: TaskRepositoryForTests, *arguments: str) -> str:
     ended = call(*arguments, cwd=lab.path)
-    assert (ended.returncode, ended.stderr) == (0, ""), ended
-    return ended.stdout
+    assert (ended.code, ended.err) == (0, ""), ended
+    return ended.out
 
 
 def enroll(lab: TaskRepositoryForTests) -> str:
@@ -145,7 +145,7 @@ def test_animals_are_enrolled_listed_shown_and_moved(lab: TaskRepositoryForTests
     assert enroll(lab) == "Animal 7 is enrolled: stage rung1 of Ladder 1.0.0.\n"
     assert stage(lab) == "rung1"
     again = call("curricula", "enroll", "7", "--curriculum", "Ladder", cwd=lab.path)
-    assert (again.returncode, "7 is in the register." in again.stderr) == (3, True)
+    assert (again.code, "7 is in the register." in again.err) == (3, True)
     move(lab, "climbs well", "--curriculum", "Ladder", "--stage", "rung5")
     file = lab.root / "state.json"
     file.write_text(ladder_state("rung5").text, encoding="utf-8")
@@ -159,7 +159,7 @@ def test_animals_are_enrolled_listed_shown_and_moved(lab: TaskRepositoryForTests
         ("moved", "rung5", "healed"),
     ]
     unknown = call("animals", "show", "8", cwd=lab.path)
-    assert (unknown.returncode, "Animal 8 is not in the register " in unknown.stderr) == (3, True)
+    assert (unknown.code, "Animal 8 is not in the register " in unknown.err) == (3, True)
 
 
 def test_curricula_and_environments_are_listed_and_asked(lab: TaskRepositoryForTests) -> None:
@@ -182,17 +182,17 @@ def test_the_doctor_asks_those_that_took_their_places(lab: TaskRepositoryForTest
 def test_a_session_runs_and_is_resumed(lab: TaskRepositoryForTests) -> None:
     enroll(lab)
     lab.break_curriculum()
-    assert call("run", "--subject", "7", cwd=lab.path).returncode == 1
+    assert call("run", "--subject", "7", cwd=lab.path).code == 1
     assert stage(lab) == "rung1"
     lab.mend_curriculum()
-    assert call("resume", "--all", cwd=lab.path).returncode == 0
+    assert call("resume", "--all", cwd=lab.path).code == 0
     assert stage(lab) == "rung2"
 
 
 def test_without_a_plugin_in_its_place_a_command_says_which_one_is_missing(lab: TaskRepositoryForTests) -> None:
     for command, missing in (("animals", "No plugin keeps animals."), ("curricula", "No plugin builds and asks")):
         ended = call(command, "list", "-p", "no:register", "-p", "no:steps", cwd=lab.path)
-        assert (ended.returncode, missing in ended.stderr) == (2, True), ended
+        assert (ended.code, missing in ended.err) == (2, True), ended
 
 
 def test_a_command_imports_no_plugin_after_the_one_that_answers(lab: TaskRepositoryForTests) -> None:
@@ -208,8 +208,8 @@ def test_a_store_that_breaks_is_named(lab: TaskRepositoryForTests) -> None:
     )
     lab.configure(REPLACED, {"register": "more"})
     ended = call("animals", "list", cwd=lab.path)
-    assert ended.returncode == 2
-    assert "Plugin register (this repository) failed in animal_store: OSError: no disk." in ended.stderr
+    assert ended.code == 2
+    assert "Plugin register (this repository) failed in animal_store: OSError: no disk." in ended.err
 
 
 def test_what_a_plugin_leaves_in_the_output_folder_leaves_with_the_data(lab: TaskRepositoryForTests) -> None:
@@ -249,5 +249,5 @@ def test_what_a_plugin_leaves_in_the_output_folder_leaves_with_the_data(lab: Tas
     lab.mend_curriculum()
     lab.resume(outcome.session.name)
     assert not (kept / "why.txt").exists()
-    assert call("resume", outcome.session.name, "--hand-off-again", cwd=lab.path).returncode == 0
+    assert call("resume", outcome.session.name, "--hand-off-again", cwd=lab.path).code == 0
     assert (kept / "why.txt").read_text("utf-8") == "it climbed"

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
-from command_line import call, done, launch
+from command_line import call, launch
 from hypothesis import given
 from hypothesis import strategies as st
 from task_repositories import laboratory
@@ -136,14 +136,42 @@ def test_what_a_server_echoes_reaches_neither_screen_nor_journal_nor_data(tmp_pa
     lab = laboratory(tmp_path, ECHO, names={"echo": "Echo"})
     environment = {"AIND_LAUNCHER_PLUGIN__ECHO__PASSWORD": password}
     ended = launch("run", "--subject", "123456", "--experimenter", "me", cwd=lab.path, environment=environment)
-    assert ended.returncode == 1, ended.stderr
+    assert ended.code == 1, ended.err
     kept = [path for folder in (lab.data, lab.state) for path in folder.rglob("*") if path.is_file()]
     assert {"log.jsonl", "session.json", "journal.sqlite"} <= {path.name for path in kept}
     told = {path.name: path.read_bytes() for path in kept}
-    told |= {"stdout": ended.stdout.encode(), "stderr": ended.stderr.encode()}
-    assert "401 for Basic" in ended.stdout + ended.stderr
+    told |= {"stdout": ended.out.encode(), "stderr": ended.err.encode()}
+    assert "401 for Basic" in ended.out + ended.err
     parts = (base64.b64encode(f"me:{password}".encode())[4:-4], quote(password).encode(), password.encode())
     assert {name for name, text in told.items() if any(part in text for part in parts)} == set()
+
+
+SECRETIVE = """
+from pydantic import BaseModel, SecretStr
+from aind_launcher import hookimpl
+
+
+class Secretive:
+    class Settings(BaseModel):
+        word: SecretStr
+
+    def __init__(self, settings):
+        self.word = settings.word.get_secret_value()
+
+    @hookimpl
+    def post_session(self):
+        return {"record": 412345, "url": f"https://me:{self.word}@there"}
+"""
+
+
+@pytest.mark.parametrize("word", ["123", 'pä"ss'])
+def test_secrets_are_hidden_text_by_text(task_repository: TaskRepositoryForTests, word: str) -> None:
+    task_repository.write("mine.py", SECRETIVE)
+    section = f"[tool.aind-launcher.plugin.secretive]\nword = {json.dumps(word)}"
+    task_repository.configure(section, plugins={"secretive": "mine:Secretive"})
+    outcome = task_repository.run()
+    result = task_repository.steps(outcome.session.name)["post_session", "secretive"].result
+    assert result == {"record": 412345, "url": "https://me:**********@there"}
 
 
 class TestTheAcquisitionsOwnVariables:
@@ -164,7 +192,7 @@ class TestTheAcquisitionsOwnVariables:
 
     @pytest.mark.parametrize("form", [(), ("--json",)])
     def test_are_named_and_not_shown_among_the_settings(self, tmp_path: Path, form: tuple[str, ...]) -> None:
-        shown = done("config", "show", *form, cwd=self.laboratory(tmp_path).path)
+        shown = call("config", "show", *form, cwd=self.laboratory(tmp_path).path).out
         assert "training" not in shown and "correct-horse" not in shown
         for name in ("MY_TASK_display", "LAB_API_KEY"):
             (line,) = [line for line in shown.split("{" if form else "\n") if name in line]
@@ -216,8 +244,8 @@ def test_an_error_of_a_plugin_is_shown_without_its_secrets(tmp_path: Path, at: s
     """
     lab = laboratory(tmp_path, LEAKY, settings, {"leaky": "Leaky"})
     ended = launch("run", "--subject", "123456", "-v", cwd=lab.path)
-    assert "cannot log in with" in ended.stderr
-    assert not [secret for secret in ("hunter2", "eight bytes") if secret in ended.stderr + ended.stdout]
+    assert "cannot log in with" in ended.err
+    assert not [secret for secret in ("hunter2", "eight bytes") if secret in ended.err + ended.out]
 
 
 def test_what_nobody_foresaw_is_reported_without_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +263,6 @@ def test_what_nobody_foresaw_is_reported_without_secrets(tmp_path: Path, monkeyp
     monkeypatch.setattr("aind_launcher.cli.run.run_session", fails)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ended = call("run", "--subject", "123456", cwd=lab.path)
-    assert (ended.returncode, "a library met" in ended.stderr) == (1, True)
+    assert (ended.code, "a library met" in ended.err) == (1, True)
     (report,) = tmp_path.glob("aind-launch-*.txt")
-    assert "hunter2" not in ended.stderr + report.read_text(encoding="utf-8")
+    assert "hunter2" not in ended.err + report.read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from programs import aind_launch
+from command_line import launch
 from task_repositories import laboratory
 
 from aind_launcher.errors import Refused
@@ -104,7 +104,7 @@ def test_a_service_that_drips_holds_neither_the_data_nor_a_resume(tmp_path: Path
     with dripping_service() as url:
         service.write_text(url, encoding="utf-8")
         lab.commit()
-        run = aind_launch(lab.path, "run", "--subject", "123456")
+        run = launch("run", "--subject", "123456", cwd=lab.path)
         steps = steps_of(lab)
         assert (run.code, steps["transfer_session", "sees"].state) == (1, "done"), run.err
         asks = steps["post_session", "asks"]
@@ -115,16 +115,16 @@ def test_a_service_that_drips_holds_neither_the_data_nor_a_resume(tmp_path: Path
             "`-p no:asks`, or give it longer with the setting step-timeout.",
         )
         assert " ".join((asks.error or "").split()) in " ".join(run.err.split())
-        assert aind_launch(lab.path, "resume", "--all").code == 1
+        assert launch("resume", "--all", cwd=lab.path).code == 1
     service.unlink()
-    assert aind_launch(lab.path, "resume", "--all").code == 0
+    assert launch("resume", "--all", cwd=lab.path).code == 0
     assert steps_of(lab)["post_session", "asks"].result == "asked"
 
 
 @pytest.mark.integration
 def test_what_cannot_be_ended_keeps_not_even_the_end_of_the_program_waiting(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, "step-timeout = 0.01", {"stuck": "Stuck", "sees": "Sees"})
-    run = aind_launch(lab.path, "run", "--subject", "123456")
+    run = launch("run", "--subject", "123456", cwd=lab.path)
     assert (run.code, "Traceback" in run.err) == (1, False), run.err
     assert "resume" in run.out
     steps = steps_of(lab)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from command_line import call
-from programs import aind_launch
 from task_repositories import laboratory
 
 from aind_launcher.journal.file import connect, merge
@@ -156,11 +155,11 @@ def test_resume_waits_for_a_substitute_that_a_backup_has_and_a_new_session_does_
     lab.mend_curriculum()
     file = abandoned(lab.journal, lab.data)
     with locked(file):
-        refused = aind_launch(lab.path, "resume", name)
+        refused = call("resume", name, cwd=lab.path)
         assert refused.code == 1
         assert str(file) in refused.err
-        assert aind_launch(lab.path, "run", "--subject", "123456").code == 0
-    assert aind_launch(lab.path, "resume", name).code == 0
+        assert call("run", "--subject", "123456", cwd=lab.path).code == 0
+    assert call("resume", name, cwd=lab.path).code == 0
 
 
 @pytest.mark.usefixtures("quick_to_give_up")
@@ -172,6 +171,6 @@ def test_what_closing_a_session_could_not_record_is_no_success(tmp_path, monkeyp
         # Called right before the journal is written.
         monkeypatch.setattr("aind_launcher.cli.sessions.login", lambda: other.execute("BEGIN IMMEDIATE") and "me")
         ended = call("sessions", "close", name, "--reason", "the rig was flooded", cwd=lab.path)
-    assert ended.returncode == 1
-    assert "locked" in ended.stderr
-    assert "closed" not in ended.stdout
+    assert ended.code == 1
+    assert "locked" in ended.err
+    assert "closed" not in ended.out

@@ -4,17 +4,19 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
-from programs import SCRIPT, Ended, aind_launch
+from command_line import SCRIPT, call, end_of, started
 from task_repositories import laboratory
 
 from aind_launcher.errors import Refused
 from aind_launcher.journal.journal import Journal, SessionRecord
+from aind_launcher.system.processes import MARKER
 from aind_launcher.system.rig import rig_lock
 from aind_launcher.testing import TaskRepositoryForTests
 
@@ -45,25 +47,10 @@ def lab(tmp_path: Path) -> TaskRepositoryForTests:
 @contextmanager
 def waiting(lab: TaskRepositoryForTests, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """A launcher that is in its post-session step as long as the context lasts."""
-    with subprocess.Popen(
-        [SCRIPT, *arguments],
-        cwd=lab.path,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-    ) as process:
-        try:
-            assert process.stdout
-            assert process.stdout.readline() == "waiting\n"
-            yield process
-        finally:
-            process.kill()
-
-
-def go_on(process: "subprocess.Popen[str]") -> Ended:
-    out, err = process.communicate("\n")
-    return Ended(process.returncode, out, err)
+    with started(*arguments, cwd=lab.path, stdin=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "waiting\n"
+        yield process
 
 
 def only_session(lab: TaskRepositoryForTests) -> SessionRecord:
@@ -82,14 +69,14 @@ def test_a_second_launcher_is_told_session_time_and_process_of_the_first(lab: Ta
         running = only_session(lab)
         holder = first.pid if os.name != "nt" else psutil.Process(first.pid).children()[0].pid
         for command in (["run", "--subject", "123456"], ["resume", "--all"], ["resume", running.name]):
-            second = aind_launch(lab.path, *command)
+            second = call(*command, cwd=lab.path)
             assert second.code == 3
             assert f"This rig is busy: session {running.name} since {running.started.astimezone():%Y-%m-%d %H:%M}" in (
                 second.err
             )
             assert f"(process {holder}, " in second.err
         assert only_session(lab) == running
-        assert go_on(first).code == 0
+        assert end_of(first, "\n").code == 0
     assert only_session(lab).state == "completed"
     assert calls(lab) == [running.name]
 
@@ -99,21 +86,21 @@ def test_of_two_resumes_at_once_one_does_the_work(lab: TaskRepositoryForTests) -
     with waiting(lab, "run", "--subject", "123456") as first:
         first.kill()
     with waiting(lab, "resume", "--all") as second:
-        third = aind_launch(lab.path, "resume", "--all")
+        third = call("resume", "--all", cwd=lab.path)
         assert (third.code, "This rig is busy" in third.err) == (3, True)
-        assert go_on(second).code == 0
+        assert end_of(second, "\n").code == 0
     (lab.root / "wait").unlink()
-    assert aind_launch(lab.path, "resume", "--all").out == "Nothing is left undone.\n"
+    assert call("resume", "--all", cwd=lab.path).out == "Nothing is left undone.\n"
     assert len(calls(lab)) == 2
     assert lab.stage() == "rung2"
 
 
 def test_questions_are_answered_while_a_session_runs(lab: TaskRepositoryForTests) -> None:
     with waiting(lab, "run", "--subject", "123456") as first:
-        assert aind_launch(lab.path, "resume", "--all", "--dry-run").code == 0
-        (running,) = json.loads(aind_launch(lab.path, "sessions", "list", "--json").out)
+        assert call("resume", "--all", "--dry-run", cwd=lab.path).code == 0
+        (running,) = json.loads(call("sessions", "list", "--json", cwd=lab.path).out)
         assert (running["state"], running["message"]) == ("running", None)
-        assert go_on(first).code == 0
+        assert end_of(first, "\n").code == 0
 
 
 @pytest.mark.integration
@@ -124,12 +111,12 @@ def test_a_launcher_that_died_holds_nothing(lab: TaskRepositoryForTests) -> None
         first.kill()
         first.wait()
     assert (lab.state / "rig.json").exists()
-    (cut_off,) = json.loads(aind_launch(lab.path, "sessions", "list", "--json").out)
+    (cut_off,) = json.loads(call("sessions", "list", "--json", cwd=lab.path).out)
     assert cut_off["state"] == "running"
     assert cut_off["message"].startswith("Its launcher was killed, or the power failed. `aind-launch resume ")
-    assert cut_off["message"].partition(".")[0] in aind_launch(lab.path, "sessions", "show").out
+    assert cut_off["message"].partition(".")[0] in call("sessions", "show", cwd=lab.path).out
     (lab.root / "wait").unlink()
-    following = aind_launch(lab.path, "run", "--subject", "123456")
+    following = call("run", "--subject", "123456", cwd=lab.path)
     assert following.code == 0
     assert "1 earlier session(s) are unfinished" in following.err
     assert not (lab.state / "rig.json").exists()
@@ -169,10 +156,29 @@ def test_sessions_of_a_repository_that_was_moved_are_named(lab: TaskRepositoryFo
     with waiting(lab, "run", "--subject", "123456") as first:
         first.kill()
     moved = lab.path.rename(lab.root / "moved")
-    resumed = aind_launch(moved, "resume")
+    resumed = call("resume", cwd=moved)
     assert (resumed.code, resumed.out) == (0, "Nothing is left undone.\n")
     name = re.search(rf"(123456_\S+) is unfinished, too; it belongs to {re.escape(str(lab.path))}", resumed.err)
     assert name is not None
-    refused = aind_launch(moved, "resume", name[1])
+    refused = call("resume", name[1], cwd=moved)
     assert refused.code == 3
     assert re.search(r"belongs to .*, which is gone\.\s+Put the task repository back .* sessions close", refused.err)
+
+
+def test_a_task_that_outlived_its_launcher_keeps_the_next_session_away(task_repository: TaskRepositoryForTests) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    mark = f"0123 {int(gone.stdout)} {task_repository.state / 'sessions' / 'an-earlier-one'}"
+    orphan = subprocess.Popen(
+        [sys.executable, "-c", "print('here', flush=True); input()"],
+        env={**os.environ, MARKER: mark},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert orphan.stdout
+        assert orphan.stdout.readline().strip() == b"here"
+        with pytest.raises(Refused, match=rf"\(process {orphan.pid}\) of an earlier session still runs"):
+            task_repository.run()
+    finally:
+        orphan.communicate(b"\n")
+    assert task_repository.run().state == "completed"

@@ -4,13 +4,10 @@ import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from command_line import call
-from programs import aind_launch
+from command_line import AS_MODULE, call, launch
 from task_repositories import laboratory
 
 from aind_launcher.journal.journal import Journal
@@ -32,7 +29,7 @@ DIES = """
 def cut_off(root: Path) -> tuple[TaskRepositoryForTests, Path]:
     """A repository, and the folder of its session whose launcher died before it was sealed."""
     lab = laboratory(root, DIES, names={"dies": "Dies"})
-    assert aind_launch(lab.path, "run", "--subject", "123456").code == 7
+    assert launch("run", "--subject", "123456", cwd=lab.path).code == 7
     (folder,) = lab.data.iterdir()
     return lab, folder
 
@@ -63,12 +60,12 @@ def test_a_session_of_another_repository_is_neither_named_nor_imported(tmp_path,
     lose_journal(lab)
     other, same_places = neighbour(lab, tmp_path / "other")
     found = call("resume", "--all", cwd=other.path, environment=same_places)
-    assert (found.returncode, found.stdout) == (0, "Nothing is left undone.\n")
+    assert (found.code, found.out) == (0, "Nothing is left undone.\n")
     refused = call("sessions", "import", str(folder), cwd=other.path, environment=same_places)
-    assert refused.returncode == 3
-    assert f"belongs to {lab.path}" in refused.stderr
+    assert refused.code == 3
+    assert f"belongs to {lab.path}" in refused.err
     shutil.rmtree(lab.path)
-    assert f"import {folder}" in call("resume", "--all", cwd=other.path, environment=same_places).stderr
+    assert f"import {folder}" in call("resume", "--all", cwd=other.path, environment=same_places).err
 
 
 @pytest.mark.parametrize("begun", [cut_off, sealed])
@@ -79,15 +76,15 @@ def test_a_session_of_another_machine_is_not_named(tmp_path, monkeypatch, begun)
     if begun is cut_off:
         (folder / "behavior" / ".aind-launcher-machine").write_text("rig-2", encoding="utf-8")
     shutil.rmtree(lab.state)
-    assert call("resume", "--all", cwd=lab.path).returncode == 0
+    assert call("resume", "--all", cwd=lab.path).code == 0
     imported = call("sessions", "import", str(folder), cwd=lab.path)
     if begun is sealed:
-        assert imported.returncode == 0, imported.stderr
+        assert imported.code == 0, imported.err
     else:
-        assert imported.returncode == 3
-        assert "rig-2" in imported.stderr
+        assert imported.code == 3
+        assert "rig-2" in imported.err
         (folder / "behavior" / ".aind-launcher-machine").unlink()
-        assert call("sessions", "import", str(folder), cwd=lab.path).returncode == 0
+        assert call("sessions", "import", str(folder), cwd=lab.path).code == 0
 
 
 def test_the_machine_is_marked_until_the_folder_is_sealed(tmp_path):
@@ -102,28 +99,28 @@ def test_a_session_whose_folder_is_gone_is_not_named(tmp_path):
     lab, folder = cut_off(tmp_path)
     lose_journal(lab)
     shutil.rmtree(folder)
-    assert call("resume", "--all", cwd=lab.path).returncode == 0
+    assert call("resume", "--all", cwd=lab.path).code == 0
 
 
 def test_a_machine_may_be_renamed(tmp_path, monkeypatch):
     lab, folder = cut_off(tmp_path)
     lose_journal(lab)
     monkeypatch.setattr(platform, "node", lambda: "another name")
-    assert f"import {folder}" in call("resume", "--all", cwd=lab.path).stderr
-    assert call("sessions", "import", str(folder), cwd=lab.path).returncode == 0
+    assert f"import {folder}" in call("resume", "--all", cwd=lab.path).err
+    assert call("sessions", "import", str(folder), cwd=lab.path).code == 0
 
 
 def test_an_import_waits_for_the_rig(tmp_path):
     lab, folder = sealed(tmp_path)
     lose_journal(lab)
     with rig_lock(lab.state):
-        assert call("sessions", "import", str(folder), cwd=lab.path).returncode == 3
+        assert call("sessions", "import", str(folder), cwd=lab.path).code == 3
 
 
 def test_a_dry_run_names_what_the_journal_lacks(tmp_path):
     lab, folder = sealed(tmp_path)
     lose_journal(lab)
-    assert f"aind-launch sessions import {folder}" in call("resume", "--dry-run", cwd=lab.path).stderr
+    assert f"aind-launch sessions import {folder}" in call("resume", "--dry-run", cwd=lab.path).err
 
 
 @pytest.mark.skipif(not shutil.which("setpriv") or os.getuid() != 0, reason="needs another account to be refused as")
@@ -135,27 +132,21 @@ def test_a_folder_of_another_account_keeps_nobody_from_running(tmp_path, place):
     (private / "session.json").write_text("{}", encoding="utf-8")
     shutil.chown(private, "nobody")
     private.chmod(0o700)
-    as_anybody = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner", "--inh-caps=-all"]
+    limits = ("--bounding-set=-dac_override,-dac_read_search,-fowner", "--inh-caps=-all")
+    as_anybody = ("setpriv", *limits, *AS_MODULE)
     for command in (["resume", "--all"], ["run", "--subject", "123456"]):
-        ended = subprocess.run(
-            [*as_anybody, sys.executable, "-m", "aind_launcher", *command], cwd=lab.path, capture_output=True, text=True
-        )
-        assert (ended.returncode, "999" in ended.stderr) == (0, False), ended.stderr
+        ended = launch(*command, cwd=lab.path, program=as_anybody)
+        assert (ended.code, "999" in ended.err) == (0, False), ended.err
     if place == "data":
-        ended = subprocess.run(
-            [*as_anybody, sys.executable, "-m", "aind_launcher", "sessions", "import", str(private)],
-            cwd=lab.path,
-            capture_output=True,
-            text=True,
-        )
-        assert (ended.returncode, "not readable" in ended.stderr) == (2, True), ended.stderr
+        ended = launch("sessions", "import", str(private), cwd=lab.path, program=as_anybody)
+        assert (ended.code, "not readable" in ended.err) == (2, True), ended.err
 
 
 def test_a_record_nested_without_end_keeps_nobody_from_running(tmp_path):
     lab, folder = sealed(tmp_path)
     lose_journal(lab)
     (SessionPaths(folder).launcher / "session.json").write_text("[" * 100_000, encoding="utf-8")
-    assert call("run", "--subject", "123456", cwd=lab.path).returncode == 0
+    assert call("run", "--subject", "123456", cwd=lab.path).code == 0
 
 
 def bad_step(record):
@@ -181,14 +172,14 @@ def test_a_damaged_record_gives_way_to_what_else_is_known(tmp_path, damage, stag
         path.write_text(json.dumps(record), encoding="utf-8")
     if staging == "lost":
         shutil.rmtree(lab.state)
-    assert f"import {folder}" in call("resume", "--all", cwd=lab.path).stderr
+    assert f"import {folder}" in call("resume", "--all", cwd=lab.path).err
     imported = call("sessions", "import", str(folder), cwd=lab.path)
-    assert imported.returncode == 0, imported.stderr
+    assert imported.code == 0, imported.err
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    assert "--hand-off-again" in call("resume", folder.name, "--acquisition-complete", cwd=lab.path).stdout
+    assert "--hand-off-again" in call("resume", folder.name, "--acquisition-complete", cwd=lab.path).out
     assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before
     ended = call("resume", folder.name, "--hand-off-again", cwd=lab.path)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.code == 0, ended.out + ended.err
     assert lab.stage() == "rung2"
 
 
@@ -200,7 +191,7 @@ def test_a_torn_input_does_not_keep_a_session_from_being_imported(tmp_path, torn
     file.parent.mkdir(exist_ok=True)
     file.write_text('{"name": "Cl', encoding="utf-8")
     imported = call("sessions", "import", str(folder), cwd=lab.path)
-    assert imported.returncode == 0, imported.stderr
+    assert imported.code == 0, imported.err
 
 
 def test_an_imported_session_is_named_as_its_folder(tmp_path):
@@ -209,7 +200,7 @@ def test_an_imported_session_is_named_as_its_folder(tmp_path):
     inputs = {"session_name": "other", "subject": "123456", "date": "2026-11-24T18:00:00+01:00"}
     SessionPaths(folder).session_input.parent.mkdir(exist_ok=True)
     SessionPaths(folder).session_input.write_text(json.dumps(inputs), encoding="utf-8")
-    assert call("sessions", "import", str(folder), cwd=lab.path).returncode == 0
+    assert call("sessions", "import", str(folder), cwd=lab.path).code == 0
     with Journal.open(lab.journal) as journal:
         assert journal.names() == {folder.name}
 
@@ -220,5 +211,5 @@ def test_what_other_tools_left_is_not_named(tmp_path, name):
     (lab.data / name / "behavior").mkdir(parents=True)
     (lab.data / name / "behavior" / "trainer_state.json").write_text("{}", encoding="utf-8")
     (lab.data / "111_2026-01-01T000000Z").write_text("a file", encoding="utf-8")
-    assert call("resume", "--all", cwd=lab.path).returncode == 0
-    assert call("sessions", "import", str(lab.data / name), cwd=lab.path).returncode == 2
+    assert call("resume", "--all", cwd=lab.path).code == 0
+    assert call("sessions", "import", str(lab.data / name), cwd=lab.path).code == 2

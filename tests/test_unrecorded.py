@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from programs import Ended, aind_launch
+from command_line import Ended, call, launch
 from task_repositories import laboratory
 
 from aind_launcher.journal.journal import Journal, StepRecord
@@ -70,7 +70,7 @@ def calls(lab: TaskRepositoryForTests) -> list[str]:
 
 
 def resumed(lab: TaskRepositoryForTests, *arguments: str) -> Ended:
-    return aind_launch(lab.path, "resume", "--all", "--unattended", *arguments)
+    return call("resume", "--all", "--unattended", *arguments, cwd=lab.path)
 
 
 def files(folder: Path) -> dict[Path, bytes]:
@@ -85,7 +85,7 @@ def steps(lab: TaskRepositoryForTests, name: str) -> dict[tuple[str, str], StepR
 @pytest.mark.integration
 def test_a_journal_locked_from_the_middle_on_is_completed_later_and_nothing_is_done_twice(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"counts": "Counts", "locks": "LocksTheJournal"})
-    ended = aind_launch(lab.path, "run", "--subject", "123456")
+    ended = launch("run", "--subject", "123456", cwd=lab.path)
     (folder,) = (path for path in lab.data.iterdir() if path.is_dir())
     handed_off = files(folder)
     assert ended.code == 1, ended.err
@@ -123,7 +123,7 @@ def test_a_journal_that_knows_less_than_the_sealed_folder_believes_the_folder(tm
 @pytest.mark.parametrize("lost", ["journal", "whole state directory"])
 def test_a_session_that_no_journal_knows_is_found_and_its_data_leaves(tmp_path: Path, lost: str) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"counts": "Counts", "dies": "DiesOnce"})
-    assert aind_launch(lab.path, "run", "--subject", "123456").code == 7
+    assert launch("run", "--subject", "123456", cwd=lab.path).code == 7
     (folder,) = lab.data.iterdir()
     if lost == "journal":
         for file in lab.state.glob("journal.sqlite*"):
@@ -134,10 +134,10 @@ def test_a_session_that_no_journal_knows_is_found_and_its_data_leaves(tmp_path: 
     assert found.code == 1
     assert f"aind-launch sessions import {folder}" in found.err
     assert "Nothing is left undone" not in found.out
-    imported = aind_launch(lab.path, "sessions", "import", str(folder))
+    imported = call("sessions", "import", str(folder), cwd=lab.path)
     assert imported.code == 0, imported.err
     assert "waits for a decision" in resumed(lab).err
-    assert aind_launch(lab.path, "resume", folder.name, "--acquisition-complete").code == 0
+    assert call("resume", folder.name, "--acquisition-complete", cwd=lab.path).code == 0
     assert calls(lab) == ["post_session", "transfer_session"]
     left = steps(lab, folder.name)["transfer_session", "counts"].result
     assert {"behavior/trials.txt", "behavior/metrics.json", "behavior/Logs/session_input.json"} <= set(left)
@@ -147,7 +147,7 @@ def test_a_session_that_no_journal_knows_is_found_and_its_data_leaves(tmp_path: 
 def test_a_folder_that_is_no_session_is_not_imported(tmp_path: Path) -> None:
     lab = laboratory(tmp_path)
     (lab.data / "holiday pictures").mkdir(parents=True)
-    refused = aind_launch(lab.path, "sessions", "import", str(lab.data / "holiday pictures"))
+    refused = call("sessions", "import", str(lab.data / "holiday pictures"), cwd=lab.path)
     assert refused.code == 2
     assert "holiday pictures" in refused.err
     assert resumed(lab).code == 0
@@ -185,7 +185,7 @@ def test_a_file_that_cannot_be_written_holds_the_hand_off_until_it_can(tmp_path:
     assert (outcome.state, outcome.exit_code) == ("incomplete", 1)
     assert "must be done before the hand-off" in (outcome.held or "")
     assert "transfer_session" not in calls(lab)
-    assert "must be done before the hand-off" in aind_launch(lab.path, "run", "--subject", "123456").err
+    assert "must be done before the hand-off" in call("run", "--subject", "123456", cwd=lab.path).err
     obstacle.rmdir()
     assert resumed(lab).code == 0
     assert f"behavior/{missing}" in steps(lab, outcome.session.name)["transfer_session", "counts"].result
@@ -206,5 +206,5 @@ def test_a_folder_is_handed_off_as_it_is_where_somebody_says_so(tmp_path: Path) 
         again = resumed(lab)
         assert (again.code, "--hand-off-again" in again.out) == (1, True), again.out
     assert not (lab.data / name / "behavior" / "metrics.json").exists()
-    assert aind_launch(lab.path, "resume", name, "--hand-off-again").code == 0
+    assert call("resume", name, "--hand-off-again", cwd=lab.path).code == 0
     assert (lab.data / name / "behavior" / "metrics.json").is_file()

@@ -137,10 +137,10 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
 
 def test_the_list_says_how_to_build_and_then_names_the_nine_curricula(rig: Rig) -> None:
     assert "Not built yet: curricula. `aind-launch curricula sync` builds what is pinned" in rig.unbuilt
-    assert rig.built.returncode == 0, rig.built.stderr
+    assert rig.built.code == 0, rig.built.err
     # The package's hundred dependencies are for the log.
-    assert not re.search(r"^\s*\+ ", rig.built.stderr, re.MULTILINE)
-    assert "Installed" in rig.built.stderr
+    assert not re.search(r"^\s*\+ ", rig.built.err, re.MULTILINE)
+    assert "Installed" in rig.built.err
     assert "+ aind-behavior-vr-foraging-curricula==1.3.2" in rig.environment.with_suffix(".log").read_text("utf-8")
     (source,) = rig.json("curricula", "list")
     assert set(source["curricula"]) == CURRICULA
@@ -168,11 +168,11 @@ def test_what_is_pinned_here_is_not_pruned(rig: Rig) -> None:
 
 def test_a_curriculum_or_stage_that_the_package_lacks_is_refused_with_what_it_has(rig: Rig) -> None:
     unknown = launch("curricula", "enroll", "900", "--curriculum", "depletions", cwd=rig.task)
-    assert unknown.returncode == 2
-    assert all(re.search(rf"\b{name}\b", unknown.stderr) for name in CURRICULA)
+    assert unknown.code == 2
+    assert all(re.search(rf"\b{name}\b", unknown.err) for name in CURRICULA)
     no_stage = launch("curricula", "enroll", "900", "--curriculum", "template", "--stage", "stage_z", cwd=rig.task)
-    assert no_stage.returncode == 2
-    assert "stage_a" in no_stage.stderr and "stage_b" in no_stage.stderr
+    assert no_stage.code == 2
+    assert "stage_a" in no_stage.err and "stage_b" in no_stage.err
     assert not rig.subject("900").exists()
 
 
@@ -225,16 +225,16 @@ def test_a_session_without_the_data_that_its_curriculum_reads_is_safe_and_the_an
     rig.done("curricula", "enroll", "345678", "--curriculum", "depletion")
     before = (rig.subject("345678") / "trainer_state.json").read_bytes()
     ended = launch("run", "--subject", "345678", "--experimenter", "me", cwd=rig.task)
-    assert ended.returncode == 1
-    assert "Traceback" not in ended.stdout + ended.stderr
+    assert ended.code == 1
+    assert "Traceback" not in ended.out + ended.err
 
-    (folder,) = re.findall(r"folder +(.+)", ended.stdout)
+    (folder,) = re.findall(r"folder +(.+)", ended.out)
     session = Path(folder)
     missing = session / "behavior" / "UpdaterEvents" / "UpdaterStopDurationOffset.json"
-    assert str(missing) in ended.stdout and str(missing) in ended.stderr
-    assert f"The data is safe. Finish with `aind-launch resume {session.name}`" in ended.stdout
+    assert str(missing) in ended.out and str(missing) in ended.err
+    assert f"The data is safe. Finish with `aind-launch resume {session.name}`" in ended.out
     kept = session / "behavior" / "Logs" / "launcher" / "curriculum.stderr.txt"
-    assert str(kept.parent) in ended.stdout
+    assert str(kept.parent) in ended.out
     assert "Traceback (most recent call last)" in kept.read_text(encoding="utf-8")
 
     assert (rig.subject("345678") / "trainer_state.json").read_bytes() == before
@@ -251,8 +251,8 @@ def test_a_session_without_the_data_that_its_curriculum_reads_is_safe_and_the_an
     assert str(missing) in steps["curriculum_suggest"]["error"]
     assert (steps["run_session"]["state"], steps["transfer_session"]["state"]) == ("done", "done")
     listed = launch("curricula", "run", str(session), cwd=rig.task)
-    assert (listed.returncode, listed.stdout) == (1, "")
-    assert str(missing) in listed.stderr
+    assert (listed.code, listed.out) == (1, "")
+    assert str(missing) in listed.err
 
 
 def test_a_pin_that_was_moved_and_not_committed_decides_nothing(rig: Rig, tmp_path: Path) -> None:
@@ -261,6 +261,6 @@ def test_a_pin_that_was_moved_and_not_committed_decides_nothing(rig: Rig, tmp_pa
     subprocess.run(["git", "clone", "--quiet", "--recurse-submodules", rig.task, clone], check=True)
     commit(clone / "curricula", {"README.md": "Not reviewed.\n"})
     refused = launch("run", "--subject", "456789", cwd=clone)
-    assert refused.returncode == 3
-    assert "Run `git submodule update curricula`" in refused.stderr
+    assert refused.code == 3
+    assert "Run `git submodule update curricula`" in refused.err
     assert rig.environment.is_dir()

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from programs import Ended, Programs, programs
+from command_line import Ended
+from programs import Programs, programs
 from recording_server import NAMES, PLUGINS, RecordingServer, contents, recording_server
 from task_repositories import laboratory
 

@@ -1,0 +1,90 @@
+"""Sessions in which a plugin hangs until the launcher is interrupted, as an operator or the system does."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aind_launcher.journal.journal import Journal, SessionRecord, StepRecord
+from aind_launcher.model.session import SessionContext
+from aind_launcher.testing import TaskRepositoryForTests
+
+RUN = ("run", "--subject", "123456")
+PLUGINS = """
+    import time
+    from pathlib import Path
+    from aind_launcher import Check, hookimpl
+
+    def wait_for_nothing():
+        # In pieces: one that Python code cannot be reached in is abandoned.
+        while True:
+            time.sleep(0.05)
+
+    def hang(session, what):
+        if (session.repository.path.parent / f"hang in {what}").exists():
+            (session.repository.path.parent / "hangs").touch()
+            wait_for_nothing()
+
+    class Looks:
+        @hookimpl
+        def pre_session(self, session):
+            hang(session, "a check")
+
+    class Runs:
+        @hookimpl
+        def run_session(self, session):
+            hang(session, "an acquisition")
+
+    class Pushes:
+        @hookimpl
+        def post_session(self, session):
+            hang(session, "a push")
+            return "pushed"
+
+    class Patient:
+        @hookimpl
+        def post_session(self, session):
+            try:
+                hang(session, "patience")
+            except KeyboardInterrupt:
+                (session.repository.path.parent / "swallowed").touch()
+                wait_for_nothing()
+
+    class Sees:
+        @hookimpl
+        def transfer_session(self, session):
+            hang(session, "a hand-off")
+            return "seen"
+"""
+ENDINGS = [name for name in ("SIGINT", "SIGTERM", "SIGHUP", "CTRL_BREAK_EVENT") if hasattr(signal, name)]
+if os.name == "nt":
+    ENDINGS = ["CTRL_BREAK_EVENT"]  # the others end a process there, or reach the whole console
+
+
+def wait_for(process: "subprocess.Popen[str]", happened: Callable[[], bool]) -> None:
+    while not happened():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)  # and leave the processor to it
+
+
+def hangs(lab: TaskRepositoryForTests, what: str) -> Path:
+    (lab.root / f"hang in {what}").touch()
+    return lab.root / "hangs"
+
+
+def works_again(lab: TaskRepositoryForTests) -> None:
+    for mark in lab.root.glob("hang*"):
+        mark.unlink()
+
+
+def story(lab: TaskRepositoryForTests) -> tuple[SessionRecord, SessionContext, dict[tuple[str, str], StepRecord]]:
+    with Journal.open(lab.journal) as journal:
+        (record,) = journal.sessions()
+        steps = {(s.id.hook, s.id.plugin): s for s in journal.current_steps(record.name)}
+    return record, SessionContext.model_validate_json(journal.context(record.name)), steps
+
+
+def press(process: "subprocess.Popen[str]", name: str = ENDINGS[0]) -> None:
+    process.send_signal(signal.Signals[name])

@@ -1,0 +1,143 @@
+"""Many writers of one animal, and sudden ends: the library stays whole."""
+
+import itertools
+import random
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from contexts import MONDAY, suggestion, trainer_state
+from libraries import ANIMAL, folder_of, stage, standing
+
+from aind_launcher.builtin.local_store.history import HistoryEntry
+from aind_launcher.builtin.local_store.library import HISTORY, Library
+
+WRITER = textwrap.dedent(
+    """
+    import os, sys
+    from datetime import datetime, timedelta
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[1])
+    from contexts import MONDAY, suggestion
+    from aind_launcher.builtin.local_store.library import Library
+
+    library, name, count, fatal = Library(Path(sys.argv[2]), "odours"), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+    events = 0
+
+    def die(event, arguments):
+        # Every touch of a file is one place to die at.
+        global events
+        if event in ("open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "os.listdir", "os.scandir"):
+            events += 1
+            if events == fatal:
+                os._exit(9)
+
+    print("ready", flush=True)
+    sys.stdin.readline()
+    sys.addaudithook(die)
+    for number in range(count):
+        session = f"{name}-{number}"
+        answer = suggestion(("first", "second", "third")[number % 3], {"session": session, "noise": "x" * 5000})
+        library.record("123456", answer, session, MONDAY + timedelta(minutes=number), None)
+    """
+)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    return Library(tmp_path / "a library", "odours")
+
+
+def writer(library: Library, name: str, count: int, fatal: int = 0) -> subprocess.Popen[str]:
+    arguments = [Path(__file__).parent, library.root, name, count, fatal]
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start(*writers: subprocess.Popen[str]) -> None:
+    for each in writers:
+        assert each.stdout
+        assert each.stdout.readline() == "ready\n"
+    for each in writers:
+        assert each.stdin
+        each.stdin.write("go\n")
+        each.stdin.flush()
+
+
+def parts_left(library: Library) -> Iterator[Path]:
+    return folder_of(library).rglob("*.part")
+
+
+@pytest.mark.integration
+def test_two_rigs_that_write_one_animal_at_once_lose_nothing_and_never_leave_half_a_file(library: Library) -> None:
+    library.record(ANIMAL, suggestion("first"), "before", MONDAY - timedelta(days=1), None)
+    rigs = [writer(library, name, 60) for name in ("west", "east")]
+    start(*rigs)
+    states: set[str | None] = set()
+    while any(rig.poll() is None for rig in rigs):
+        # A third one, which only looks, without a lock.
+        states.add(stage(library))
+    assert [rig.wait() for rig in rigs] == [0, 0]
+    for rig in rigs:
+        rig.communicate()
+    assert states <= {"first", "second", "third"}
+    history = library.history(ANIMAL)
+    sessions = [f"{name}-{number}" for name in ("west", "east") for number in range(60)]
+    assert sorted(entry.session_name or "" for entry in history) == sorted([*sessions, "before"])
+    # Compare and set: no rig overwrites what came later, and of two decisions of one moment the first stands.
+    applied = [entry.date for entry in sorted(history, key=lambda entry: entry.recorded) if not entry.superseded]
+    assert applied == sorted(set(applied))
+    assert standing(library).session_name in ("west-59", "east-59")
+    assert not list(parts_left(library))
+
+
+@pytest.mark.integration
+def test_a_writer_that_ends_at_any_touch_of_a_file_leaves_the_old_state_or_the_new_one(tmp_path: Path) -> None:
+    for fatal in itertools.count(1):
+        library = Library(tmp_path / f"library {fatal}", "odours")
+        old = MONDAY - timedelta(days=1)
+        library.record(ANIMAL, suggestion("third", "old"), "before", old, None)
+        rig = writer(library, "monday", 1, fatal)
+        start(rig)
+        rig.communicate()
+        assert rig.returncode in (0, 9)
+        assert standing(library).session_name in ("before", "monday-0")
+        assert standing(library).metrics is not None
+        assert all(entry.metrics for entry in library.history(ANIMAL))
+        # What is recorded again completes it, once.
+        answer = suggestion("first", {"session": "monday-0", "noise": "x" * 5000})
+        library.record(ANIMAL, answer, "monday-0", MONDAY, None)
+        assert (stage(library), standing(library).session_name) == ("first", "monday-0")
+        assert [entry.session_name for entry in library.history(ANIMAL)] == ["before", "monday-0"]
+        if rig.returncode == 0:
+            break
+    assert fatal > 8
+
+
+@pytest.mark.integration
+def test_a_writer_that_is_killed_at_any_moment_leaves_the_old_state_or_the_new_one(library: Library) -> None:
+    library.record(ANIMAL, suggestion("first", "old"), "before", MONDAY - timedelta(days=1), None)
+    chance = random.Random(1)  # noqa: S311 (it picks moments)
+    for round_ in range(20):
+        rig = writer(library, f"round-{round_}", 10_000)
+        start(rig)
+        with pytest.raises(subprocess.TimeoutExpired):
+            rig.wait(timeout=chance.uniform(0, 0.1))
+        rig.kill()
+        rig.communicate()
+        assert stage(library) in ("first", "second", "third")
+        assert standing(library).metrics is not None
+        for path in (folder_of(library) / HISTORY).glob("*.json"):
+            HistoryEntry.model_validate_json(path.read_bytes())
+    # The lock of the dead is free.
+    library.move(ANIMAL, trainer_state("first"), reason="the end", by="me")
+    assert stage(library) == "first"
+    assert standing(library).date > datetime(2026, 1, 1, tzinfo=UTC)

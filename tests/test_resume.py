@@ -1,0 +1,69 @@
+"""What a resume does of what was left undone, and what an operator may say of it."""
+
+import json
+
+import pytest
+from command_line import Ended, call
+
+from aind_launcher.journal.journal import Journal
+from aind_launcher.testing import TaskRepositoryForTests
+
+FAILS = """
+from aind_launcher import hookimpl
+
+
+class Fails:
+    @hookimpl
+    def post_session(self, session):
+        if not (session.repository.path.parent / "corrected").exists():
+            raise RuntimeError("down")
+"""
+
+
+@pytest.fixture
+def repository(task_repository: TaskRepositoryForTests) -> TaskRepositoryForTests:
+    task_repository.write("mine.py", FAILS)
+    task_repository.configure(plugins={"fails": "mine:Fails"})
+    return task_repository
+
+
+def resume_all(repository: TaskRepositoryForTests, *left_out: str) -> Ended:
+    """:param left_out: plugins, of this call alone."""
+    return call("resume", "--all", *(part for name in left_out for part in ("-p", f"no:{name}")), cwd=repository.path)
+
+
+def test_what_a_plugin_has_to_do_waits_while_it_is_left_out(repository: TaskRepositoryForTests) -> None:
+    name = repository.run().session.name
+    assert resume_all(repository, "fails").code == 1
+    (repository.root / "corrected").touch()
+    assert resume_all(repository).code == 0
+    assert repository.steps(name)["post_session", "fails"].state == "done"
+
+
+def test_an_answer_stands_also_where_its_plugin_is_left_out(repository: TaskRepositoryForTests) -> None:
+    name = repository.run().session.name
+    resume_all(repository, "ladder")
+    with Journal.open(repository.journal) as journal:
+        identities = {step.id.key for step in journal.steps(name) if step.id.hook == "post_session"}
+    assert len(identities) == 1
+
+
+def test_a_late_answer_is_sealed_into_a_folder_that_stays(task_repository: TaskRepositoryForTests) -> None:
+    task_repository.break_curriculum()
+    name = task_repository.run().session.name
+    task_repository.mend_curriculum()
+    outcome = task_repository.resume(name)
+    record = json.loads((outcome.session.paths.launcher / "session.json").read_text())
+    suggested = [step for step in record["steps"] if step["hook"] == "curriculum_suggest" and step["result"]]
+    assert [step["state"] for step in suggested] == ["done"]
+
+
+def test_a_session_that_nobody_can_finish_is_closed(repository: TaskRepositoryForTests) -> None:
+    name = repository.run().session.name
+    assert call("sessions", "close", name, "--reason", "the file is lost", cwd=repository.path).code == 0
+    with Journal.open(repository.journal) as journal:
+        record = journal.session(name)
+    assert record
+    assert record.state == "closed"
+    assert str(record.message).endswith("the file is lost")
+    assert "Nothing is left undone" in resume_all(repository).out
