@@ -142,8 +142,8 @@ def test_a_corrupt_journal_is_set_aside_and_said_so(path, caplog):
     assert aside.read_bytes().startswith(b"this is not")
 
 
-@pytest.mark.integration
 def test_a_locked_journal_does_not_stop_a_session(path, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("aind_launcher.journal.file.PATIENCE", 0)
     with Journal.open(path):
         pass
     holder = sqlite3.connect(path, isolation_level=None)

@@ -148,6 +148,7 @@ def test_the_substitute_of_a_launcher_that_is_at_work_is_left_to_it(path, tmp_pa
             assert str(file) in (journal.impaired or "")
 
 
+@pytest.mark.usefixtures("quick_to_give_up")
 def test_resume_waits_for_a_substitute_that_a_backup_has_and_a_new_session_does_not(tmp_path):
     lab = laboratory(tmp_path)
     lab.break_curriculum()
