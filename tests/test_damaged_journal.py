@@ -92,3 +92,25 @@ def test_a_journal_in_use_is_never_taken_for_damaged(path, monkeypatch):
         with Journal.open(path) as journal:
             assert "locked" in (journal.impaired or "")
     assert list(path.parent.glob("*set-aside*")) == []
+
+
+def test_bytes_in_the_place_of_a_text_stop_nothing(path):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE copy AS SELECT * FROM steps")
+        connection.execute("DROP TABLE steps")
+        connection.execute("ALTER TABLE copy RENAME TO steps")
+        connection.execute("UPDATE steps SET result = CAST(result AS BLOB) WHERE plugin = 'second'")
+    with Journal.open(path) as journal:
+        journal.keep_session(NAME, "1", path, path, "{}")
+        assert [step.id.plugin for step in journal.steps(NAME)] == ["first", "third"]
+
+
+def test_a_schema_that_is_no_text_is_set_aside(path):
+    changed(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"CREATE TABLE steps", b"CREATE TA\xffLE steps"))
+    with Journal.open(path) as journal:
+        assert journal.impaired is None
+        journal.keep_session(NAME, "1", path, path, "{}")
+    (aside,) = path.parent.glob("*set-aside*.sqlite")
+    assert b"\xff" in aside.read_bytes()

@@ -75,7 +75,7 @@ def opened(path: Path, elsewhere: Path | None, readers: Readers) -> sqlite3.Conn
     """
     try:
         connection = connect(path)
-    except sqlite3.DatabaseError as error:
+    except UNREADABLE as error:
         if not is_damaged(error):
             raise
         connection = begun_anew(path, str(error), readers)
@@ -95,7 +95,7 @@ def _take_in(journal: sqlite3.Connection, file: Path, readers: Readers, *, of_li
     """
     try:
         source = connect(file, alone=True, patience=0 if of_living else PATIENCE)
-    except sqlite3.DatabaseError as error:
+    except UNREADABLE as error:
         if of_living and _code(error) == sqlite3.SQLITE_BUSY:
             return
         raise sqlite3.OperationalError(f"{file}, which has what it lacks, cannot be read: {error}") from error
@@ -147,7 +147,7 @@ def begun_anew(path: Path, reason: str, readers: Readers) -> sqlite3.Connection:
         "The journal %s was unreadable (%s); it was set aside as %s and a new one begun.", path, reason, aside
     )
     connection = connect(path)
-    with suppress(sqlite3.Error), closing(sqlite3.connect(aside)) as source:
+    with suppress(*UNREADABLE), closing(sqlite3.connect(aside)) as source:
         source.row_factory = sqlite3.Row
         source.text_factory = lambda text: text.decode("utf-8", "replace")
         merge(source, connection, readers)
@@ -177,7 +177,7 @@ def _readable(source: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
     """The rows that can be read, in their order: from both ends up to where the file is damaged."""
     rows: dict[int, dict[str, Any]] = {}
     for order in ("ASC", "DESC"):
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*UNREADABLE):
             select = f"SELECT rowid AS position, * FROM {table} ORDER BY rowid {order}"  # noqa: S608 - our own names
             for row in source.execute(select):
                 if row["position"] in rows:
@@ -188,7 +188,7 @@ def _readable(source: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
 
 def _last_change(connection: sqlite3.Connection, session: str) -> str:
     """When a session was last changed; "" where it is unknown, or cannot be told of a damaged file."""
-    with suppress(sqlite3.DatabaseError):
+    with suppress(*UNREADABLE):
         return connection.execute(_LAST_CHANGE, {"name": session}).fetchone()[0] or ""
     return ""
 
@@ -203,7 +203,7 @@ def is_damaged(error: Exception) -> bool:
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     # Extended codes have the plain one in their lowest byte.
     code: int = getattr(error, "sqlite_errorcode", 0)
     return code & 0xFF

@@ -405,6 +405,8 @@ def _step(row: sqlite3.Row) -> StepRecord:
 def _sound(table: str, row: sqlite3.Row) -> dict[str, Any]:
     """`row` as it is, if a record can be made of it."""
     READERS[table](row)
+    if any(isinstance(value, bytes) for value in row):
+        raise TypeError(f"a row of {table} has bytes for a text")
     return dict(row)
 
 
