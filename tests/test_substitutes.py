@@ -14,7 +14,7 @@ import pytest
 from command_line import call
 from task_repositories import laboratory
 
-from aind_launcher.journal.file import connect, merge
+from aind_launcher.journal.file import connect, merge, substitute
 from aind_launcher.journal.journal import READERS, Journal, StepId
 
 STEP = StepId("1_2026-01-31T100000Z", "post_session", "slims", "abc")
@@ -175,3 +175,20 @@ def test_what_closing_a_session_could_not_record_is_no_success(tmp_path, monkeyp
     assert ended.code == 1
     assert "locked" in ended.err
     assert "closed" not in ended.out
+
+
+@pytest.mark.usefixtures("quick_to_give_up")
+def test_a_substitute_that_is_full_from_the_start_leaves_memory(path, tmp_path, monkeypatch, caplog):
+    def full(path, elsewhere):
+        connection = substitute(path, elsewhere)
+        if elsewhere:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+        return connection
+
+    monkeypatch.setattr("aind_launcher.journal.journal.substitute", full)
+    Journal.open(path).close()
+    with locked(path), Journal.open(path, tmp_path / "data") as journal:
+        journal.keep_session(STEP.session, "1", path.parent, tmp_path, "x" * 100_000)
+        assert journal.session(STEP.session)
+    assert "memory only" in caplog.text

@@ -138,7 +138,6 @@ class Journal:
             return cls(opened(path, elsewhere, READERS), path, elsewhere)
         except (OSError, sqlite3.DatabaseError) as error:
             problem = f"{path}: {error.strerror if isinstance(error, OSError) else error}"
-            # Who only looks needs no more.
             return cls(connect(":memory:"), path, elsewhere, problem)
 
     @property
@@ -320,10 +319,7 @@ class Journal:
     def _read(
         self, sql: str, values: Sequence[Any], read: Callable[[sqlite3.Row], Read], session: str | None = None
     ) -> list[Read]:
-        """What `read` makes of each row.
-
-        :param session: the one that is read, which is in memory if it is in hand.
-        """
+        """What `read` makes of each row; a `session` that is in hand is read from memory."""
         try:
             connection = self._in_hand if session in self._names_in_hand else self._connection
             return [read(row) for row in connection.execute(sql, values)]
@@ -362,13 +358,17 @@ class Journal:
         self._begin_substitute()
 
     def _begin_substitute(self) -> None:
-        """Record from now on in a file elsewhere or, where there has been one, in memory."""
+        """Record from now on in a file elsewhere or, where there was one or that disk is full too, in memory."""
+        self._connection.close()
         self._connection = substitute(self.path, self._elsewhere if self._substitutes is None else None)
         file = file_of(self._connection)
         self._substitutes = [*(self._substitutes or ()), *([file] if file else ())]
+        try:
+            merge(self._in_hand, self._connection, READERS)
+        except sqlite3.Error:
+            return self._begin_substitute()
         where = file or "memory only"
         logger.warning("The journal cannot be written (%s); the session is recorded in %s.", self.impaired, where)
-        merge(self._in_hand, self._connection, READERS)
 
 
 def _checked_state(state: str, states: Any) -> None:
