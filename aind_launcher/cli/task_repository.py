@@ -23,6 +23,7 @@ from aind_launcher.settings.layers import (
     merged_overrides,
     parsed_override,
 )
+from aind_launcher.system import interrupts
 from aind_launcher.system.redaction import Redactor
 
 if TYPE_CHECKING:
@@ -127,7 +128,9 @@ class TaskRepository:
 def _errors_shown(redact: Redactor) -> Iterator[None]:
     """Show an error here, where the secrets that it may carry are known, and end with its exit code."""
     try:
-        yield
+        # What Ctrl-C became on its way through foreign code is no error.
+        with interrupts.heard():
+            yield
     except (click.ClickException, BrokenPipeError):
         raise
     except Exception as error:
