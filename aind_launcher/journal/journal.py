@@ -10,12 +10,12 @@ import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, get_args
+from typing import Any, Self, TypeVar
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal.file import (
@@ -31,78 +31,19 @@ from aind_launcher.journal.file import (
     remove,
     substitute,
 )
+from aind_launcher.journal.records import UNFINISHED, SessionRecord, SessionState, StepId, StepRecord, StepState
 from aind_launcher.model.clock import now
+
+__all__ = ["READERS", "UNFINISHED", "Journal", "SessionRecord", "SessionState", "StepId", "StepRecord", "StepState"]
 
 logger = logging.getLogger(__name__)
 
 Read = TypeVar("Read")
-StepState = Literal["running", "done", "failed", "skipped"]
-SessionState = Literal[
-    "running", "completed", "incomplete", "failed", "refused", "cancelled", "interrupted", "discarded", "closed"
-]
-# States that `resume` has something to do for: a crash leaves *running* behind.
-UNFINISHED: tuple[SessionState, ...] = ("running", "incomplete")
 
 # Without contexts, which fill most of the file.
 _SELECT_RECORDS = "SELECT name, subject, repository, folder, state, started, ended, exit_code, message FROM sessions"
 _SELECT_SESSION = "SELECT * FROM sessions WHERE name = ?"
 _SELECT_STEPS = "SELECT * FROM steps WHERE session = ? ORDER BY number"
-
-
-@dataclass(frozen=True)
-class StepId:
-    """What makes a step the same step when it is run again.
-
-    :param key: what makes it a new step when it must run again: the digest of a suggestion, the number of a hand-off;
-        "" where it runs once.
-    """
-
-    session: str
-    hook: str
-    plugin: str
-    key: str = ""
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """One attempt at a step.
-
-    :param result: what the plugin returned, as JSON data.
-    """
-
-    id: StepId
-    attempt: int
-    state: StepState
-    started: datetime
-    ended: datetime | None
-    error: str | None
-    result: Any
-
-    def __post_init__(self) -> None:
-        _checked_state(self.state, StepState)
-
-    @property
-    def duration(self) -> float | None:
-        """Seconds, where it has ended."""
-        return (self.ended - self.started).total_seconds() if self.ended else None
-
-
-@dataclass(frozen=True)
-class SessionRecord:
-    """A session as the journal knows it; its context, which is large, is read on its own."""
-
-    name: str
-    subject: str
-    repository: Path
-    folder: Path
-    state: SessionState
-    started: datetime
-    ended: datetime | None
-    exit_code: int | None
-    message: str | None
-
-    def __post_init__(self) -> None:
-        _checked_state(self.state, SessionState)
 
 
 class Journal:
@@ -369,11 +310,6 @@ class Journal:
             return self._begin_substitute()
         where = file or "memory only"
         logger.warning("The journal cannot be written (%s); the session is recorded in %s.", self.impaired, where)
-
-
-def _checked_state(state: str, states: Any) -> None:
-    if state not in get_args(states):
-        raise ValueError(f"{state!r} is none of {', '.join(get_args(states))}")
 
 
 def _time(moment: datetime) -> str:
