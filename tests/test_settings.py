@@ -1,6 +1,7 @@
 """Settings come from five layers; each value knows its source, and what is unknown is refused."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -87,6 +88,26 @@ def test_a_plugin_section_is_merged_key_by_key(repository, rig_file, monkeypatch
     assert resolved.origins["time-out"] == "command line"
     assert resolved.origins["places.one-two.the-path"] == "pyproject.toml"
     assert resolved.origins["places.three.the-path"] == str(rig_file)
+
+
+def test_a_path_of_a_plugin_starts_where_the_launchers_own_do(repository, rig_file, monkeypatch):
+    class Places(BaseModel):
+        model_config = ConfigDict(frozen=True)
+        by_default: Path = Path("a")
+        of_repository: Path
+        of_rig: Path
+        of_variable: Path
+        of_call: Path
+        nothing: Path | None = None
+
+    root = repository('[tool.aind-launcher.plugin.my-store]\nof-repository = "b"\nof-rig = "b"')
+    rig_file.write_text('plugin.my-store.of-rig = "c"')
+    monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__MY_STORE__OF_VARIABLE", "d")
+    monkeypatch.chdir(rig_file.parent)
+    resolved = load_layers(root, {"plugin": {"my-store": {"of-call": "e"}}}).plugin("my-store", Places)
+    rig = rig_file.parent
+    expected = {"by_default": root / "a", "of_repository": root / "b", "of_rig": rig / "c", "of_variable": root / "d"}
+    assert resolved.settings.model_dump() == expected | {"of_call": rig / "e", "nothing": None}
 
 
 def test_a_misspelt_key_is_refused_with_the_nearest(repository):

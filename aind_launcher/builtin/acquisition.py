@@ -65,9 +65,7 @@ class Acquisition:
             description="The program and its arguments, with the placeholders "
             f"{', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}. Without it another plugin runs the acquisition.",
         )
-        working_directory: Path = Field(
-            Path(), description="Where the program runs; relative paths start at the task repository."
-        )
+        working_directory: Path = Field(Path(), description="Where the program runs; the task repository unless set.")
         timeout: PositiveFloat | None = Field(
             None, description="Seconds after which the program is asked to close. Without it: never."
         )

@@ -28,7 +28,7 @@ from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.plugins import find_plugins
-from aind_launcher.settings.layers import Layer, SettingsLayers, merged_overrides
+from aind_launcher.settings.layers import Layer, merged_overrides
 from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
 
 SUBJECT = "demo-mouse"
@@ -160,7 +160,6 @@ class _Demo:
         A simulated animal must not reach the stores and services that this rig's settings and plugins lead to.
         """
         opened = open_repository(self.folder)
-        own, of_rig, _ = opened.layers.layers
         cache = opened.layers.plugin("isolated-curriculum", IsolatedCurriculum.Settings).settings.cache_directory
         sections = {name: dict(service.settings) for name, service in self.services.items()}
         kept = {
@@ -168,8 +167,8 @@ class _Demo:
             "retry-pauses": [],
             "plugin": {"isolated-curriculum": {"cache-directory": str(cache)}, **sections},
         }
-        strongest = Layer("command line", merged_overrides([own.values, kept, more or {}]), self.folder)
-        layers = SettingsLayers(self.folder, (own, replace(of_rig, values={}), strongest))
+        strongest = Layer("command line", merged_overrides([opened.layers.own.values, kept, more or {}]), self.folder)
+        layers = replace(opened.layers, rig=replace(opened.layers.rig, values={}), command_line=strongest)
         resolved = layers.launcher()
         foreign = tuple(
             found.name

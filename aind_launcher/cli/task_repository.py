@@ -15,7 +15,6 @@ from aind_launcher.lifecycle.launcher import Launcher, open_journal, open_launch
 from aind_launcher.plugins import Plugins, first_answer, load_plugins
 from aind_launcher.settings.layers import (
     LauncherSettings,
-    Layer,
     Resolved,
     SettingsLayers,
     find_repository,
@@ -49,9 +48,8 @@ class TaskRepository:
 
     def with_rig(self, rig: Path) -> "TaskRepository":
         """The same with another rig file."""
-        layers = replace(
-            self.layers, layers=(*self.layers.layers[:-1], _over(self.layers.layers[-1], {"rig": str(rig)}))
-        )
+        strongest = self.layers.command_line
+        layers = replace(self.layers, command_line=replace(strongest, values={**strongest.values, "rig": str(rig)}))
         return replace(self, layers=layers, resolved=layers.launcher())
 
     def plugins(self) -> Plugins:
@@ -198,7 +196,3 @@ def _blocked(value: str) -> str:
     if no != "no" or not name:
         raise UsageError(f"-p {value} is not understood.", "Write -p no:NAME to leave out the plugin NAME.")
     return name
-
-
-def _over(layer: Layer, values: dict[str, Any]) -> Layer:
-    return replace(layer, values={**layer.values, **values})

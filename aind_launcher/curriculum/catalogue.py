@@ -87,7 +87,7 @@ class Catalogue:
 
     @property
     def _cache(self) -> Path:
-        return self.repository / self.plugin.settings.cache_directory
+        return self.plugin.settings.cache_directory
 
     def _providing(self, curriculum: str, wanted: str | None, allow_dirty: bool, progress: Progress) -> Installed:
         """The source that has `curriculum`: the chosen or only one, else the one whose ``list`` names it."""

@@ -118,8 +118,7 @@ class IsolatedCurriculum:
     def specify(self, source: Source, pinned: Pin) -> EnvironmentSpec:
         """The environment that `source` needs at its pin."""
         of_source = self._of(source)
-        cache = source.repository / self.settings.cache_directory
-        return specify(source, pinned, cache, of_source.extras, of_source.python)
+        return specify(source, pinned, self.settings.cache_directory, of_source.extras, of_source.python)
 
     def install(
         self, source: Source, *, allow_dirty: bool = False, progress: Progress | None = None, compared: bool = True

@@ -90,25 +90,20 @@ class Resolved(Generic[Model]):
 
 @dataclass(frozen=True)
 class SettingsLayers:
-    """The layers of one task repository on this machine."""
+    """The layers of one task repository on this machine; the environment is read when it is asked for."""
 
     repository: Path
-    layers: tuple[Layer, ...]
+    own: Layer
+    rig: Layer
+    command_line: Layer
 
     def launcher(self) -> Resolved[LauncherSettings]:
-        """The launcher's own settings, with absolute paths; plugin sections stay as written.
+        """The launcher's own settings; plugin sections stay as written.
 
         :raises SettingsError: a key is unknown or a value has the wrong type; names its origin.
         """
         refuse_unknown_variables(os.environ, LauncherSettings)
-        resolved = self._resolve(LauncherSettings, ())
-        bases = {layer.origin: layer.base for layer in self.layers}
-        absolute = {
-            name: bases.get(resolved.origins.get(hyphenated(name), ""), self.repository) / value
-            for name, value in resolved.settings
-            if isinstance(value, Path)
-        }
-        return Resolved(resolved.settings.model_copy(update=absolute), resolved.origins)
+        return self._resolve(LauncherSettings, ())
 
     def plugin(self, name: str, model: type[Model]) -> Resolved[Model]:
         """The settings of one plugin, validated by its own model.
@@ -119,24 +114,37 @@ class SettingsLayers:
 
     def sections(self) -> dict[str, str]:
         """The origin of each plugin section in a file: what must be installed."""
-        return {name: layer.origin for layer in self.layers for name in _section(layer, ("plugin",))}
+        layers = (self.own, self.rig, self.command_line)
+        return {name: layer.origin for layer in layers for name in _section(layer, ("plugin",))}
 
     def _resolve(self, model: type[Model], section: tuple[str, ...]) -> Resolved[Model]:
-        files = [Layer(x.origin, _section(x, section), x.base) for x in self.layers]
-        environment = Layer("environment", from_environment(model, section), self.repository)
-        *weaker, command_line = files
         merged: dict[str, Any] = {}
         origins: dict[str, str] = {}
-        for layer in (*weaker, environment, command_line):
-            _merge(merged, _by_field(model, layer.values, section, layer.origin), origins, layer.origin)
-            if layer is environment:
-                origins.update(
-                    (key, variable(section, key)) for key, origin in origins.items() if origin == layer.origin
-                )
+
+        def lay(layer: Layer) -> None:
+            values = _by_field(model, _section(layer, section), section, layer.origin)
+            _merge(merged, values, origins, layer.origin)
+
+        lay(self.own)
+        lay(self.rig)
+        variables: dict[str, str] = {}
+        _merge(merged, from_environment(model, section), variables, "environment")
+        origins |= {key: variable(section, key) for key in variables}
+        lay(self.command_line)
         try:
-            return Resolved(model.model_validate(merged), origins)
+            settings = model.model_validate(merged)
         except ValidationError as error:
             raise _wrong_value(error, model, section, origins) from None
+        return Resolved(settings.model_copy(update=self._absolute(settings, origins)), origins)
+
+    def _absolute(self, settings: BaseModel, origins: Mapping[str, str]) -> dict[str, Path]:
+        """The paths in `settings`, each from where its layer has its base; defaults and variables: the repository."""
+        bases = {layer.origin: layer.base for layer in (self.own, self.rig, self.command_line)}
+        return {
+            name: bases.get(origins.get(hyphenated(name), ""), self.repository) / value
+            for name in type(settings).model_fields
+            if isinstance(value := getattr(settings, name), Path)
+        }
 
 
 def load_layers(repository: Path, overrides: Mapping[str, Any] | None = None) -> SettingsLayers:
@@ -155,11 +163,9 @@ def load_layers(repository: Path, overrides: Mapping[str, Any] | None = None) ->
         )
     return SettingsLayers(
         repository,
-        (
-            Layer("pyproject.toml", _tool_table(repository / "pyproject.toml") or {}, repository),
-            Layer(str(rig_file), rig, rig_file.parent),
-            Layer("command line", overrides or {}, Path.cwd()),
-        ),
+        own=Layer("pyproject.toml", _tool_table(repository / "pyproject.toml") or {}, repository),
+        rig=Layer(str(rig_file), rig, rig_file.parent),
+        command_line=Layer("command line", overrides or {}, Path.cwd()),
     )
 
 

@@ -28,8 +28,8 @@ class LocalStore:
 
         library: Path | None = Field(
             None,
-            description="The folder where animals are kept; it may be a network share. Relative paths start at the "
-            "task repository. Without it: a folder of this login.",
+            description="The folder where animals are kept; it may be a network share. Without it: a "
+            "folder of this login.",
         )
         experiment: str | None = Field(
             None, description="The animals' folder in the library. Without it: the session's experiment, or 'default'."

@@ -1,6 +1,6 @@
 """The settings of the `data-schema` plugin."""
 
-from pathlib import Path
+from pathlib import PurePath
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -10,8 +10,9 @@ class DataSchemaSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Path = Field(
-        Path("acquisition.json"), description="Where the acquisition's metadata lies, relative to the session's folder."
+    path: PurePath = Field(
+        PurePath("acquisition.json"),
+        description="Where the acquisition's metadata lies, relative to the session's folder.",
     )
     create: bool = Field(
         False, description="Make a minimal acquisition.json where the task wrote none, instead of skipping the step."
@@ -36,7 +37,7 @@ class DataSchemaSettings(BaseModel):
 
     @field_validator("path")
     @classmethod
-    def _inside_the_folder(cls, path: Path) -> Path:
-        if path.is_absolute() or path.drive or ".." in path.parts or path == Path():
+    def _inside_the_folder(cls, path: PurePath) -> PurePath:
+        if path.is_absolute() or path.drive or ".." in path.parts or path == PurePath():
             raise ValueError(f"'{path}' must be a file inside the session's folder, as in 'acquisition.json'")
         return path
