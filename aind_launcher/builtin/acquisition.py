@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path, PureWindowsPath
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -30,8 +30,10 @@ from aind_launcher.model.clock import now
 from aind_launcher.model.session import Check, SessionContext
 from aind_launcher.system.inherited import is_credential
 from aind_launcher.system.interrupts import InterruptedAgain
-from aind_launcher.system.processes import Ended, Program, run_child
 from aind_launcher.system.redaction import HIDDEN
+
+if TYPE_CHECKING:
+    from aind_launcher.system.processes import Ended
 
 logger = logging.getLogger(__name__)
 # The program's own output, line by line.
@@ -171,6 +173,8 @@ class Acquisition:
             grace = self.settings.close_grace
             logger.warning("Asking %s to close, for up to %g s. Ctrl-C again ends it at once.", found.name, grace)
 
+        from aind_launcher.system.processes import Program, run_child
+
         start = now()
         ended: Ended | None = None
         try:
@@ -202,7 +206,7 @@ class Acquisition:
     def _judged(
         self,
         session: SessionContext,
-        ended: Ended,
+        ended: "Ended",
         start: datetime,
         end: datetime,
         program: str,

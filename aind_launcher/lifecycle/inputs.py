@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from aind_launcher.errors import LauncherError, Refused, SettingsError, UsageError
-from aind_launcher.model.animal import AnimalState
-from aind_launcher.model.session import Inputs, SessionContext
-from aind_launcher.settings.layers import LauncherSettings
+
+if TYPE_CHECKING:
+    from aind_launcher.model.animal import AnimalState
+    from aind_launcher.model.session import Inputs, SessionContext
+    from aind_launcher.settings.layers import LauncherSettings
 
 TaskSource = Literal["trainer state", "file"]
 
@@ -20,7 +22,7 @@ def read_rig(path: Path | None) -> dict[str, Any] | None:
     return None if path is None else _read_object(path, "rig", "Set rig, or give --rig FILE.")
 
 
-def data_directory(settings: LauncherSettings, rig: dict[str, Any] | None) -> Path:
+def data_directory(settings: "LauncherSettings", rig: dict[str, Any] | None) -> Path:
     """Where sessions are written: where the rig file says, since the task writes there.
 
     :raises SettingsError: nothing says where, or rig file and setting contradict each other.
@@ -47,7 +49,7 @@ def data_directory(settings: LauncherSettings, rig: dict[str, Any] | None) -> Pa
     return of_rig
 
 
-def data_directory_or_none(settings: LauncherSettings) -> Path | None:
+def data_directory_or_none(settings: "LauncherSettings") -> Path | None:
     """Where sessions are written, if the settings and the rig file say so."""
     try:
         return data_directory(settings, read_rig(settings.rig))
@@ -55,7 +57,7 @@ def data_directory_or_none(settings: LauncherSettings) -> Path | None:
         return None
 
 
-def first_task(task_file: Path | None, state: AnimalState | None) -> tuple[dict[str, Any] | None, TaskSource | None]:
+def first_task(task_file: Path | None, state: "AnimalState | None") -> tuple[dict[str, Any] | None, TaskSource | None]:
     """The task before plugins are asked: the operator's file, else the stage of the trainer state.
 
     :raises UsageError: the file is missing or is not a JSON object.
@@ -66,7 +68,7 @@ def first_task(task_file: Path | None, state: AnimalState | None) -> tuple[dict[
     return (task, "trainer state") if task is not None else (None, None)
 
 
-def changed(session: SessionContext, inputs: Inputs, plugin: str) -> SessionContext:
+def changed(session: "SessionContext", inputs: "Inputs", plugin: str) -> "SessionContext":
     """`session` with the rig and task that a plugin prepared.
 
     :raises Refused: the plugin moved the data directory, which is part of the session's identity.

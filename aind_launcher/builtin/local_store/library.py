@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-
 from aind_launcher.builtin.local_store import history
 from aind_launcher.builtin.local_store.history import HistoryEntry
 from aind_launcher.errors import AnimalError, LauncherError, TransientError
@@ -258,6 +256,8 @@ class Library:
     @contextmanager
     def _locked(self, subject: str) -> Iterator[Path]:
         """The animal's folder, made where it is missing, for one writer at a time on any rig."""
+        from filelock import FileLock, Timeout
+
         folder = self.folder(subject)
         lock = folder / LOCK
         try:
