@@ -89,7 +89,7 @@ class Steps:
             return done
         if call.plugin.interactive and not self.operator.attended:
             waiting = LauncherError(f"{call.plugin.name} asks a person.", f"Run `aind-launch resume {session.name}`.")
-            return self._attempt(step, _raising(waiting))
+            return self._attempt(step, _raising(waiting))[0]
 
         def function() -> Any:
             answer = call(session=session, **arguments)
@@ -98,7 +98,7 @@ class Steps:
 
         if hook == "run_session":
             # It takes as long as it takes, and an animal's session cannot be tried again.
-            return self._attempt(step, function)
+            return self._attempt(step, function)[0]
         # Before the acquisition Ctrl-C cancels the session.
         can_be_given_up = session.acquisition is not None
         # A person may take any time to answer, and only the main thread hears a Ctrl-C while it asks.
@@ -142,9 +142,8 @@ class Steps:
         if done:
             return done
         for pause in self.retry_pauses:
-            failures: list[BaseException] = []
-            record = self._attempt(step, function, failures, can_be_given_up)
-            if not failures or not isinstance(failures[0], (TransientError, *transient)):
+            record, problem = self._attempt(step, function, can_be_given_up)
+            if not isinstance(problem, (TransientError, *transient)):
                 return record
             logger.warning("%s failed for the moment; trying again in %g s.", _title(step), pause)
             try:
@@ -154,15 +153,14 @@ class Steps:
                 if not (can_be_given_up and _ends_one_step(pressed, step)):
                     raise
                 return record
-        return self._attempt(step, function, None, can_be_given_up)
+        record, _ = self._attempt(step, function, can_be_given_up)
+        return record
 
     def _attempt(
-        self,
-        step: StepId,
-        function: Callable[[], Any],
-        failures: list[BaseException] | None = None,
-        can_be_given_up: bool = False,
-    ) -> StepRecord:
+        self, step: StepId, function: Callable[[], Any], can_be_given_up: bool = False
+    ) -> tuple[StepRecord, BaseException | None]:
+        """Its record, and what it failed with, unless it was given up."""
+        failure: BaseException | None = None
         attempt = self.journal.begin_step(step)
         state: StepState = "failed"
         error: str | None = NOT_BEGUN
@@ -184,7 +182,7 @@ class Steps:
             error = self.redact(str(problem))
             logger.error("%s failed: %s", _title(step), problem)
             logger.debug("traceback of %s", _title(step), exc_info=True)
-            _note(failures, problem)
+            failure = problem
         except KeyboardInterrupt as pressed:
             if not (can_be_given_up and _ends_one_step(pressed, step)):
                 raise
@@ -192,7 +190,7 @@ class Steps:
             error = self.redact(_described(problem))
             logger.error("%s failed: %s", _title(step), error)
             logger.debug("traceback of %s", _title(step), exc_info=True)
-            _note(failures, problem)
+            failure = problem
         finally:
             # Also on Ctrl-C: the step then stands as failed and can be resumed.
             with interrupts.held():
@@ -201,7 +199,7 @@ class Steps:
         if record is None:
             raise LauncherError(f"The journal {self.journal.path} lost a step that it had just recorded.")
         self.operator.ended(record)
-        return record
+        return record, failure
 
     @contextmanager
     def _shown(self, step: StepId) -> Iterator[None]:
@@ -319,11 +317,6 @@ def _ends_one_step(pressed: KeyboardInterrupt, step: StepId) -> bool:
         *(_title(step), step.session),
     )
     return True
-
-
-def _note(failures: list[BaseException] | None, problem: BaseException) -> None:
-    if failures is not None:
-        failures.append(problem)
 
 
 def _heard(function: Callable[[], Any]) -> Any:
