@@ -183,7 +183,7 @@ def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_seco
 
 
 def test_what_to_go_on_with_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from aind_launcher.cli.demo import _program
+    from aind_launcher.cli.demo_sessions import _program
 
     scripts = sysconfig.get_path("scripts")
     monkeypatch.delenv("NOX_CURRENT_SESSION", raising=False)

@@ -260,7 +260,7 @@ def test_what_nobody_foresaw_is_reported_without_secrets(tmp_path: Path, monkeyp
     def fails(*_: object) -> None:
         raise RuntimeError("a library met hunter2/Hunter+3")
 
-    monkeypatch.setattr("aind_launcher.cli.run.run_session", fails)
+    monkeypatch.setattr("aind_launcher.lifecycle.run.run_session", fails)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ended = call("run", "--subject", "123456", cwd=lab.path)
     assert (ended.code, "a library met" in ended.err) == (1, True)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from aind_launcher.builtin.acquisition import Acquisition
 from aind_launcher.errors import SettingsError, UsageError
+from aind_launcher.settings import variables
 from aind_launcher.settings.environment import refuse_unknown_sections
 from aind_launcher.settings.layers import (
     find_repository,
@@ -44,6 +45,8 @@ def repository(tmp_path):
 
 @pytest.fixture
 def rig_file(tmp_path, monkeypatch):
+    # Its libraries are imported as they are here before this machine is taken for another.
+    assert callable(variables.read_variables)
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setenv("PROGRAMDATA", str(tmp_path / "ProgramData"))
     path = tmp_path / "ProgramData" / "aind-launcher" / "aind-launcher.toml"

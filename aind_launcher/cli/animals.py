@@ -2,18 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aind_launcher.cli.groups import CommandGroup
+from aind_launcher.cli.printing import print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
-from aind_launcher.cli.terminal import Terminal, print_json, print_table
 from aind_launcher.errors import AnimalError, UsageError
-from aind_launcher.model.animal import AnimalState, TrainerStateText, at_stage
 from aind_launcher.model.names import checked_name
-from aind_launcher.model.store import AnimalStore, StoredAnimal, state_in
-from aind_launcher.system.rig import login
+
+if TYPE_CHECKING:
+    from aind_launcher.model.animal import AnimalState, TrainerStateText
+    from aind_launcher.model.store import AnimalStore, StoredAnimal
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch animals show 123456")
@@ -44,6 +45,8 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the trainer state itself.")
 def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
     """Show where an animal stands and every decision that put it there."""
+    from aind_launcher.model.animal import TrainerStateText
+
     store = repository.animal_store()
     animal = _known(store, subject)
     history = store.history(subject)
@@ -121,6 +124,9 @@ def move(
     by: str | None,
 ) -> None:
     """Move an animal to another stage or curriculum by hand."""
+    from aind_launcher.model.store import state_in
+    from aind_launcher.system.rig import login
+
     ways = [way for way in (stage or curriculum, file, off_curriculum) if way]
     if len(ways) != 1:
         raise UsageError(
@@ -154,12 +160,15 @@ def move(
 
 def _target(
     repository: TaskRepository,
-    before: TrainerStateText,
+    before: "TrainerStateText",
     stage: str | None,
     curriculum: str | None,
     source: str | None,
     off_curriculum: bool,
-) -> TrainerStateText:
+) -> "TrainerStateText":
+    from aind_launcher.cli.terminal import Terminal
+    from aind_launcher.model.animal import TrainerStateText, at_stage
+
     if off_curriculum:
         return TrainerStateText(text=json.dumps({**before.document, "is_on_curriculum": False}))
     if curriculum:
@@ -169,18 +178,18 @@ def _target(
     return at_stage(before, stage or "")
 
 
-def _stored(store: AnimalStore, subject: str) -> StoredAnimal:
+def _stored(store: "AnimalStore", subject: str) -> "StoredAnimal":
     return store.read(checked_name("subject", subject))
 
 
-def _readable_state(store: AnimalStore, subject: str) -> AnimalState | None:
+def _readable_state(store: "AnimalStore", subject: str) -> "AnimalState | None":
     try:
         return _stored(store, subject).state
     except AnimalError:
         return None
 
 
-def _known(store: AnimalStore, subject: str) -> StoredAnimal:
+def _known(store: "AnimalStore", subject: str) -> "StoredAnimal":
     animal = _stored(store, subject)
     if animal.state is None and not animal.has_task:
         # Its state may be lost.
@@ -192,7 +201,7 @@ def _known(store: AnimalStore, subject: str) -> StoredAnimal:
     return animal
 
 
-def _row(animal: StoredAnimal) -> tuple[Any, ...]:
+def _row(animal: "StoredAnimal") -> tuple[Any, ...]:
     if animal.problem:
         return (animal.subject, animal.problem, None, None, None)
     if animal.state is None:
@@ -202,13 +211,13 @@ def _row(animal: StoredAnimal) -> tuple[Any, ...]:
     return (animal.subject, state.curriculum, _stage(state), since, animal.state.session_name)
 
 
-def _stage(state: TrainerStateText) -> str:
+def _stage(state: "TrainerStateText") -> str:
     if state.is_on_curriculum:
         return str(state.stage)
     return f"{state.stage} (off curriculum)" if state.stage else "off curriculum"
 
 
-def _data(animal: StoredAnimal) -> dict[str, Any]:
+def _data(animal: "StoredAnimal") -> dict[str, Any]:
     state = animal.state.trainer_state if animal.state else None
     return {
         "subject": animal.subject,

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import BaseModel
 
 from aind_launcher.cli.groups import CommandGroup
+from aind_launcher.cli.printing import print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
-from aind_launcher.cli.terminal import print_json, print_table
-from aind_launcher.settings.layers import Resolved, hyphenated
-from aind_launcher.settings.schema import json_schema
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from aind_launcher.settings.layers import Resolved
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch config show")
@@ -47,6 +49,8 @@ Examples:
 @click.option("--pyproject", is_flag=True, help="Nest it as an editor needs it for pyproject.toml.")
 def schema(repository: TaskRepository, pyproject: bool) -> None:
     """Print the JSON Schema of the settings, with the sections of installed plugins."""
+    from aind_launcher.settings.schema import json_schema
+
     types = {plugin.name: plugin.settings_type for plugin in repository.plugins().all if plugin.settings_type}
     document = json_schema(types)
     if pyproject:
@@ -64,7 +68,9 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _rows(resolved: Resolved[Any], prefix: str, skip: tuple[str, ...] = ()) -> list[tuple[str, Any, str]]:
+def _rows(resolved: "Resolved[Any]", prefix: str, skip: tuple[str, ...] = ()) -> list[tuple[str, Any, str]]:
+    from aind_launcher.settings.layers import hyphenated
+
     settings: BaseModel = resolved.settings
     shown = settings.model_dump(mode="json")
     rows = []
@@ -74,8 +80,12 @@ def _rows(resolved: Resolved[Any], prefix: str, skip: tuple[str, ...] = ()) -> l
     return rows
 
 
-def _leaves(key: str, value: Any, shown: Any, resolved: Resolved[Any], prefix: str) -> list[tuple[str, Any, str]]:
+def _leaves(key: str, value: Any, shown: Any, resolved: "Resolved[Any]", prefix: str) -> list[tuple[str, Any, str]]:
     """:param shown: `value` as it may be shown."""
+    from pydantic import BaseModel
+
+    from aind_launcher.settings.layers import hyphenated
+
     # Where a value comes from is kept by names with hyphens, also those of variables.
     origin = resolved.origins.get(hyphenated(key))
     if isinstance(value, BaseModel | Mapping) and isinstance(shown, dict) and shown and origin is None:

@@ -1,17 +1,19 @@
 """`aind-launch curricula`: what decides over animals, and enrolling them."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from aind_launcher.cli.enrolment import enroll_animal
 from aind_launcher.cli.groups import CommandGroup
+from aind_launcher.cli.printing import print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
-from aind_launcher.cli.terminal import Terminal, print_json, print_table, show_error
 from aind_launcher.errors import ExitCode, LauncherError, UsageError
 from aind_launcher.model.names import checked_name
-from aind_launcher.model.session import SessionPaths
-from aind_launcher.system.rig import login
+
+if TYPE_CHECKING:
+    from aind_launcher.model.sources import CurriculumSources, SourceStatus
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch curricula list")
@@ -25,8 +27,7 @@ def command() -> None:
 def list_(repository: TaskRepository, as_json: bool) -> None:
     """List every curriculum source: its pin, whether it is clean and built, and its curricula."""
     sources = repository.curriculum_sources()
-    with Terminal().working("asking the curriculum sources"):
-        found = sources.status()
+    found = _status(sources) if sources.names() else ()
     if as_json:
         print_json([source.model_dump() | {"clean": source.problem is None} for source in found])
         return
@@ -97,6 +98,9 @@ def enroll(
     allow_dirty: bool,
 ) -> None:
     """Start an animal on a curriculum, in the state that the curriculum's own `init` gives."""
+    from aind_launcher.cli.enrolment import enroll_animal
+    from aind_launcher.system.rig import login
+
     checked_name("subject", subject)
     enrolled = enroll_animal(
         repository,
@@ -123,6 +127,9 @@ def run(
     repository: TaskRepository, folder: Path, trainer_state: Path | None, source: str | None, allow_dirty: bool
 ) -> None:
     """Print what the pinned curriculum decides on a session's folder; nothing is recorded or pushed."""
+    from aind_launcher.cli.terminal import Terminal
+    from aind_launcher.model.session import SessionPaths
+
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
     state_file = (trainer_state or SessionPaths(folder).trainer_state).resolve()
@@ -137,7 +144,16 @@ def run(
     click.echo(answer.text)
 
 
+def _status(sources: "CurriculumSources") -> "Sequence[SourceStatus]":
+    from aind_launcher.cli.terminal import Terminal
+
+    with Terminal().working("asking the curriculum sources"):
+        return sources.status()
+
+
 def _for_each(repository: TaskRepository, name: str | None, allow_dirty: bool, *, check: bool) -> int:
+    from aind_launcher.cli.terminal import Terminal, show_error
+
     sources = repository.curriculum_sources()
     terminal = Terminal()
     names = [name] if name else sources.names()

@@ -2,11 +2,9 @@
 
 import click
 
+from aind_launcher.cli.printing import print_json
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
-from aind_launcher.cli.terminal import Terminal, print_check, print_json, redacted
 from aind_launcher.errors import ExitCode
-from aind_launcher.lifecycle.doctor import examine
-from aind_launcher.system.redaction import Redactor
 
 
 @click.command(epilog="Example: aind-launch doctor --json")
@@ -17,6 +15,10 @@ def command(repository: TaskRepository, as_json: bool) -> int:
 
     One line for each thing that a session will need, with its hint. Exit code 3 where one would refuse a session.
     """
+    from aind_launcher.cli.terminal import Terminal, print_check, redacted
+    from aind_launcher.lifecycle.doctor import examine
+    from aind_launcher.system.redaction import Redactor
+
     plugins = repository.plugins()
     redact = Redactor(plugins.secrets())
     terminal = Terminal(redact=redact)

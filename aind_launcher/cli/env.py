@@ -5,8 +5,8 @@ from datetime import timedelta
 import click
 
 from aind_launcher.cli.groups import CommandGroup
+from aind_launcher.cli.printing import print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
-from aind_launcher.cli.terminal import print_json, print_table
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch env list")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from aind_launcher.cli.terminal import plain, print_json, print_table
+from aind_launcher.cli.printing import plain, print_json, print_table
 from aind_launcher.errors import ExitCode
 from aind_launcher.journal.journal import Journal, StepRecord
 from aind_launcher.lifecycle.finish import Outcome

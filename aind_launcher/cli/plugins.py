@@ -1,12 +1,16 @@
 """`aind-launch plugins`: what is installed, and whether it is sound."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from aind_launcher.cli.groups import CommandGroup
+from aind_launcher.cli.printing import print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
-from aind_launcher.cli.terminal import print_json, print_table
 from aind_launcher.errors import ExitCode
-from aind_launcher.plugins import Plugin
+
+if TYPE_CHECKING:
+    from aind_launcher.plugins import Plugin
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch plugins check")
@@ -35,7 +39,7 @@ def check(repository: TaskRepository, as_json: bool) -> int:
     return ExitCode.USAGE if problems else ExitCode.DONE
 
 
-def _print(plugins: tuple[Plugin, ...], as_json: bool) -> None:
+def _print(plugins: "tuple[Plugin, ...]", as_json: bool) -> None:
     if as_json:
         print_json(
             [
@@ -59,5 +63,5 @@ def _print(plugins: tuple[Plugin, ...], as_json: bool) -> None:
     print_table(("plugin", "state", "from", "hooks, or what is wrong"), rows, empty="No plugin is installed.")
 
 
-def _state(plugin: Plugin) -> str:
+def _state(plugin: "Plugin") -> str:
     return "failed" if plugin.error else "left out" if plugin.blocked else "sound"

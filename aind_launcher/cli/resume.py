@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from aind_launcher.cli.outcome import exit_code, outcome_data, print_outcome, unknown_lines
+from aind_launcher.cli.printing import print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, whole
-from aind_launcher.cli.terminal import print_json, print_table, show_error
 from aind_launcher.errors import ExitCode, UsageError
-from aind_launcher.journal.journal import SessionRecord
-from aind_launcher.lifecycle.launcher import Launcher
-from aind_launcher.lifecycle.resume import ResumeOptions, plan, resume_session, unfinished, unknown_sessions
-from aind_launcher.system.rig import open_state_directory, rig_lock
+
+if TYPE_CHECKING:
+    from aind_launcher.journal.records import SessionRecord
+    from aind_launcher.lifecycle.launcher import Launcher
+    from aind_launcher.lifecycle.resume import ResumeOptions
 
 
 @click.command(
@@ -56,6 +57,11 @@ def command(
 
     Runs the steps that are not done, in order. What was done is not done again, and an acquisition never is.
     """
+    from aind_launcher.cli.outcome import exit_code, outcome_data, print_outcome
+    from aind_launcher.cli.terminal import show_error
+    from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unfinished, unknown_sessions
+    from aind_launcher.system.rig import open_state_directory, rig_lock
+
     if session and everything:
         raise UsageError("Give a session or --all, not both.")
     options = ResumeOptions(acquisition_complete, score, hand_off_again, hand_off_as_it_is)
@@ -103,7 +109,9 @@ def command(
     return exit_code(max(codes), launcher.journal)
 
 
-def _chosen(launcher: Launcher, name: str | None, everything: bool) -> tuple[SessionRecord, ...]:
+def _chosen(launcher: "Launcher", name: str | None, everything: bool) -> "tuple[SessionRecord, ...]":
+    from aind_launcher.lifecycle.resume import unfinished
+
     if name:
         record = launcher.journal.session(name)
         if record is None:
@@ -116,12 +124,18 @@ def _chosen(launcher: Launcher, name: str | None, everything: bool) -> tuple[Ses
     return waiting if everything else waiting[-1:]
 
 
-def _say_unknown(launcher: Launcher, unknown: Sequence[Path]) -> None:
+def _say_unknown(launcher: "Launcher", unknown: Sequence[Path]) -> None:
+    from aind_launcher.cli.outcome import unknown_lines
+
     for line in unknown_lines(unknown):
         launcher.operator.say(line, "yellow")
 
 
-def _print_plan(launcher: Launcher, records: tuple[SessionRecord, ...], options: ResumeOptions, as_json: bool) -> int:
+def _print_plan(
+    launcher: "Launcher", records: "tuple[SessionRecord, ...]", options: "ResumeOptions", as_json: bool
+) -> int:
+    from aind_launcher.lifecycle.resume import plan
+
     lines = [(record.name, step) for record in records for step in plan(launcher, record, options)]
     if as_json:
         print_json([{"session": name, **asdict(step)} for name, step in lines])

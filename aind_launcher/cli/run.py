@@ -3,17 +3,17 @@
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from aind_launcher.cli.outcome import exit_code, print_outcome, unknown_lines
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import UsageError
-from aind_launcher.lifecycle.launcher import Launcher
-from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unfinished, unknown_sessions
-from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.model.names import checked_name
-from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
+
+if TYPE_CHECKING:
+    from aind_launcher.lifecycle.launcher import Launcher
+    from aind_launcher.system.rig import RigLock
 
 # Of unfinished sessions, so many are named at the start, and so much of each one's reason.
 _SHOWN = 3
@@ -57,6 +57,10 @@ def command(
     Loads the animal's state, prepares and checks the rig, verifies the curriculum's environment, runs the
     acquisition, asks the curriculum, stores its suggestion, calls every subscriber and hands off the data.
     """
+    from aind_launcher.cli.outcome import exit_code, print_outcome
+    from aind_launcher.lifecycle.run import Request, run_session
+    from aind_launcher.system.rig import open_state_directory, rig_lock
+
     checked_name("subject", subject)
     for option, given in (("--notes", notes or ""), ("--experimenter", "".join(experimenters))):
         if any("\ud800" <= character <= "\udfff" for character in given):
@@ -87,8 +91,11 @@ def command(
     return exit_code(outcome.exit_code, launcher.journal)
 
 
-def _offer_to_finish(launcher: Launcher, lock: RigLock) -> None:
+def _offer_to_finish(launcher: "Launcher", lock: "RigLock") -> None:
     """Say which earlier sessions are unfinished, and finish them if the operator wants it."""
+    from aind_launcher.cli.outcome import unknown_lines
+    from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unfinished, unknown_sessions
+
     for line in unknown_lines(() if launcher.journal.impaired else unknown_sessions(launcher)):
         launcher.operator.say(line, "yellow")
     waiting = unfinished(launcher.journal, launcher.repository)

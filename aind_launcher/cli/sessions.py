@@ -1,30 +1,20 @@
 """`aind-launch sessions`: what the journal knows."""
 
-import os
 import re
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
 
 import click
-from pydantic import ValidationError
 
 from aind_launcher.cli.groups import CommandGroup
+from aind_launcher.cli.printing import local_time, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
-from aind_launcher.cli.terminal import print_json, print_table
 from aind_launcher.errors import UsageError
-from aind_launcher.journal.journal import UNFINISHED, SessionRecord, SessionState, StepRecord
-from aind_launcher.lifecycle.record import import_session
-from aind_launcher.model.animal import AnimalState
+from aind_launcher.journal.records import UNFINISHED, SessionRecord, SessionState
 from aind_launcher.model.clock import now
-from aind_launcher.model.session import Acquisition, SessionContext
-from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.system.rig import login, open_state_directory, rig_lock, session_in_progress
 
 _STATES = get_args(SessionState)
-# Characters of what a step returned; a table is to be read.
-_WIDEST = 300
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch sessions show")
@@ -56,6 +46,8 @@ def list_(
     as_json: bool,
 ) -> None:
     """List this rig's sessions, oldest first."""
+    from aind_launcher.system.rig import session_in_progress
+
     with repository.journal() as journal:
         found = journal.sessions(subject=subject, states=states, since=_since(since), last=last + 1)
     if len(found) > last:
@@ -67,7 +59,10 @@ def list_(
         return
     print_table(
         ("session", "state", "started", "duration", "message"),
-        [(r.name, r.state, _local(r.started), _duration(r), _first_sentence(_message(r, in_progress))) for r in found],
+        [
+            (r.name, r.state, local_time(r.started), _duration(r), _first_sentence(_message(r, in_progress)))
+            for r in found
+        ],
         empty="No session matches.",
     )
 
@@ -78,6 +73,10 @@ def list_(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(repository: TaskRepository, session: str | None, as_json: bool) -> None:
     """Tell a session's whole story, step by step; without a name, the newest one's."""
+    from aind_launcher.cli.story import print_story, step_data
+    from aind_launcher.model.session import SessionContext
+    from aind_launcher.system.rig import session_in_progress
+
     with repository.journal() as journal:
         record = journal.session(session) if session else next(iter(journal.sessions(last=1)), None)
         if record is None:
@@ -91,10 +90,10 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
     if as_json:
         print_json(
             _session_data(record, in_progress)
-            | {"context": context.model_dump(mode="json"), "steps": [_step_data(step) for step in steps]}
+            | {"context": context.model_dump(mode="json"), "steps": [step_data(step) for step in steps]}
         )
         return
-    _print_story(record, context, steps, _message(record, in_progress))
+    print_story(record, context, steps, _message(record, in_progress))
 
 
 @command.command(
@@ -108,6 +107,8 @@ def close(repository: TaskRepository, session: str, reason: str) -> None:
 
     Nothing of it is deleted, and `resume SESSION` still finishes it.
     """
+    from aind_launcher.system.rig import login, open_state_directory, rig_lock
+
     if not reason.strip():
         raise UsageError("--reason is empty.", "Say in a few words why what is left is not to be done.")
     with (
@@ -132,6 +133,9 @@ def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
     A folder that was sealed has a record of all that was done; one that was left before has its inputs on this
     machine, or at least in itself. `aind-launch resume` then does what is left.
     """
+    from aind_launcher.lifecycle.record import import_session
+    from aind_launcher.system.rig import open_state_directory, rig_lock
+
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
@@ -139,43 +143,6 @@ def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
         for folder in folders:
             record = import_session(journal, folder.resolve(), repository.path)
             click.echo(f"{record.name}: {record.state}. `aind-launch resume {record.name}` does what is left.")
-
-
-def _print_story(
-    record: SessionRecord, context: SessionContext, steps: tuple[StepRecord, ...], message: str | None
-) -> None:
-    state = context.animal_state
-    acquisition = context.acquisition
-    click.echo(f"Session {record.name}: {record.state}")
-    facts: list[tuple[str, Any]] = [
-        ("subject", record.subject),
-        ("experimenter", ", ".join(context.session.experimenter)),
-        ("started", _local(record.started)),
-        ("ended", _local(record.ended) if record.ended else None),
-        ("message", message),
-        ("ran with", f"stage {state.trainer_state.stage} of {state.trainer_state.curriculum}" if state else None),
-        ("acquisition", f"{acquisition.outcome} {acquisition.message or ''}" if acquisition else None),
-        ("repository", f"{record.repository} at {(context.repository.commit or 'no commit')[:10]}"),
-        ("folder", record.folder),
-        ("log", context.staging / "log.jsonl"),
-    ]
-    print_table(("", ""), [(f"  {name}", value) for name, value in facts if value], empty="")
-    click.echo("")
-    print_table(
-        ("step", "plugin", "try", "state", "seconds", "what it returned, or why not"),
-        [
-            (
-                step.id.hook,
-                step.id.plugin,
-                step.attempt,
-                step.state,
-                f"{step.duration:.2f}" if step.duration is not None else None,
-                step.error or _brief(step, record.folder),
-            )
-            for step in steps
-        ],
-        empty="No step was run.",
-    )
 
 
 def _session_data(record: SessionRecord, in_progress: str | None) -> dict[str, Any]:
@@ -190,77 +157,6 @@ def _session_data(record: SessionRecord, in_progress: str | None) -> dict[str, A
         "repository": str(record.repository),
         "folder": str(record.folder),
     }
-
-
-def _step_data(step: StepRecord) -> dict[str, Any]:
-    return {
-        "hook": step.id.hook,
-        "plugin": step.id.plugin,
-        "key": step.id.key or None,
-        "attempt": step.attempt,
-        "state": step.state,
-        "started": step.started.isoformat(),
-        "ended": step.ended.isoformat() if step.ended else None,
-        "error": step.error,
-        "result": step.result,
-    }
-
-
-def _brief(step: StepRecord, folder: Path) -> str:
-    """What a step returned, in a few words; `--json` has all of it."""
-    result = step.result
-    told = _SUMMARIES.get(step.id.hook)
-    if told and isinstance(result, dict):
-        try:
-            return told(result)
-        except ValidationError:
-            # Recorded by another version of the launcher.
-            pass
-    if isinstance(result, list) and all(isinstance(item, dict) and "outcome" in item for item in result):
-        text = ", ".join(f"{item.get('name')} {item['outcome']}" for item in result)
-    elif isinstance(result, list):
-        text = ", ".join(map(str, result))
-    elif isinstance(result, dict):
-        text = ", ".join(f"{key}: {value}" for key, value in result.items() if value is not None)
-    else:
-        text = "" if result is None else str(result)
-    text = text.replace(f"{folder}{os.sep}", "")
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
-
-
-def _state_told(result: dict[str, Any]) -> str:
-    state = AnimalState.model_validate(result)
-    where = f"stage {state.trainer_state.stage} of {state.trainer_state.curriculum}"
-    return f"{where}, since {state.session_name or _local(state.date)}"
-
-
-def _inputs_told(result: dict[str, Any]) -> str:
-    return "gave " + " and ".join(name for name, value in result.items() if value is not None)
-
-
-def _acquisition_told(result: dict[str, Any]) -> str:
-    acquisition = Acquisition.model_validate(result)
-    code = f", exit code {acquisition.exit_code}" if acquisition.exit_code is not None else ""
-    return f"{acquisition.outcome}{code}{f': {acquisition.message}' if acquisition.message else ''}"
-
-
-def _suggestion_told(result: dict[str, Any]) -> str:
-    suggestion = CurriculumSuggestion.model_validate(result)
-    state, provenance = suggestion.trainer_state, suggestion.provenance
-    where = f"stage {state.stage}" if state.is_on_curriculum else "off curriculum"
-    if provenance is None:
-        return f"{where}, by {state.curriculum} {suggestion.version or ''}".rstrip()
-    by = f"{provenance.source} {provenance.package_version or ''}".rstrip()
-    modified = " (modified)" if provenance.dirty else ""
-    return f"{where}, by {by} at {provenance.commit[:10]}{modified} in {provenance.duration:.1f} s"
-
-
-_SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = {
-    "load_animal_state": _state_told,
-    "prepare_session": _inputs_told,
-    "run_session": _acquisition_told,
-    "curriculum_suggest": _suggestion_told,
-}
 
 
 def _message(record: SessionRecord, in_progress: str | None) -> str | None:
@@ -286,10 +182,6 @@ def _since(text: str | None) -> datetime | None:
         raise UsageError(f"--since {text} is before all time.", "Leave it out to list all sessions.") from None
     except ValueError:
         raise UsageError(f"--since {text} is neither a date nor an age.", "Write 2026-01-31, 7d or 12h.") from None
-
-
-def _local(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _duration(record: SessionRecord) -> str | None:

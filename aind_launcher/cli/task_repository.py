@@ -1,4 +1,7 @@
-"""The task repository that a command works in: options that all commands share, and what opens from them."""
+"""The task repository that a command works in: options that all commands share, and what opens from them.
+
+Each command imports this file for its options: what a method needs is imported when it is called.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,26 +11,18 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from aind_launcher.cli.terminal import Terminal, show_error
 from aind_launcher.errors import LauncherError, UsageError
-from aind_launcher.journal.journal import Journal
-from aind_launcher.lifecycle.launcher import Launcher, open_journal, open_launcher
-from aind_launcher.plugins import Plugins, first_answer, load_plugins
-from aind_launcher.settings.layers import (
-    LauncherSettings,
-    Resolved,
-    SettingsLayers,
-    find_repository,
-    load_layers,
-    merged_overrides,
-    parsed_override,
-)
 from aind_launcher.system import interrupts
-from aind_launcher.system.redaction import Redactor
 
 if TYPE_CHECKING:
+    from aind_launcher.cli.terminal import Terminal
+    from aind_launcher.journal.journal import Journal
+    from aind_launcher.lifecycle.launcher import Launcher
     from aind_launcher.model.sources import CurriculumSources
     from aind_launcher.model.store import AnimalStore
+    from aind_launcher.plugins import Plugins
+    from aind_launcher.settings.layers import LauncherSettings, Resolved, SettingsLayers
+    from aind_launcher.system.redaction import Redactor
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -37,13 +32,13 @@ class TaskRepository:
     """A task repository with its settings; plugins are imported when they are asked for."""
 
     path: Path
-    layers: SettingsLayers
-    resolved: Resolved[LauncherSettings]
+    layers: "SettingsLayers"
+    resolved: "Resolved[LauncherSettings]"
     blocked: tuple[str, ...]
     verbose: bool
 
     @property
-    def settings(self) -> LauncherSettings:
+    def settings(self) -> "LauncherSettings":
         return self.resolved.settings
 
     def with_rig(self, rig: Path) -> "TaskRepository":
@@ -52,11 +47,13 @@ class TaskRepository:
         layers = replace(self.layers, command_line=replace(strongest, values={**strongest.values, "rig": str(rig)}))
         return replace(self, layers=layers, resolved=layers.launcher())
 
-    def plugins(self) -> Plugins:
+    def plugins(self) -> "Plugins":
         """All plugins, sound or not."""
+        from aind_launcher.plugins import load_plugins
+
         return load_plugins(self.layers, self.settings, self.blocked)
 
-    def sound_plugins(self) -> Plugins:
+    def sound_plugins(self) -> "Plugins":
         """All plugins.
 
         :raises PluginError: one of them is broken.
@@ -82,6 +79,8 @@ class TaskRepository:
         return store or self._nobody("keeps animals", "local-store")
 
     def _answer(self, hook: str, **arguments: Any) -> Any:
+        from aind_launcher.plugins import first_answer
+
         return first_answer(self.layers, self.settings, self.blocked, hook, repository=self.path, **arguments)
 
     def _nobody(self, does: str, built_in: str) -> NoReturn:
@@ -91,12 +90,14 @@ class TaskRepository:
         )
 
     @contextmanager
-    def journal(self) -> Iterator[Journal]:
+    def journal(self) -> Iterator["Journal"]:
         """The journal.
 
         :raises LauncherError: it cannot be used now; a substitute would answer as if nothing had ever happened. Or
             what was to be recorded is not.
         """
+        from aind_launcher.lifecycle.launcher import open_journal
+
         with open_journal(self.settings) as journal:
             yield whole(journal)
         if journal.impaired:
@@ -106,11 +107,15 @@ class TaskRepository:
             )
 
     @contextmanager
-    def launcher(self, *, unattended: bool = False, calm: bool = False) -> Iterator[tuple[Launcher, Terminal]]:
+    def launcher(self, *, unattended: bool = False, calm: bool = False) -> Iterator[tuple["Launcher", "Terminal"]]:
         """Everything a session needs, with its log shown on the terminal.
 
         :param calm: see `Terminal`.
         """
+        from aind_launcher.cli.terminal import Terminal
+        from aind_launcher.lifecycle.launcher import open_launcher
+        from aind_launcher.system.redaction import Redactor
+
         plugins = self.sound_plugins()
         redact = Redactor(plugins.secrets())
         terminal = Terminal(redact=redact, unattended=unattended, calm=calm)
@@ -123,7 +128,7 @@ class TaskRepository:
 
 
 @contextmanager
-def _errors_shown(redact: Redactor) -> Iterator[None]:
+def _errors_shown(redact: "Redactor") -> Iterator[None]:
     """Show an error here, where the secrets that it may carry are known, and end with its exit code."""
     try:
         # What Ctrl-C became on its way through foreign code is no error.
@@ -132,10 +137,12 @@ def _errors_shown(redact: Redactor) -> Iterator[None]:
     except (click.ClickException, BrokenPipeError):
         raise
     except Exception as error:
+        from aind_launcher.cli.terminal import show_error
+
         raise click.exceptions.Exit(show_error(error, redact)) from error
 
 
-def whole(journal: Journal) -> Journal:
+def whole(journal: "Journal") -> "Journal":
     """`journal`, if it is the one with the sessions.
 
     :raises LauncherError: it is a substitute.
@@ -184,6 +191,8 @@ def open_repository(
 
     :raises UsageError: there is none, or an option or a setting is wrong.
     """
+    from aind_launcher.settings.layers import find_repository, load_layers, merged_overrides, parsed_override
+
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", "Give -C the folder of a task repository.")
     path = find_repository(folder.resolve())

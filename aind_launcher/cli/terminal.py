@@ -1,22 +1,20 @@
-"""The operator's terminal: what a session shows and asks, and how results and errors are printed."""
+"""The operator's terminal: what a session shows and asks, and how checks and errors are shown."""
 
-import json
 import logging
 import os
-import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from aind_launcher.cli.printing import STYLES, plain
 from aind_launcher.errors import ExitCode, LauncherError
 from aind_launcher.lifecycle.log import current_step
 from aind_launcher.system import interrupts
@@ -25,20 +23,6 @@ from aind_launcher.system.redaction import Redactor
 if TYPE_CHECKING:
     from aind_launcher.journal.journal import StepRecord
     from aind_launcher.model.session import Check
-
-# Control characters but tab and line feed, and those that turn the direction of writing.
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_STYLES = {
-    "passed": "green",
-    "done": "green",
-    "completed": "green",
-    "warning": "yellow",
-    "skipped": "dim",
-    "running": "cyan",
-    "incomplete": "yellow",
-    "failed": "red",
-    "refused": "red",
-}
 
 
 class _LastingConsole(Console):
@@ -77,7 +61,7 @@ class Terminal:
         # What fails is in the log that is shown; what is done before the session shows itself by its checks.
         if self._calm or record.id.hook in ("pre_session", "load_animal_state", "prepare_session"):
             return
-        line = Text.assemble((f"  {record.state:<8}", _STYLES[record.state]), record.id.hook.replace("_", " "))
+        line = Text.assemble((f"  {record.state:<8}", STYLES[record.state]), record.id.hook.replace("_", " "))
         line.append(f" ({record.id.plugin})", style="dim")
         if record.duration is not None:
             line.append(f" {record.duration:.1f} s", style="dim")
@@ -149,42 +133,12 @@ def print_check(check: "Check") -> None:
 
 
 def _check_line(check: "Check") -> Text:
-    line = Text.assemble((f"  {check.outcome:<8}", _STYLES[check.outcome]), check.name)
+    line = Text.assemble((f"  {check.outcome:<8}", STYLES[check.outcome]), check.name)
     if check.message:
         line.append(f": {check.message}")
     if check.hint and check.outcome != "passed":
         line.append(f" {check.hint}", style="bold")
     return line
-
-
-def plain(text: str) -> str:
-    """`text` without what would steer a terminal: curricula and tasks may print anything."""
-    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def print_json(data: Any) -> None:
-    """Data for another program, on stdout."""
-    click.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
-
-
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table on stdout, without colours and not cut in a pipe; `empty` where there are no rows."""
-    listed = [["" if cell is None else plain(str(cell)) for cell in row] for row in rows]
-    if not listed:
-        click.echo(empty)
-        return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=10_000)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=any(columns))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in listed:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
-        click.echo(line.rstrip())
 
 
 def show_error(error: Exception, redact: Redactor | None = None) -> int:

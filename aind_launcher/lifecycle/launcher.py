@@ -4,16 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aind_launcher.journal.journal import Journal
 from aind_launcher.lifecycle.inputs import data_directory_or_none
-from aind_launcher.lifecycle.operator import Operator
-from aind_launcher.lifecycle.steps import Steps
-from aind_launcher.model.session import SessionContext
-from aind_launcher.plugins import Plugins
-from aind_launcher.settings.layers import LauncherSettings
-from aind_launcher.system.redaction import Redactor
 from aind_launcher.system.rig import open_state_directory
+
+if TYPE_CHECKING:
+    # What only reads the journal has no use for plugins.
+    from aind_launcher.lifecycle.operator import Operator
+    from aind_launcher.lifecycle.steps import Steps
+    from aind_launcher.model.session import SessionContext
+    from aind_launcher.plugins import Plugins
+    from aind_launcher.settings.layers import LauncherSettings
+    from aind_launcher.system.redaction import Redactor
 
 _JOURNAL = "journal.sqlite"
 
@@ -23,19 +27,19 @@ class Launcher:
     """The repository, settings, plugins, journal and operator of one call of the program."""
 
     repository: Path
-    settings: LauncherSettings
-    plugins: Plugins
+    settings: "LauncherSettings"
+    plugins: "Plugins"
     journal: Journal
-    operator: Operator
-    steps: Steps
+    operator: "Operator"
+    steps: "Steps"
 
-    def keep(self, session: SessionContext) -> None:
+    def keep(self, session: "SessionContext") -> None:
         """Have `session` on disk: this is where resuming it starts from. What steps returned is in their records."""
         context = session.model_dump_json(exclude={"results"})
         self.journal.keep_session(session.name, session.subject, self.repository, session.folder, context)
 
 
-def open_journal(settings: LauncherSettings) -> Journal:
+def open_journal(settings: "LauncherSettings") -> Journal:
     """The journal of this machine, or a substitute in the data directory; see `Journal.open`.
 
     :raises Refused: the state directory cannot be made.
@@ -46,9 +50,11 @@ def open_journal(settings: LauncherSettings) -> Journal:
 
 @contextmanager
 def open_launcher(
-    repository: Path, settings: LauncherSettings, plugins: Plugins, operator: Operator, redact: Redactor
+    repository: Path, settings: "LauncherSettings", plugins: "Plugins", operator: "Operator", redact: "Redactor"
 ) -> Iterator[Launcher]:
     """A launcher, with its journal open while the context lasts."""
+    from aind_launcher.lifecycle.steps import Steps
+
     with open_journal(settings) as journal:
         steps = Steps(plugins, journal, operator, redact, tuple(settings.retry_pauses), settings.step_timeout)
         yield Launcher(repository, settings, plugins, journal, operator, steps)

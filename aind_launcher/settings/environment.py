@@ -8,9 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, SecretBytes, SecretStr, create_model
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
-from pydantic_settings.exceptions import SettingsError as EnvironmentValueError
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 from aind_launcher.errors import SettingsError
 
@@ -36,22 +34,19 @@ def from_environment(model: type[BaseModel], section: tuple[str, ...]) -> dict[s
 
     :raises SettingsError: a list or a table is written in another way.
     """
-    # Without the model's aliases and validators: the names of variables follow from the fields alone.
-    fields = {name: (field.annotation, None) for name, field in _fields(model, section).items()}
-    view: type[BaseSettings] = create_model("EnvironmentView", __base__=_EnvironmentView, **fields)  # type: ignore[call-overload]
-    source = EnvSettingsSource(
-        view, env_prefix=variable_prefix(section), env_nested_delimiter="__", env_ignore_empty=True
-    )
+    prefix = variable_prefix(section)
+    if not any(name.upper().startswith(prefix) for name in os.environ):
+        return {}
+    # Slow to import, and seldom needed.
+    from aind_launcher.settings.variables import NotJson, read_variables
+
     try:
-        return {name: value for name, value in source().items() if value is not None}
-    except EnvironmentValueError as error:
-        # The library names the field in its sentence alone.
-        named = re.search(r'field "(\w+)"', str(error))
-        which = variable(section, named[1]) if named else f"{variable_prefix(section)}…"
-        field = model.model_fields.get(named[1]) if named else None
+        return read_variables({name: field.annotation for name, field in _fields(model, section).items()}, prefix)
+    except NotJson as error:
+        which = variable(section, error.field)
         raise SettingsError(
             f"The environment variable {which} cannot be read.",
-            as_json_hint(which, field.annotation if field else None),
+            as_json_hint(which, model.model_fields[error.field].annotation),
         ) from None
 
 
@@ -106,10 +101,6 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The question whether one of `known` was meant; None where none is like `name`."""
     close = difflib.get_close_matches(name, sorted(known), n=1)
     return f"Did you mean '{close[0]}'?" if close else None
-
-
-class _EnvironmentView(BaseSettings):
-    model_config = SettingsConfigDict(extra="ignore", arbitrary_types_allowed=True)
 
 
 def _fields(model: type[BaseModel], section: tuple[str, ...]) -> dict[str, Any]:

@@ -1,0 +1,271 @@
+"""The demo's sessions: the whole of it on a simulated animal, through the same code as `run`."""
+
+import os
+import shutil
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aind_launcher.cli.enrolment import enroll_animal
+from aind_launcher.cli.outcome import decision, outcome_data
+from aind_launcher.cli.printing import print_json, print_table
+from aind_launcher.cli.task_repository import TaskRepository, open_repository
+from aind_launcher.cli.terminal import Terminal
+from aind_launcher.curriculum.build import executable
+from aind_launcher.curriculum.plugin import IsolatedCurriculum
+from aind_launcher.curriculum.sources import quoted
+from aind_launcher.demo.build import build_demo
+from aind_launcher.demo.services import DemoService, running_services
+from aind_launcher.errors import ExitCode
+from aind_launcher.lifecycle.finish import Outcome
+from aind_launcher.lifecycle.launcher import Launcher
+from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
+from aind_launcher.lifecycle.run import Request, run_session
+from aind_launcher.plugins import find_plugins
+from aind_launcher.settings.layers import Layer, merged_overrides
+from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
+
+SUBJECT = "demo-mouse"
+CURRICULUM = "lick_training"
+# The session whose file of licks never reaches the disk; by then the animal has moved on twice.
+LOST = 4
+# The session during which services cannot be reached, where there are some.
+OUTAGE = 5
+# Where services keep what is theirs, beside the task repository's own files and ignored by git.
+SERVICES = ".demo/services"
+_LOSES_LICKS = {"plugin": {"acquisition": {"environment": {"SIMULATED_TASK_LOSES_LICKS": "yes"}}}}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One session of the demo.
+
+    :param duration: seconds, from the animal's state to the end of the last step.
+    """
+
+    outcome: Outcome
+    duration: float
+
+    @property
+    def stage(self) -> str | None:
+        """Where the animal stood before it."""
+        state = self.outcome.session.animal_state
+        return state.trainer_state.stage if state else None
+
+    @property
+    def metrics(self) -> str:
+        suggestion = self.outcome.suggestion
+        values = suggestion.metrics if suggestion and isinstance(suggestion.metrics, dict) else {}
+        return ", ".join(f"{name} {value}" for name, value in values.items() if name != "stage")
+
+    @property
+    def decision(self) -> str:
+        return decision(self.outcome.session.animal_state, self.outcome)
+
+
+def show_demo(folder: Path, *, sessions: int, fresh: bool, with_services: bool, as_json: bool) -> ExitCode:
+    """Build the demo in `folder`, run its sessions, and print what happened."""
+    terminal = Terminal(unattended=True)
+    folder = build_demo(folder, fresh=fresh)
+    nothing: AbstractContextManager[dict[str, DemoService]] = nullcontext({})
+    with running_services(folder / SERVICES, (SUBJECT,)) if with_services else nothing as services:
+        demo = _Demo(folder, services, terminal)
+        repository = demo.open()
+        terminal.say(f"The demo's task repository is {folder}.")
+        enrolled = enroll_animal(repository, SUBJECT, CURRICULUM, by="aind-launch demo")
+        terminal.say(f"Animal {SUBJECT} is enrolled: {enrolled}.")
+        shown = [demo.run(number) for number in range(1, sessions + 1)]
+        if services:
+            terminal.say("Waiting for what is still on its way.")
+        told = {name: list(service.arrived()) for name, service in services.items()}
+        arrived = {name: lines for name, lines in told.items() if lines}
+    missing = _missing(shown)
+    places = _places(repository)
+    if as_json:
+        print_json(
+            {
+                "sessions": [
+                    {**outcome_data(s.outcome), "stage_before": s.stage, "duration": round(s.duration, 3)}
+                    for s in shown
+                ],
+                "stages": _stages(shown),
+                "missing": missing,
+                "arrived": arrived,
+                "places": places,
+            }
+        )
+    else:
+        _print(repository, shown, places, arrived, without=list(services))
+    if missing:
+        terminal.say(f"The demo did not show all that it promises: {'; '.join(missing)}.", "yellow")
+    return ExitCode.STEP_FAILED if missing else ExitCode.DONE
+
+
+@dataclass(frozen=True)
+class _Demo:
+    """The demo's task repository, and the services it runs against."""
+
+    folder: Path
+    services: Mapping[str, DemoService]
+    terminal: Terminal
+
+    def run(self, number: int) -> Shown:
+        """One session, as `aind-launch run` runs it."""
+        if number == LOST:
+            self.terminal.say(
+                f"Session {number}: the file of licks is lost on purpose; the curriculum will miss it.", "bold"
+            )
+            return self._run(number, _LOSES_LICKS)
+        down = [service.down for service in self.services.values() if service.down]
+        if number != OUTAGE or not down:
+            return self._run(number)
+        names = ", ".join(name for name, service in self.services.items() if service.down)
+        self.terminal.say(f"Session {number}: {names} cannot be reached.", "bold")
+        with ExitStack() as outage:
+            for take_down in down:
+                outage.enter_context(take_down())
+            shown = self._run(number)
+        self.terminal.say(f"Session {number}: {names} can be reached again; resuming.", "bold")
+        resumed = self._resume(shown.outcome)
+        self.terminal.say(f"Session {number}: {resumed.state}")
+        return replace(shown, outcome=resumed)
+
+    def open(self, more: Mapping[str, Any] | None = None) -> TaskRepository:
+        """The task repository with its own settings above all others.
+
+        A simulated animal must not reach the stores and services that this rig's settings and plugins lead to.
+        """
+        opened = open_repository(self.folder)
+        cache = opened.layers.plugin("isolated-curriculum", IsolatedCurriculum.Settings).settings.cache_directory
+        sections = {name: dict(service.settings) for name, service in self.services.items()}
+        kept = {
+            # Nothing comes back while the demo waits for it.
+            "retry-pauses": [],
+            "plugin": {"isolated-curriculum": {"cache-directory": str(cache)}, **sections},
+        }
+        strongest = Layer("command line", merged_overrides([opened.layers.own.values, kept, more or {}]), self.folder)
+        layers = replace(opened.layers, rig=replace(opened.layers.rig, values={}), command_line=strongest)
+        resolved = layers.launcher()
+        foreign = tuple(
+            found.name
+            for found in find_plugins(resolved.settings)
+            if found.distribution != "aind-launcher" and found.name not in self.services
+        )
+        return replace(opened, layers=layers, resolved=resolved, blocked=foreign)
+
+    def _run(self, number: int, more: Mapping[str, Any] | None = None) -> Shown:
+        request = Request(subject=SUBJECT, experimenter=("aind-launch demo",))
+        started = time.monotonic()
+        with self._launcher(more) as (launcher, lock):
+            shown = Shown(run_session(launcher, request, lock), time.monotonic() - started)
+        said = f"{shown.decision} ({shown.metrics})" if shown.metrics else shown.decision
+        self.terminal.say(f"Session {number}: {said}")
+        return shown
+
+    def _resume(self, outcome: Outcome) -> Outcome:
+        """Finish a session, as `aind-launch resume` does."""
+        with self._launcher() as (launcher, lock):
+            record = launcher.journal.session(outcome.session.name)
+            return resume_session(launcher, record, ResumeOptions(), lock) if record else outcome
+
+    @contextmanager
+    def _launcher(self, more: Mapping[str, Any] | None = None) -> Iterator[tuple[Launcher, RigLock]]:
+        repository = self.open(more)
+        with (
+            repository.launcher(unattended=True, calm=True) as (launcher, _),
+            rig_lock(open_state_directory(repository.settings.state_directory)) as lock,
+        ):
+            yield launcher, lock
+
+
+def _stages(shown: Sequence[Shown]) -> list[str]:
+    """The stages that the animal stood at, in order."""
+    stages = [session.stage for session in shown]
+    stages += [s.outcome.suggestion.trainer_state.stage for s in shown if s.outcome.suggestion][-1:]
+    return list(dict.fromkeys(stage for stage in stages if stage))
+
+
+def _missing(shown: Sequence[Shown]) -> list[str]:
+    """What the demo promises and did not show."""
+    missing = []
+    if len(stages := _stages(shown)) < 3:
+        missing.append(f"the animal stood at {len(stages)} stages, not at three")
+    failed = [number for number, session in enumerate(shown, 1) if session.outcome.suggestion is None]
+    if failed != [LOST]:
+        numbers = ", ".join(map(str, failed)) or "none"
+        missing.append(f"the curriculum was to fail in session {LOST} alone and failed in: {numbers}")
+    if any(session.outcome.held or session.outcome.state == "incomplete" for session in shown[LOST:]):
+        missing.append("what a service missed did not reach it later")
+    after = shown[LOST : LOST + 1]
+    if not after or after[0].outcome.suggestion is None or after[0].stage != shown[LOST - 1].stage:
+        missing.append(f"no session after number {LOST} recovered")
+    return missing
+
+
+def _places(repository: TaskRepository) -> dict[str, str]:
+    environments = repository.curriculum_sources().environments()
+    return {
+        "task repository": str(repository.path),
+        "sessions": str(repository.settings.data_directory),
+        "the animal and its history": str(repository.animal_store().read(SUBJECT).folder),
+        "journal": str(repository.settings.state_directory / "journal.sqlite"),
+        "curriculum's environment": str(next(e.folder for e in environments if e.pinned)),
+    }
+
+
+def _program() -> str:
+    """What the user types to call this launcher: its name, unless the search path leads to another or to none."""
+    script = Path(sysconfig.get_path("scripts")) / executable("aind-launch", sys.platform)
+    if not script.is_file():
+        return f"{quoted(sys.executable)} -m aind_launcher"
+    # nox has its environment on the search path only while it runs.
+    found = None if "NOX_CURRENT_SESSION" in os.environ else shutil.which("aind-launch")
+    return "aind-launch" if found and Path(found).samefile(script) else quoted(str(script))
+
+
+def _print(
+    repository: TaskRepository,
+    shown: Sequence[Shown],
+    places: Mapping[str, str],
+    arrived: Mapping[str, Sequence[str]],
+    without: Sequence[str],
+) -> None:
+    """Print what happened.
+
+    :param without: the plugins whose services ended with the demo.
+    """
+    click.echo()
+    print_table(
+        ("session", "stage", "metrics", "decision", "duration"),
+        [(s.outcome.session.name, s.stage, s.metrics or "none", s.decision, f"{s.duration:.1f} s") for s in shown],
+        empty="",
+    )
+    for name, lines in arrived.items():
+        click.echo(f"\nWhat arrived through the plugin {name}:")
+        for line in lines:
+            click.echo(f"  {line}")
+    click.echo("\nWhere everything lies:")
+    print_table(("", ""), [(f"  {name}", place) for name, place in places.items()], empty="")
+    lost = shown[LOST - 1 : LOST] or shown[-1:]
+    program = _program()
+    left_out = [f"-p no:{name}" for name in (*without, *repository.blocked)]
+    click.echo("\nGo on with:")
+    for line in (
+        f'cd "{repository.path}"',
+        f"{program} sessions show {lost[0].outcome.session.name}",
+        f"{program} animals show {SUBJECT}",
+        f"{program} curricula list",
+        " ".join([program, "run --subject", SUBJECT, "--experimenter me", *left_out]),
+    ):
+        click.echo(f"  {line}")
+    if without:
+        click.echo("The services ended with the demo; without -p no:NAME their plugins would refuse a session.")
+    if repository.blocked:
+        click.echo(f"The demo left out the plugins {', '.join(repository.blocked)}, for they are not its own.")
