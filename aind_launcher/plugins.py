@@ -189,8 +189,9 @@ def first_answer(
                 raise
             except Exception as error:  # isolates foreign code
                 plugin = call.plugin.candidate
+                reason = Redactor(Plugins(manager, (asked[-1],)).secrets())(f"{type(error).__name__}: {error}")
                 raise PluginError(
-                    f"Plugin {plugin.name} ({plugin.provider}) failed in {hook}: {type(error).__name__}: {error}.",
+                    f"Plugin {plugin.name} ({plugin.provider}) failed in {hook}: {reason}.",
                     f"Correct it, or leave it out with -p no:{plugin.name}.",
                 ) from error
             if answer is not None:

@@ -117,6 +117,22 @@ PLUGINS = '''
 '''
 
 
+UNSTORABLE = """
+    class Decides:
+        @hookimpl(tryfirst=True)
+        def curriculum_suggest(self, session):
+            from aind_launcher import CurriculumSuggestion
+            state = session.animal_state.trainer_state
+            suggestion = CurriculumSuggestion(text='{}', trainer_state=state)
+            return suggestion.model_copy(update={"new_files": ("caf\\udce9.txt",)})
+
+    class MissesTheEnd:
+        @hookimpl
+        def session_finished(self):
+            raise OSError("the display is off")
+"""
+
+
 class Somebody(NoOperator):
     """Somebody is at the rig, who takes every default."""
 
@@ -143,6 +159,20 @@ def test_a_session_goes_on_and_resumes_whatever_a_plugin_returns(tmp_path: Path)
     for _ in range(2):
         outcome = lab.resume(outcome.session.name)
     assert outcome.state == "completed"
+
+
+def test_a_decision_that_cannot_be_stored_fails_its_step_and_the_data_leaves(tmp_path: Path) -> None:
+    lab = laboratory(tmp_path, PLUGINS + UNSTORABLE, names={"decides": "Decides", "sees": "Sees"})
+    outcome = lab.run()
+    assert "cannot be stored" in (steps(lab, outcome.session.name)["curriculum_suggest", "decides"].error or "")
+    assert steps(lab, outcome.session.name)["transfer_session", "sees"].state == "done"
+    assert lab.stage() == "rung1"
+
+
+def test_an_end_that_a_plugin_misses_again_is_no_success_of_a_resume(tmp_path: Path) -> None:
+    lab = laboratory(tmp_path, PLUGINS + UNSTORABLE, names={"misses": "MissesTheEnd"})
+    name = lab.run().session.name
+    assert call("resume", name, cwd=lab.path).code == 1
 
 
 def test_an_error_that_cannot_describe_itself_fails_its_step_alone(tmp_path: Path) -> None:

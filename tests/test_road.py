@@ -299,3 +299,23 @@ def test_a_session_is_done_only_if_its_acquisition_completed_and_nothing_is_left
         assert (ended.exit_code == ExitCode.DONE) == is_done
         assert (ended.state == "incomplete") == (is_left and disposition != "discard")
         assert ending(replace(standing, session=opened.session)).state in ("completed", "incomplete")
+
+
+def test_a_required_plugin_that_is_left_out_holds_the_hand_off() -> None:
+    with rig(frozenset({"pushes"})) as opened:
+        left_out = Call(blocked=frozenset({"pushes"}))
+        _, begun, _ = opened.call(left_out)
+        assert ("transfer_session", "sends") not in begun
+        assert opened.record.state == "incomplete"
+        assert opened.record.message == "pushes must be done before the hand-off"
+        _, begun, _ = opened.call(replace(left_out, as_it_is=True))
+        assert ("transfer_session", "sends") in begun
+
+
+def test_what_cannot_be_read_back_of_a_decision_is_no_answer_and_blocks_nothing() -> None:
+    with rig(frozenset()) as opened:
+        step = StepId(opened.session.name, "curriculum_suggest", "decides")
+        opened.journal.begun = []
+        opened.journal.end_step(step, opened.journal.begin_step(step), "done", result={"unstorable": "a suggestion"})
+        opened.call(Call())
+        assert opened.record.state == "completed"

@@ -91,7 +91,8 @@ def command(
                     codes.append(ExitCode.STEP_FAILED)
                     continue
                 # How the acquisition went was said when it did; here counts what is left to do.
-                codes.append(ExitCode.STEP_FAILED if outcome.state == "incomplete" else ExitCode.DONE)
+                is_left = outcome.state == "incomplete" or any(step.state == "failed" for step in outcome.steps)
+                codes.append(ExitCode.STEP_FAILED if is_left else ExitCode.DONE)
                 outcomes.append(outcome_data(outcome))
                 if not as_json:
                     print_outcome(outcome, launcher.journal.impaired, as_json=False)

@@ -171,8 +171,13 @@ def _files(folder: Path) -> dict[str, tuple[int, int]]:
     """Size and time of every file of a session but the launcher's own, by its path in the folder."""
     launcher = folder / "behavior" / "Logs" / "launcher"
     found = (path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(launcher))
-    states = ((path.relative_to(folder).as_posix(), path.stat()) for path in found)
+    # A name may be no text; the journal and the record have to be.
+    states = ((_as_text(path.relative_to(folder).as_posix()), path.stat()) for path in found)
     return {name: (state.st_size, state.st_mtime_ns) for name, state in states}
+
+
+def _as_text(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _say_if_newer(dsl: str | None) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import platform
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +10,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from aind_launcher.errors import Refused
+from aind_launcher.errors import LauncherError, Refused
 from aind_launcher.model.clock import now
 from aind_launcher.system.rig import living_holder
 
@@ -100,7 +101,13 @@ def _take_in(journal: sqlite3.Connection, file: Path, readers: Readers, *, of_li
             return
         raise sqlite3.OperationalError(f"{file}, which has what it lacks, cannot be read: {error}") from error
     with closing(source):
+        is_whole = source.execute("PRAGMA quick_check").fetchone()[0] == "ok"
         merge(source, journal, readers)
+    if not is_whole:
+        aside = file.with_suffix(".damaged")
+        file.replace(aside)
+        logger.warning("%s was damaged; what could be read is in the journal, and the file is now %s.", file, aside)
+        return
     remove(file)
     logger.warning("The journal has taken in what had to be recorded in %s.", file)
 
@@ -137,7 +144,15 @@ def remove(file: Path) -> None:
 
 
 def begun_anew(path: Path, reason: str, readers: Readers) -> sqlite3.Connection:
-    """A new journal at `path`; the damaged one is set aside, and what can be read of it is taken over."""
+    """A new journal at `path`; the damaged one is set aside, and what can be read of it is taken over.
+
+    :raises LauncherError: another launcher is at work, and writes into the file under whatever name.
+    """
+    holder = living_holder(path.parent)
+    if holder and holder["process"] != os.getpid():
+        raise LauncherError(
+            f"The journal {path} is damaged ({reason}), and another launcher uses it.", "Try again when it has ended."
+        )
     aside = path.with_name(f"{path.stem}-{now():%Y%m%dT%H%M%S.%fZ}-set-aside{path.suffix}")
     for suffix in ("", "-wal", "-shm"):
         damaged = path.with_name(path.name + suffix)

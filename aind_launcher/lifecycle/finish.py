@@ -40,6 +40,8 @@ def standing_of(launcher: Launcher, session: SessionContext, *, as_it_is: bool =
         launcher.journal.current_steps(session.name),
         plugins=frozenset(plugin.name for plugin in launcher.plugins.all) - {*launcher.settings.disable},
         required=frozenset(launcher.settings.required_steps),
+        left_out=frozenset(plugin.name for plugin in launcher.plugins.all if plugin.blocked)
+        & {*launcher.settings.required_steps} - {*launcher.settings.disable},
         leaves=bool(launcher.plugins.calls("transfer_session")),
         as_it_is=as_it_is,
     )

@@ -115,12 +115,13 @@ def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[S
     for folder in (session.paths.behavior, session.paths.logs, session.paths.launcher):
         for part in unfinished_files(folder):
             part.unlink(missing_ok=True)
-    with suppress(OSError):
-        (session.paths.behavior / record.MARK).unlink()
     sealed = session.paths.launcher / LOG
     seal_log(session.staging / LOG, sealed)
     path = session.paths.launcher / record.FILE
     record.write_record(path, then, steps)
+    # Last: a folder without either would be anybody's.
+    with suppress(OSError):
+        (session.paths.behavior / record.MARK).unlink()
     return [str(sealed), str(path)]
 
 

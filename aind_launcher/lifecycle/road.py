@@ -24,6 +24,7 @@ class Standing:
     :param records: the last attempt at each step, in the order in which the steps first began.
     :param plugins: those whose steps count: all that are known and not disabled.
     :param required: those whose failed steps hold the hand-off.
+    :param left_out: those of `required` that this call leaves out.
     :param leaves: whether a plugin hands the folder off.
     :param as_it_is: the operator wants the hand-off whatever holds it.
     :param supposed_digest: of the answer that a plan supposes.
@@ -34,6 +35,7 @@ class Standing:
     records: tuple[StepRecord, ...]
     plugins: frozenset[str] = frozenset()
     required: frozenset[str] = frozenset()
+    left_out: frozenset[str] = frozenset()
     leaves: bool = False
     as_it_is: bool = False
     supposed_digest: str | None = None
@@ -43,7 +45,7 @@ class Standing:
     def answer(self) -> StepRecord | None:
         """The decision that was given, also where its plugin is left out by now."""
         suggested = (record for record in self.records if record.id.hook == "curriculum_suggest")
-        return next((record for record in suggested if record.state == "done" and record.result is not None), None)
+        return next((record for record in suggested if record.state == "done" and _is_suggestion(record.result)), None)
 
     @cached_property
     def suggestion(self) -> CurriculumSuggestion | None:
@@ -100,6 +102,8 @@ class Standing:
         before = _HOOKS[: _HOOKS.index(hook)]
         failed = [record for record in self.failed if record.id.hook in before]
         missing = [record.id.plugin for record in failed if record.id.plugin in self.required]
+        done = {record.id.plugin for record in self.current if record.state in ("done", "skipped")}
+        missing += sorted(self.left_out - done - {*missing})
         if missing:
             return f"{', '.join(missing)} must be done before the hand-off"
         unwritten = next((record for record in failed if record.id.plugin == LAUNCHER), None)
@@ -125,6 +129,11 @@ class Standing:
     def record(self, hook: str, plugin: str, key: str) -> StepRecord | None:
         step = StepId(self.session.name, hook, plugin, key)
         return next((record for record in self.records if record.id == step), None)
+
+
+def _is_suggestion(result: object) -> bool:
+    """Whether a step's result is one that can be read; what could not be stored was kept as a description."""
+    return isinstance(result, dict) and {"text", "trainer_state"} <= result.keys()
 
 
 @dataclass(frozen=True)

@@ -92,15 +92,16 @@ def call(function: Callable[[], Any], limit: float, pressed: Callable[[], None],
             if interrupted:
                 pressed()
             thread.ask_to_end()
-            ended = thread.wait(_GRACE)
-            interrupts.heard_now()
+            ended = thread.wait(_GRACE, interrupts.heard_now)
         except KeyboardInterrupt as interrupt:
             raise interrupts.InterruptedAgain if interrupted else interrupt from None
     if ended is None:
         # The abandoned call may have redirected them, and will not put them back.
         sys.stdout, sys.stderr = streams
     elif not isinstance(ended.problem, KeyboardInterrupt) and (may_answer or not interrupted):
-        # It came to its own end, or says on purpose why not.
+        # It came to its own end, or says on purpose why not. One that is pressed soon after still ends the launcher.
+        if interrupted:
+            interrupts.ends_one_step()
         return _answered(ended)
     raise given_up
 

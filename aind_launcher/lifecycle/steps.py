@@ -228,6 +228,12 @@ class Steps:
             # What cannot be read back, within the context it becomes part of, would stop the session later.
             from_json(f"[[[{text}]]]")
         except (PydanticSerializationError, ValueError, RecursionError, UnicodeError):
+            if expected:
+                # The road goes on with what it can read back, or without it.
+                raise LauncherError(
+                    f"Plugin {step.plugin} returned a {type(value).__name__} from {step.hook} that cannot be stored.",
+                    "Tell the plugin's author: its texts must be UTF-8.",
+                ) from None
             logger.warning("%s returned a %s, which the journal cannot store.", _title(step), type(value).__name__)
             return {"unstorable": self.redact(_depicted(value))[:1000]}
         return plain if isinstance(value, _UNTOUCHED) else _redacted(json.loads(text), self.redact)
