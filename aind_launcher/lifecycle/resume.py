@@ -55,7 +55,11 @@ def unknown_sessions(launcher: Launcher) -> tuple[Path, ...]:
 
 
 def plan(launcher: Launcher, record: SessionRecord, options: ResumeOptions) -> tuple[Planned, ...]:
-    """What resuming would do, without doing it."""
+    """What resuming would do, without doing it.
+
+    :raises Refused: the session belongs to another task repository.
+    """
+    _refuse_another_repository(launcher, record)
     session = completed_by_folder(launcher.journal, record)
     if not may_have_data(launcher, session):
         return (Planned("session", LAUNCHER, "ended before its acquisition; is closed as cancelled"),)
@@ -76,15 +80,7 @@ def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOpt
 
     :raises LauncherError: the session belongs to another task repository, or needs an answer first.
     """
-    if record.repository != launcher.repository:
-        there = record.repository.is_dir()
-        raise Refused(
-            f"Session {record.name} belongs to {record.repository}{'' if there else ', which is gone'}.",
-            "Change to that folder and resume it there."
-            if there
-            else "Put the task repository back there and resume, or give the session up with `aind-launch sessions "
-            f'close {record.name} --reason "WHY"`.',
-        )
+    _refuse_another_repository(launcher, record)
     # As it is now: until the rig was free, another launcher may have had the session.
     record = launcher.journal.session(record.name) or record
     session = completed_by_folder(launcher.journal, record)
@@ -103,6 +99,18 @@ def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOpt
         session = _as_wished(session, options)
         launcher.keep(session)
         return finish_session(launcher, session, as_it_is=options.hand_off_as_it_is)
+
+
+def _refuse_another_repository(launcher: Launcher, record: SessionRecord) -> None:
+    if record.repository != launcher.repository:
+        there = record.repository.is_dir()
+        raise Refused(
+            f"Session {record.name} belongs to {record.repository}{'' if there else ', which is gone'}.",
+            "Change to that folder and resume it there."
+            if there
+            else "Put the task repository back there and resume, or give the session up with `aind-launch sessions "
+            f'close {record.name} --reason "WHY"`.',
+        )
 
 
 def _never_acquired(launcher: Launcher, record: SessionRecord, session: SessionContext) -> Outcome:
