@@ -1,5 +1,6 @@
 """A call in a thread of its own: what goes in and comes out, and what becomes of one that has to be given up."""
 
+import logging
 import os
 import signal
 import sys
@@ -17,8 +18,9 @@ import pytest
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.lifecycle import step_thread
-from aind_launcher.lifecycle.log import current_step
+from aind_launcher.lifecycle.log import Unbroken, current_step, session_log
 from aind_launcher.system import interrupts, processes
+from aind_launcher.system.redaction import Redactor
 
 
 @pytest.fixture
@@ -229,3 +231,33 @@ def test_another_signal_ends_the_launcher(name: str) -> None:
         with pytest.raises(KeyboardInterrupt), interrupts.heard():
             signal.raise_signal(signal.Signals[name])
         assert not interrupts.ends_one_step()
+
+
+class Trap:
+    """A lock of a log's handler; Ctrl-C comes just when the step's thread has taken it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+    def acquire(self) -> None:
+        self.lock.acquire()
+        if threading.current_thread() is not threading.main_thread() and not asked():
+            signal.raise_signal(signal.SIGINT)
+            while not asked():
+                time.sleep(0.001)
+            # Here an exception that is raised in this thread comes out.
+            for _ in range(20):
+                time.sleep(0.005)
+
+    def release(self) -> None:
+        self.lock.release()
+
+
+def test_ctrl_c_in_a_plugins_log_line_leaves_the_log_to_everybody(tmp_path: Path) -> None:
+    with session_log(tmp_path / "log.jsonl", "1_x", Redactor()):
+        (handler,) = (each for each in logging.getLogger().handlers if isinstance(each, Unbroken))
+        handler.lock = Trap()  # type: ignore[assignment]
+        with pytest.raises(KeyboardInterrupt), interrupts.held(), interrupts.heard():
+            call(lambda: logging.getLogger("a plugin").warning("hello"), may_answer=False)
+        assert handler.lock.lock.acquire(blocking=False)
+        handler.lock.lock.release()

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from aind_launcher.cli.printing import STYLES, plain
 from aind_launcher.errors import ExitCode, LauncherError
-from aind_launcher.lifecycle.log import current_step
+from aind_launcher.lifecycle.log import Unbroken, current_step
 from aind_launcher.system import interrupts
 from aind_launcher.system.redaction import Redactor
 
@@ -99,7 +99,7 @@ class Terminal:
             root.removeHandler(handler)
 
 
-class _TerminalLog(logging.Handler):
+class _TerminalLog(Unbroken):
     def __init__(self, terminal: Terminal, level: int) -> None:
         super().__init__(level)
         self._terminal = terminal

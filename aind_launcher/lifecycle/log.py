@@ -8,11 +8,24 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
+from aind_launcher.system import interrupts
 from aind_launcher.system.files import write_whole
 from aind_launcher.system.redaction import Redactor
 
 # Which step a line belongs to; set around each step so that plugins need not say it.
 current_step: ContextVar[str | None] = ContextVar("aind_launcher_step", default=None)
+
+
+class Unbroken(logging.Handler):
+    """A handler that keeps what interrupts a plugin's step out of its lock: a thread that died in it would hold it."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        with interrupts.held():
+            return bool(super().handle(record))
+
+
+class _SessionFile(Unbroken, logging.FileHandler):
+    """The live log of a session."""
 
 
 class JsonLines(logging.Formatter):
@@ -45,7 +58,7 @@ def session_log(path: Path, session: str, redact: Redactor) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _end_torn_line(path)
-        handler: logging.Handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+        handler: logging.Handler = _SessionFile(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         logging.getLogger(__name__).warning("The log %s cannot be written: %s.", path, error.strerror)
         yield
