@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, CurriculumSources, SourceStatus
     from aind_launcher.model.store import AnimalStore, Decision, StoredAnimal
     from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
+    from aind_launcher.settings.model import SettingsModel
     from aind_launcher.system.files import sync_folder, write_whole
     from aind_launcher.system.redaction import Redactor
 
@@ -59,6 +60,7 @@ __all__ = [
     "SessionContext",
     "SessionPaths",
     "SettingsError",
+    "SettingsModel",
     "SourceStatus",
     "StateRecord",
     "StepSkipped",
@@ -94,6 +96,7 @@ _HOMES = {
         "model.sources": ("BuiltEnvironment", "BuiltSource", "CurriculumSources", "SourceStatus"),
         "model.store": ("AnimalStore", "Decision", "StoredAnimal"),
         "model.suggestion": ("CurriculumSuggestion", "Provenance"),
+        "settings.model": ("SettingsModel",),
         "system.files": ("sync_folder", "write_whole"),
         "system.redaction": ("Redactor",),
     }.items()

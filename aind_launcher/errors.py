@@ -1,5 +1,6 @@
 """Every error a user can meet: what happened, to what, what to do next, and the exit code it ends with."""
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -99,3 +100,11 @@ class HandedOff(LauncherError):
 
     def __init__(self, message: str, session: str) -> None:
         super().__init__(message, f"Ask for a new hand-off with `aind-launch resume {session} --hand-off-again`.")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The question whether one of `known` was meant, as a hint; None where none is like `name`."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, sorted(known), n=1)
+    return f"Did you mean '{close[0]}'?" if close else None

@@ -371,14 +371,11 @@ def _unknown_name(name: str, where: str, known: set[str]) -> PluginError:
 
 def _check_variables(loaded: list[Plugin]) -> None:
     """Add a problem where the environment sets what no plugin has."""
-    # A plugin that did not load cannot say what it has; its own error comes first.
-    if any(plugin.error and plugin.settings_type is None and plugin.candidate.target for plugin in loaded):
-        return
-    sections: Mapping[str, type[BaseModel] | None] = {plugin.name: plugin.settings_type for plugin in loaded}
-    blocked = tuple(f"AIND_LAUNCHER_PLUGIN__{p.name.replace('-', '_').upper()}__" for p in loaded if p.blocked)
-    environ = {key: value for key, value in os.environ.items() if not (blocked and key.upper().startswith(blocked))}
+    sections = {
+        plugin.name: None if plugin.blocked or plugin.error else plugin.settings_type or BaseModel for plugin in loaded
+    }
     try:
-        refuse_unknown_sections(environ, sections)
+        refuse_unknown_sections(os.environ, sections)
     except LauncherError as error:
         loaded.append(Plugin(Candidate("environment", "", None, None), error=error))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, Field, SecretStr
 
 from aind_launcher.builtin.acquisition import Acquisition
 from aind_launcher.errors import SettingsError, UsageError
@@ -18,20 +18,19 @@ from aind_launcher.settings.layers import (
     merged_overrides,
     parsed_override,
 )
+from aind_launcher.settings.model import SettingsModel
 from aind_launcher.settings.schema import json_schema
 
 
-class Place(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Place(SettingsModel):
     the_path: str
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Section(SettingsModel):
     time_out: float = 3
     password: SecretStr | None = None
-    places: dict[str, Place] = {}
-    names: list[str] = []
+    places: dict[str, Place] = Field({})
+    names: list[str] = Field([])
 
 
 @pytest.fixture
@@ -78,7 +77,7 @@ def test_a_plugin_section_is_merged_key_by_key(repository, rig_file, monkeypatch
     root = repository(
         '[tool.aind-launcher.plugin.my-store]\ntime-out = 1\nnames = ["a"]\nplaces.one-two = {the-path = "x"}'
     )
-    rig_file.write_text('[plugin.my-store]\ntime-out = 2\nplaces.three = {the_path = "y"}')
+    rig_file.write_text('[plugin.my-store]\ntime-out = 2\nplaces.three = {the-path = "y"}')
     monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__MY_STORE__NAMES", '["b", "c"]')
     monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__MY_STORE__PASSWORD", "hidden")
     resolved = load_layers(root, {"plugin": {"my-store": {"time-out": 5}}}).plugin("my-store", Section)
@@ -94,8 +93,7 @@ def test_a_plugin_section_is_merged_key_by_key(repository, rig_file, monkeypatch
 
 
 def test_a_path_of_a_plugin_starts_where_the_launchers_own_do(repository, rig_file, monkeypatch):
-    class Places(BaseModel):
-        model_config = ConfigDict(frozen=True)
+    class Places(SettingsModel):
         by_default: Path = Path("a")
         of_repository: Path
         of_rig: Path
@@ -125,6 +123,27 @@ def test_a_misspelt_key_of_a_plugin_is_refused_with_the_nearest(repository):
     root = repository("[tool.aind-launcher.plugin.my-store]\ntimeout = 4")
     with pytest.raises(SettingsError, match=r"'plugin\.my-store\.timeout' in pyproject.toml\. Did you mean 'time-out'"):
         load_layers(root).plugin("my-store", Section)
+
+
+def test_a_misspelt_key_within_a_table_is_refused_with_the_nearest(repository):
+    root = repository('[tool.aind-launcher.plugin.my-store]\nplaces.a = {the-path = "x", the-pth = "y"}')
+    with pytest.raises(SettingsError, match=r"'plugin\.my-store\.places\.a\.the-pth' in pyproject.*mean 'the-path'"):
+        load_layers(root).plugin("my-store", Section)
+
+
+def test_settings_on_another_base_have_the_keys_of_their_fields_and_refuse_unknown_ones(repository, monkeypatch):
+    class Plain(BaseModel):
+        time_out: float
+        a_file: Path = Path("x")
+
+    root = repository("[tool.aind-launcher.plugin.my-store]\ntime_out = 1")
+    monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__MY_STORE__A_FILE", "y")
+    resolved = load_layers(root).plugin("my-store", Plain)
+    assert resolved.settings == Plain(time_out=1, a_file=root / "y")
+    assert resolved.origins["a_file"] == "AIND_LAUNCHER_PLUGIN__MY_STORE__A_FILE"
+    repository("[tool.aind-launcher.plugin.my-store]\ntime-out = 1")
+    with pytest.raises(SettingsError, match=r"'plugin\.my-store\.time-out' .* Did you mean 'time_out'"):
+        load_layers(root).plugin("my-store", Plain)
 
 
 def test_a_misspelt_variable_is_refused_with_the_nearest(repository, monkeypatch):

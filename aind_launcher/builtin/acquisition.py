@@ -13,8 +13,6 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     PlainSerializer,
@@ -28,6 +26,7 @@ from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model import session as values
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Check, SessionContext
+from aind_launcher.settings.model import SettingsModel
 from aind_launcher.system.inherited import is_credential
 from aind_launcher.system.interrupts import InterruptedAgain
 from aind_launcher.system.redaction import HIDDEN
@@ -56,10 +55,8 @@ _HIDE_VALUES: Final = PlainSerializer(lambda variables: dict.fromkeys(variables,
 class Acquisition:
     """Runs one command for each session: Bonsai, a Python program, anything that ends when the session does."""
 
-    class Settings(BaseModel):
+    class Settings(SettingsModel):
         """``[tool.aind-launcher.plugin.acquisition]``"""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
         command: list[str] | None = Field(
             None,

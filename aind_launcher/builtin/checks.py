@@ -4,11 +4,12 @@ import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, ByteSize, Field, PlainSerializer, WithJsonSchema
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.session import Check, Repository, SessionContext
+from aind_launcher.settings.model import SettingsModel
 from aind_launcher.system.files import existing_parent, exists, write_problem
 from aind_launcher.system.git import changes, describe_repository, few, is_ignored, toplevel
 
@@ -34,10 +35,8 @@ FreeSpace = Annotated[
 class Checks:
     """What every session needs of its rig, whatever its task."""
 
-    class Settings(BaseModel):
+    class Settings(SettingsModel):
         """``[tool.aind-launcher.plugin.checks]``"""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
         minimum_free_space: FreeSpace = Field(
             ByteSize(10 * 10**9),

@@ -1,7 +1,7 @@
 """`aind-launch config`: the settings in force, and their schema."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +11,6 @@ from aind_launcher.cli.printing import print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from aind_launcher.settings.layers import Resolved
 
 
@@ -27,7 +25,7 @@ def command() -> None:
 def show(repository: TaskRepository, as_json: bool) -> None:
     """Show each setting with its value and source; secrets are hidden."""
     plugins = repository.sound_plugins()
-    rows = _rows(repository.resolved, "", skip=("plugin",))
+    rows = _rows(repository.resolved)
     for plugin in plugins.all:
         if plugin.settings:
             rows += _rows(plugin.settings, f"plugin.{plugin.name}.")
@@ -68,31 +66,16 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _rows(resolved: "Resolved[Any]", prefix: str, skip: tuple[str, ...] = ()) -> list[tuple[str, Any, str]]:
-    from aind_launcher.settings.layers import hyphenated
-
-    settings: BaseModel = resolved.settings
-    shown = settings.model_dump(mode="json")
-    rows = []
-    for name in type(settings).model_fields:
-        if name not in skip:
-            rows += _leaves(hyphenated(name), getattr(settings, name), shown[name], resolved, prefix)
-    return rows
+def _rows(resolved: "Resolved[Any]", prefix: str = "") -> list[tuple[str, Any, str]]:
+    shown = resolved.settings.model_dump(mode="json", by_alias=True)
+    return [(f"{prefix}{key}", value, source) for key, value, source in _leaves(shown, resolved.origins)]
 
 
-def _leaves(key: str, value: Any, shown: Any, resolved: "Resolved[Any]", prefix: str) -> list[tuple[str, Any, str]]:
-    """:param shown: `value` as it may be shown."""
-    from pydantic import BaseModel
-
-    from aind_launcher.settings.layers import hyphenated
-
-    # Where a value comes from is kept by names with hyphens, also those of variables.
-    origin = resolved.origins.get(hyphenated(key))
-    if isinstance(value, BaseModel | Mapping) and isinstance(shown, dict) and shown and origin is None:
-        parts = dict(value)
-        names = {name: hyphenated(name) if isinstance(value, BaseModel) else name for name in shown}
-        leaves = [
-            _leaves(f"{key}.{names[name]}", parts.get(name), told, resolved, prefix) for name, told in shown.items()
-        ]
-        return [leaf for group in leaves for leaf in group]
-    return [(f"{prefix}{key}", shown, origin or "default")]
+def _leaves(table: dict[str, Any], origins: Mapping[str, str], path: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Each value with its dotted key and its source; the items of a table, unless all of it has one source."""
+    for name, value in table.items():
+        key = f"{path}{name}"
+        if isinstance(value, dict) and value and key not in origins:
+            yield from _leaves(value, origins, f"{key}.")
+        else:
+            yield key, value, origins.get(key, "default")

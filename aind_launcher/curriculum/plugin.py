@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 
 import platformdirs
 from pydantic import (
-    BaseModel,
     ByteSize,
-    ConfigDict,
     Field,
     PlainSerializer,
     PositiveFloat,
@@ -33,6 +31,7 @@ from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import Check, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher.settings.model import SettingsModel
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +43,8 @@ Size = Annotated[
 ]
 
 
-class SourceSettings(BaseModel):
+class SourceSettings(SettingsModel):
     """How one curriculum source is found and asked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path | None = Field(None, description="Its folder in the task repository, for one that is not a submodule.")
     contract: Literal["default", "path"] | list[str] = Field(
@@ -80,10 +77,8 @@ class SourceSettings(BaseModel):
 class IsolatedCurriculum:
     """Verifies the curriculum's environment before a session, and asks it after."""
 
-    class Settings(BaseModel):
+    class Settings(SettingsModel):
         """``[tool.aind-launcher.plugin.isolated-curriculum]``"""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
         source: str | None = Field(None, description="The source that serves every animal, where there are several.")
         sources: dict[str, SourceSettings] = Field({}, description="Sources by name: folders, and how each is asked.")

@@ -8,36 +8,35 @@ import os
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, ValidationError, field_validator
+from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, SecretBytes, SecretStr, ValidationError
 
-from aind_launcher.errors import SettingsError, UsageError
-from aind_launcher.model.names import checked_name
+from aind_launcher.errors import SettingsError, UsageError, nearest
 from aind_launcher.settings.environment import (
     PREFIX,
     as_json_hint,
     from_environment,
-    nearest,
     refuse_unknown_variables,
     variable,
 )
+from aind_launcher.settings.model import ExperimentName, SettingsModel, fields_by_key
 from aind_launcher.system.rig import machine_directory
 
 RIG_FILE = "aind-launcher.toml"
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# What pydantic calls it when a text stands where a list or a table should.
+_NOT_JSON = {"list_type", "dict_type", "model_type"}
 
-class LauncherSettings(BaseModel):
+
+class LauncherSettings(SettingsModel):
     """The launcher's own settings; each plugin has a section of its own under ``plugin``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    experiment: str | None = Field(None, description="Name of the experiment; part of a session's record.")
+    experiment: ExperimentName | None = Field(None, description="Name of the experiment; part of a session's record.")
     data_directory: Path | None = Field(
         None, description="Where sessions are written. The rig file's data_directory, where it has one, must agree."
     )
@@ -57,15 +56,6 @@ class LauncherSettings(BaseModel):
         default_factory=lambda: machine_directory("state", sys.platform, os.environ),
         description="Where this machine keeps the journal, the lock and the live logs.",
     )
-    plugin: dict[str, dict[str, Any]] = Field({}, description="Settings of each plugin, by its name.")
-
-    @field_validator("experiment")
-    @classmethod
-    def _names_a_folder(cls, value: str | None) -> str | None:
-        try:
-            return None if value is None else checked_name("experiment", value)
-        except UsageError as error:
-            raise ValueError(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -78,6 +68,20 @@ class Layer:
     origin: str
     values: Mapping[str, Any]
     base: Path
+
+    def section(self, path: tuple[str, ...]) -> Mapping[str, Any]:
+        """The table at `path`; at the top without the plugins' sections.
+
+        :raises SettingsError: it is not a table.
+        """
+        if not path:
+            return {key: value for key, value in self.values.items() if key != "plugin"}
+        table = self.values
+        for part in path:
+            table = table.get(part, {})
+            if not isinstance(table, Mapping):
+                raise SettingsError(f"Setting '{'.'.join(path)}' {_there(self.origin)} is not a table of settings.")
+        return table
 
 
 @dataclass(frozen=True)
@@ -115,36 +119,33 @@ class SettingsLayers:
     def sections(self) -> dict[str, str]:
         """The origin of each plugin section in a file: what must be installed."""
         layers = (self.own, self.rig, self.command_line)
-        return {name: layer.origin for layer in layers for name in _section(layer, ("plugin",))}
+        return {name: layer.origin for layer in layers for name in layer.section(("plugin",))}
 
     def _resolve(self, model: type[Model], section: tuple[str, ...]) -> Resolved[Model]:
+        environment = [
+            Layer(variable(section, key), {key: value}, self.repository)
+            for key, value in from_environment(model, section).items()
+        ]
+        in_files = [replace(layer, values=layer.section(section)) for layer in (self.own, self.rig, self.command_line)]
+        layers = [*in_files[:2], *environment, in_files[2]]
         merged: dict[str, Any] = {}
         origins: dict[str, str] = {}
-
-        def lay(layer: Layer) -> None:
-            values = _by_field(model, _section(layer, section), section, layer.origin)
-            _merge(merged, values, origins, layer.origin)
-
-        lay(self.own)
-        lay(self.rig)
-        variables: dict[str, str] = {}
-        _merge(merged, from_environment(model, section), variables, "environment")
-        origins |= {key: variable(section, key) for key in variables}
-        lay(self.command_line)
+        for layer in layers:
+            for key in layer.values.keys() - fields_by_key(model).keys():
+                raise _unknown((*section, key), layer.origin, model)
+            _merge(merged, layer.values, origins, layer.origin)
         try:
-            settings = model.model_validate(merged)
+            settings = model.model_validate(merged, by_alias=True, by_name=False)
         except ValidationError as error:
             raise _wrong_value(error, model, section, origins) from None
-        return Resolved(settings.model_copy(update=self._absolute(settings, origins)), origins)
-
-    def _absolute(self, settings: BaseModel, origins: Mapping[str, str]) -> dict[str, Path]:
-        """The paths in `settings`, each from where its layer has its base; defaults and variables: the repository."""
-        bases = {layer.origin: layer.base for layer in (self.own, self.rig, self.command_line)}
-        return {
-            name: bases.get(origins.get(hyphenated(name), ""), self.repository) / value
-            for name in type(settings).model_fields
+        # Paths are relative to their layer; those that are defaults, to the repository.
+        bases = {layer.origin: layer.base for layer in layers}
+        paths = {
+            name: bases.get(origins.get(field.alias or name, ""), self.repository) / value
+            for name, field in model.model_fields.items()
             if isinstance(value := getattr(settings, name), Path)
         }
+        return Resolved(settings.model_copy(update=paths), origins)
 
 
 def load_layers(repository: Path, overrides: Mapping[str, Any] | None = None) -> SettingsLayers:
@@ -192,11 +193,6 @@ def find_repository(start: Path) -> Path:
     )
 
 
-def hyphenated(name: str) -> str:
-    """A field's name as it is written in a file."""
-    return name.replace("_", "-")
-
-
 def parsed_override(text: str) -> dict[str, Any]:
     """``plugin.acquisition.timeout=5`` as nested settings; the value is TOML, or else plain text.
 
@@ -242,64 +238,12 @@ def _tool_table(pyproject: Path) -> dict[str, Any] | None:
     return table
 
 
-def _section(layer: Layer, path: tuple[str, ...]) -> Mapping[str, Any]:
-    values: Any = layer.values
-    for part in path:
-        values = values.get(part, {})
-        if not isinstance(values, Mapping):
-            raise SettingsError(f"Setting '{'.'.join(path)}' {_there(layer.origin)} is not a table of settings.")
-    return dict(values)
-
-
-def _by_field(
-    model: type[BaseModel], values: Mapping[str, Any], section: tuple[str, ...], origin: str
-) -> dict[str, Any]:
-    """`values` with the names of `model`'s fields as keys, at every level that is a model."""
-    names = {spelling: name for name in model.model_fields for spelling in (name, hyphenated(name))}
-    result = {}
-    for key, value in values.items():
-        if key not in names:
-            dotted = ".".join((*section, key))
-            raise SettingsError(
-                f"Unknown setting '{dotted}' {_there(origin)}.",
-                nearest(key, {hyphenated(name) for name in model.model_fields}) or "See `aind-launch config show`.",
-            )
-        field = model.model_fields[names[key]]
-        result[names[key]] = _nested_by_field(field.annotation, value, (*section, key), origin)
-    return result
-
-
-def _nested_by_field(annotation: Any, value: Any, section: tuple[str, ...], origin: str) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    origin_type = get_origin(annotation)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return _by_field(annotation, value, section, origin)
-    if origin_type in (dict, Mapping):
-        inner = get_args(annotation)[1]
-        return {key: _nested_by_field(inner, item, (*section, key), origin) for key, item in value.items()}
-    if origin_type in (Union, UnionType, Annotated):
-        for choice in get_args(annotation):
-            if any(issubclass(part, BaseModel) for part in _types_in(choice)):
-                return _nested_by_field(choice, value, section, origin)
-    return dict(value)
-
-
-def _types_in(annotation: Any) -> Iterator[type]:
-    if get_origin(annotation) is None:
-        if isinstance(annotation, type):
-            yield annotation
-        return
-    for argument in get_args(annotation):
-        yield from _types_in(argument)
-
-
 def _merge(
     into: dict[str, Any], values: Mapping[str, Any], origins: dict[str, str], origin: str, path: str = ""
 ) -> None:
     """Lay `values` over `into`: tables are merged, all else is replaced."""
     for key, value in values.items():
-        dotted = f"{path}{hyphenated(key)}"
+        dotted = f"{path}{key}"
         if isinstance(value, Mapping) and value:
             target = into.get(key)
             into[key] = dict(target) if isinstance(target, Mapping) else {}
@@ -312,29 +256,55 @@ def _merge(
 def _wrong_value(
     error: ValidationError, model: type[BaseModel], section: tuple[str, ...], origins: Mapping[str, str]
 ) -> SettingsError:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    path = [hyphenated(part) if isinstance(part, str) else str(part) for part in first["loc"]]
+    first = error.errors(include_url=False, include_input=False)[0]
+    kind = first["type"]
+    path = [str(part) for part in first["loc"]]
     dotted = ".".join((*section, *path))
-    origin = next((origins[".".join(path[:n])] for n in range(len(path), 0, -1) if ".".join(path[:n]) in origins), None)
-    message = first["msg"].removeprefix("Value error, ").rstrip(".")
-    if first["type"] == "missing":
+    enclosing = [".".join(path[:length]) for length in range(len(path), 0, -1)]
+    origin = next((origins[key] for key in enclosing if key in origins), None)
+    if kind == "missing":
         table = ".".join(("tool", "aind-launcher", *section))
         return SettingsError(
             f"Setting '{dotted}' is missing.",
             f"Add it to [{table}] in pyproject.toml, or set {variable(section, path[0])}.",
         )
-    field = model.model_fields.get(str(first["loc"][0])) if first["loc"] else None
-    where = f" {_there(origin)}" if origin else ""
+    if kind == "extra_forbidden" and origin:
+        return _unknown((*section, *path), origin, _model_of_table(model, path[:-1]))
+    field = fields_by_key(model).get(path[0]) if path else None
+    if field and origin and origin.startswith(PREFIX) and len(path) == 1 and kind in _NOT_JSON:
+        secret = {SecretStr, SecretBytes} & {*_types_in(field.annotation)}
+        return SettingsError(
+            f"The environment variable {origin} cannot be read.",
+            as_json_hint(origin, plain_list=kind == "list_type" and not secret),
+        )
     hint = f"{path[0]}: {field.description}" if field and field.description else None
-    if (
-        field
-        and origin
-        and origin.startswith(PREFIX)
-        and len(path) == 1
-        and first["type"] in ("list_type", "dict_type")
-    ):
-        hint = as_json_hint(origin, field.annotation)
+    # What a validator of the model raised says it in its own words.
+    message = str(first["ctx"]["error"] if kind == "value_error" else first["msg"]).rstrip(".")
+    where = f" {_there(origin)}" if origin else ""
     return SettingsError(f"Setting '{dotted}'{where} is wrong: {message}.", hint)
+
+
+def _unknown(path: Sequence[str], origin: str, model: type[BaseModel]) -> SettingsError:
+    return SettingsError(
+        f"Unknown setting '{'.'.join(path)}' {_there(origin)}.",
+        nearest(path[-1], fields_by_key(model)) or "See `aind-launch config show`.",
+    )
+
+
+def _model_of_table(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
+    """The model within `model` that the table at `path` is checked with."""
+    for key in path:
+        if field := fields_by_key(model).get(key):
+            model = next((kind for kind in _types_in(field.annotation) if issubclass(kind, BaseModel)), model)
+    return model
+
+
+def _types_in(annotation: Any) -> Iterator[type]:
+    """The classes that `annotation` is made of."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _types_in(argument)
 
 
 def _there(origin: str) -> str:

@@ -4,15 +4,15 @@ import logging
 from pathlib import Path
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator
+from pydantic import Field, NonNegativeFloat
 
 from aind_launcher.builtin.local_store.library import HISTORY, Library, Recorded
-from aind_launcher.errors import LauncherError, UsageError
+from aind_launcher.errors import LauncherError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import AnimalState
-from aind_launcher.model.names import checked_name
 from aind_launcher.model.session import Check, Inputs, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher.settings.model import ExperimentName, SettingsModel
 from aind_launcher.system.files import write_problem
 
 logger = logging.getLogger(__name__)
@@ -21,30 +21,20 @@ logger = logging.getLogger(__name__)
 class LocalStore:
     """Knows an animal before its session and records the curriculum's decision after it."""
 
-    class Settings(BaseModel):
+    class Settings(SettingsModel):
         """``[tool.aind-launcher.plugin.local-store]``"""
-
-        model_config = ConfigDict(frozen=True, extra="forbid")
 
         library: Path | None = Field(
             None,
             description="The folder where animals are kept; it may be a network share. Without it: a "
             "folder of this login.",
         )
-        experiment: str | None = Field(
+        experiment: ExperimentName | None = Field(
             None, description="The animals' folder in the library. Without it: the session's experiment, or 'default'."
         )
         lock_timeout: NonNegativeFloat = Field(
             30, description="Seconds to wait while another rig writes the same animal."
         )
-
-        @field_validator("experiment")
-        @classmethod
-        def _names_a_folder(cls, value: str | None) -> str | None:
-            try:
-                return None if value is None else checked_name("experiment", value)
-            except UsageError as error:
-                raise ValueError(str(error)) from None
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -2,13 +2,13 @@
 
 from pathlib import PurePath
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from aind_launcher import SettingsModel
 
 
-class DataSchemaSettings(BaseModel):
+class DataSchemaSettings(SettingsModel):
     """What ``[tool.aind-launcher.plugin.data-schema]`` may say."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: PurePath = Field(
         PurePath("acquisition.json"),

@@ -6,19 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, SecretStr, field_validator
+from pydantic import Field, PositiveFloat, SecretStr, field_validator
 
-from aind_launcher import LauncherError, SettingsError
+from aind_launcher import LauncherError, SettingsError, SettingsModel
 
 
 def _variable(name: str) -> Callable[[], str | None]:
     return lambda: os.environ.get(name) or None
 
 
-class SlimsSettings(BaseModel):
+class SlimsSettings(SettingsModel):
     """``[tool.aind-launcher.plugin.slims]``"""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str = Field(
         default_factory=lambda: os.environ.get("SLIMS_URL", ""),

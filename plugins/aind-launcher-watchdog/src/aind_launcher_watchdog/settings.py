@@ -4,7 +4,9 @@ from datetime import time
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from aind_launcher import SettingsModel
 
 # Of aind-data-schema, as far as a rig writes them; of version 1 too, for the service carries what there is.
 SCHEMAS = [
@@ -20,10 +22,8 @@ SCHEMAS = [
 ]
 
 
-class WatchdogSettings(BaseModel):
+class WatchdogSettings(SettingsModel):
     """What ``[tool.aind-launcher.plugin.watchdog]`` may say."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     flag_directory: Path = Field(description="The directory that the service watches for manifests (its flag_dir).")
     destination: str = Field(description="Where the service copies the data to: an absolute path or a network share.")

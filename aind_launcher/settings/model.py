@@ -1,0 +1,38 @@
+"""What the settings of the launcher and of all plugins have in common."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
+
+from aind_launcher.errors import UsageError
+from aind_launcher.model.names import checked_name
+
+
+class SettingsModel(BaseModel):
+    """The base of a plugin's ``Settings``, and of a table within them.
+
+    The field ``time_out`` is written ``time-out`` in a file, a key that no field has is an error, and the values cannot
+    be changed.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True
+    )
+
+
+def fields_by_key(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """The fields of `model`, each by its key in a file."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def _experiment(value: str) -> str:
+    try:
+        return checked_name("experiment", value)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+
+
+# It names a folder of the library.
+ExperimentName = Annotated[str, AfterValidator(_experiment)]
