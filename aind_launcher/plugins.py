@@ -1,12 +1,12 @@
 """Finds, loads, blocks and orders plugins."""
 
-import difflib
-import importlib
 import inspect
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import importlib_metadata
@@ -14,7 +14,7 @@ import pluggy
 from pydantic import BaseModel
 
 from aind_launcher import hookspecs
-from aind_launcher.errors import LauncherError, PluginError
+from aind_launcher.errors import LauncherError, PluginError, nearest
 from aind_launcher.own_modules import OwnModules
 from aind_launcher.settings.environment import refuse_unknown_sections
 from aind_launcher.settings.layers import LauncherSettings, Resolved, SettingsLayers
@@ -30,18 +30,21 @@ GROUP = "aind_launcher"
 class Candidate:
     """A plugin that was found but not imported.
 
-    :param target: ``module`` or ``module:object``.
+    :param target: ``module`` or ``module:object``; empty where nothing was found by this name.
     :param distribution: what provides it; None for one of the task repository's own tree.
     """
 
     name: str
-    target: str
-    distribution: str | None
-    version: str | None
+    target: str = ""
+    distribution: str | None = None
+    version: str | None = None
 
     @property
     def provider(self) -> str:
         return f"{self.distribution} {self.version}" if self.distribution else "this repository"
+
+    def __str__(self) -> str:
+        return f"Plugin {self.name} ({self.provider})"
 
 
 @dataclass(frozen=True)
@@ -113,15 +116,11 @@ class Plugins:
 
         :raises PluginError: naming all of them. An operator must not find out after the session.
         """
-        match self.problems():
-            case ():
-                return
-            case (only,) if only.error:
-                raise only.error
-            case several:
-                raise PluginError(
-                    f"{len(several)} plugins are broken:\n" + "\n".join(f"  {plugin.error}" for plugin in several)
-                )
+        errors = [plugin.error for plugin in self.all if plugin.error]
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise PluginError(f"{len(errors)} plugins are broken:\n" + "\n".join(f"  {error}" for error in errors))
 
     def secrets(self) -> frozenset[str]:
         """Every secret value that plugins have, so that none reaches a log or the journal.
@@ -133,37 +132,29 @@ class Plugins:
 
 
 def find_plugins(settings: LauncherSettings) -> tuple[Candidate, ...]:
-    """What is installed or registered by the task repository; nothing is imported."""
-    installed = [
-        Candidate(point.name, point.value, point.dist.name if point.dist else None, _version(point))
-        for point in importlib_metadata.entry_points(group=GROUP)
-    ]
-    own = [Candidate(name, target, None, None) for name, target in settings.plugins.items()]
-    return tuple(sorted({*installed, *own}, key=lambda c: (c.name, c.target)))
+    """What is installed or registered by the task repository, in the order of calls; nothing is imported."""
+    found = {Candidate(name, target) for name, target in settings.plugins.items()}
+    for point in importlib_metadata.entry_points(group=GROUP):
+        dist = point.dist
+        found.add(Candidate(point.name, point.value, dist and dist.name, dist and dist.version))
+    own = {candidate.name for candidate in found if candidate.distribution is None}
+    return tuple(sorted(found, key=lambda c: (c.name not in own, c.name, c.target)))
 
 
 def load_plugins(layers: SettingsLayers, settings: LauncherSettings, block: Iterable[str] = ()) -> Plugins:
     """Import and register every plugin that is not blocked. Never raises for a plugin: see `Plugins.problems`."""
-    block = tuple(block)
-    found = _in_order(find_plugins(settings))
-    load = _loader(layers, settings, block)
-    manager = _manager()
+    loader = _Loader(layers, settings, block)
     # Plugins registered last are called first.
-    loaded = [load(candidates, manager) for candidates in reversed(found)]
-    known = {candidates[0].name for candidates in found}
-    blocked = {*settings.disable, *block}
-    loaded += [
-        Plugin(Candidate(name, "", None, None), error=_not_installed(name, origin, known))
-        for name, origin in layers.sections().items()
-        if name not in known | blocked
-    ]
-    loaded += [
-        Plugin(Candidate(name, "", None, None), error=_unknown_name(name, where, known))
-        for name, where in sorted(_named(settings, block).items())
-        if name not in known
-    ]
-    _check_variables(loaded)
-    return Plugins(manager, tuple(sorted(loaded, key=lambda plugin: plugin.name)))
+    loaded = [loader.load(name) for name in reversed(loader.found)]
+    loaded += loader.missing(settings)
+    try:
+        # A plugin that is not loaded cannot say which settings it has.
+        refuse_unknown_sections(
+            os.environ, {p.name: None if p.blocked or p.error else p.settings_type or BaseModel for p in loaded}
+        )
+    except LauncherError as error:
+        loaded.append(Plugin(Candidate("environment"), error=error))
+    return Plugins(loader.manager, tuple(sorted(loaded, key=lambda plugin: plugin.name)))
 
 
 def first_answer(
@@ -177,207 +168,164 @@ def first_answer(
     :return: None if no plugin answers.
     :raises PluginError: no plugin answers and one is broken, or the hook failed.
     """
-    load = _loader(layers, settings, block)
+    loader = _Loader(layers, settings, block)
     asked: list[Plugin] = []
-    for candidates in _in_order(find_plugins(settings)):
-        manager = _manager()
-        asked.append(load(candidates, manager))
-        for call in Plugins(manager, (asked[-1],)).calls(hook):
-            try:
-                answer = call(**arguments)
-            except LauncherError:
-                raise
-            except Exception as error:  # isolates foreign code
-                plugin = call.plugin.candidate
-                reason = Redactor(Plugins(manager, (asked[-1],)).secrets())(f"{type(error).__name__}: {error}")
-                raise PluginError(
-                    f"Plugin {plugin.name} ({plugin.provider}) failed in {hook}: {reason}.",
-                    f"Correct it, or leave it out with -p no:{plugin.name}.",
-                ) from error
-            if answer is not None:
-                return answer
-    Plugins(_manager(), tuple(asked)).require_sound()
+    for name in loader.found:
+        asked.append(loader.load(name))
+        plugins = Plugins(loader.manager, tuple(asked))
+        for call in plugins.calls(hook):
+            if call.plugin is asked[-1]:
+                with loader.isolating(call.plugin.candidate, f"failed in {hook}", secrets=plugins.secrets()):
+                    answer = call(**arguments)
+                if answer is not None:
+                    return answer
+    Plugins(loader.manager, tuple(asked)).require_sound()
     return None
 
 
-def _in_order(candidates: Iterable[Candidate]) -> list[list[Candidate]]:
-    """In the order in which they are called, candidates of one name together."""
-    by_name: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
-        by_name.setdefault(candidate.name, []).append(candidate)
-    return sorted(by_name.values(), key=lambda same: (same[0].distribution is not None, same[0].name))
+class _Loader:
+    """Imports, makes and registers plugins by name, each when it is asked for.
 
+    `found` has the candidates of each name, in the order in which plugins are called.
+    """
 
-def _manager() -> pluggy.PluginManager:
-    manager = pluggy.PluginManager(GROUP)
-    manager.add_hookspecs(hookspecs)
-    return manager
+    def __init__(self, layers: SettingsLayers, settings: LauncherSettings, block: Iterable[str]) -> None:
+        self._layers = layers
+        self._sections = layers.sections()
+        self._blocked = dict.fromkeys(settings.disable, "disable") | {name: f"-p no:{name}" for name in block}
+        self._own = OwnModules(layers.repository, settings.plugins.values())
+        self._own.install()
+        self.found = {name: [*same] for name, same in groupby(find_plugins(settings), key=lambda c: c.name)}
+        self.manager = pluggy.PluginManager(GROUP)
+        self.manager.add_hookspecs(hookspecs)
 
+    def load(self, name: str) -> Plugin:
+        """The plugin of this name, or why it is not loaded."""
+        candidate, *others = self.found[name]
+        if name in self._blocked:
+            return Plugin(candidate, blocked=True)
+        if others:
+            places = " and ".join(f"{twin.target} of {twin.provider}" for twin in (candidate, *others))
+            return Plugin(
+                candidate,
+                error=PluginError(
+                    f"There are two plugins named {name}: {places}.",
+                    "Uninstall one, or rename the one of this repository.",
+                ),
+            )
+        kind: type[BaseModel] | None = None
+        settings: Resolved[BaseModel] | None = None
+        try:
+            found = self._import(candidate)
+            declared = getattr(found, "Settings", None)
+            kind = declared if isinstance(declared, type) and issubclass(declared, BaseModel) else None
+            settings = self._settings(candidate, kind)
+            made = self._make(candidate, found, settings)
+            hooks = self._register(candidate, made)
+        except LauncherError as error:
+            if self.manager.has_plugin(name):
+                self.manager.unregister(name=name)
+            return Plugin(candidate, settings_type=kind, settings=settings, error=error)
+        return Plugin(candidate, made, kind, settings, hooks)
 
-def _loader(
-    layers: SettingsLayers, settings: LauncherSettings, block: Iterable[str]
-) -> Callable[[list[Candidate], pluggy.PluginManager], Plugin]:
-    """What imports and registers the only candidate of a name, unless it is blocked."""
-    blocked = {*settings.disable, *block}
-    own = OwnModules(layers.repository, settings.plugins.values())
-    own.install()
+    def missing(self, settings: LauncherSettings) -> Iterator[Plugin]:
+        """What the settings or the command line name or configure, but nothing provides."""
+        named = dict.fromkeys(settings.required_steps, "required-steps") | self._blocked
+        for name in sorted({*named, *self._sections} - self.found.keys()):
+            meant = nearest(name, self.found)
+            if name not in self._sections:
+                sentence = f"There is no plugin named {name}, which {named[name]} asks for."
+                hint = "See `aind-launch plugins list`."
+            elif name not in self._blocked:
+                origin = self._sections[name]
+                who = "The command line" if origin == "command line" else origin
+                sentence = f"{who} configures the plugin {name}, which is not installed."
+                hint = f"Install what provides it, or add '{name}' to disable."
+            else:
+                continue  # it may be installed on other rigs and left out on this one
+            yield Plugin(Candidate(name), error=PluginError(sentence, meant or hint))
 
-    def load(candidates: list[Candidate], manager: pluggy.PluginManager) -> Plugin:
-        if candidates[0].name in blocked:
-            return Plugin(candidates[0], blocked=True)
-        if len(candidates) > 1:
-            return Plugin(candidates[0], error=_duplicate(candidates))
-        return _load(candidates[0], layers, manager, own)
+    @contextmanager
+    def isolating(
+        self, candidate: Candidate, what: str, hint: str | None = None, secrets: Iterable[str] = ()
+    ) -> Iterator[None]:
+        """Turn what a plugin's own code raises into an error that names the plugin.
 
-    return load
+        :param what: what failed, as the verb of the sentence.
+        """
+        try:
+            yield
+        except LauncherError:
+            raise
+        except (Exception, SystemExit) as error:
+            told = Redactor(frozenset(secrets))(f"{type(error).__name__}: {error}")
+            of_import = self._own.hint(error.name) if isinstance(error, ModuleNotFoundError) else None
+            hint = hint or f"Correct or reinstall it, or leave it out with -p no:{candidate.name}."
+            raise PluginError(f"{candidate} {what}: {told}.", of_import or hint) from error
 
+    def _import(self, candidate: Candidate) -> Any:
+        with self.isolating(candidate, f"cannot be imported from {candidate.target}"):
+            if candidate.distribution is None:
+                self._own.refuse_another(candidate.name, candidate.target)
+            return importlib_metadata.EntryPoint(candidate.name, candidate.target.strip(), GROUP).load()
 
-def _load(candidate: Candidate, layers: SettingsLayers, manager: pluggy.PluginManager, own: OwnModules) -> Plugin:
-    settings_type: type[BaseModel] | None = None
-    settings: Resolved[BaseModel] | None = None
-    try:
-        found = _imported(candidate, own)
-        declared = getattr(found, "Settings", None)
-        settings_type = declared if isinstance(declared, type) and issubclass(declared, BaseModel) else None
-        if settings_type:
-            settings = layers.plugin(candidate.name, settings_type)
-        elif layers.sections().get(candidate.name):
+    def _settings(self, candidate: Candidate, kind: type[BaseModel] | None) -> Resolved[BaseModel] | None:
+        if kind:
+            return self._layers.plugin(candidate.name, kind)
+        if candidate.name in self._sections:
             raise PluginError(
-                f"Plugin {candidate.name} ({candidate.provider}) has no settings, but "
-                f"{layers.sections()[candidate.name]} configures it.",
+                f"{candidate} has no settings, but {self._sections[candidate.name]} configures it.",
                 f"Remove the section [tool.aind-launcher.plugin.{candidate.name}].",
             )
-        registered = _instance(found, settings)
-        hooks = _register(candidate, registered, manager)
-    except LauncherError as error:
-        return Plugin(candidate, settings_type=settings_type, settings=settings, error=error)
-    return Plugin(candidate, registered, settings_type, settings, hooks)
+        return None
 
+    def _make(self, candidate: Candidate, found: Any, settings: Resolved[BaseModel] | None) -> Any:
+        """A module is a plugin as it is; a class is made with its settings.
 
-def _imported(candidate: Candidate, own: OwnModules) -> Any:
-    module, _, attribute = candidate.target.partition(":")
-    try:
-        if candidate.distribution is None:
-            own.refuse_another(candidate.name, candidate.target)
-        found = importlib.import_module(module.strip())
-        for part in attribute.split(".") if attribute else ():
-            found = getattr(found, part.strip())
-        return found
-    except LauncherError:
-        raise
-    except (Exception, SystemExit) as error:  # isolates the import of foreign code
-        raise PluginError(
-            f"Plugin {candidate.name} ({candidate.provider}) cannot be imported from {candidate.target}: "
-            f"{type(error).__name__}: {error}.",
-            (own.hint(error.name) if isinstance(error, ModuleNotFoundError) else None)
-            or f"Correct or reinstall it, or leave it out with -p no:{candidate.name}.",
-        ) from error
+        Instances are registered by the launcher: pluggy's own loader registers the class, whose first call fails.
+        """
+        if not inspect.isclass(found):
+            return found
+        arguments = (settings.settings,) if settings else ()
+        hint = "A plugin class takes its Settings instance as only argument, or none where it has no Settings."
+        with self.isolating(candidate, "cannot be made from its settings", hint, secrets_in(arguments)):
+            return found(*arguments)
 
+    def _register(self, candidate: Candidate, made: Any) -> tuple[str, ...]:
+        """Register what was made, and look whether it fits.
 
-def _instance(found: Any, settings: Resolved[BaseModel] | None) -> Any:
-    """A module is a plugin as it is; a class is made with its settings.
-
-    Instances are registered by the launcher: pluggy's own loader registers the class, whose first hook call fails.
-    """
-    if not inspect.isclass(found):
-        return found
-    try:
-        make: Callable[..., Any] = found
-        return make(settings.settings) if settings else make()
-    except LauncherError:
-        raise
-    except Exception as error:  # isolates foreign code
-        redact = Redactor(frozenset(secrets_in(settings.settings) if settings else ()))
-        raise PluginError(
-            f"Plugin {found.__module__}.{found.__qualname__} cannot be made from its settings: "
-            f"{type(error).__name__}: {redact(str(error))}.",
-            "A plugin class takes its Settings instance as only argument, or none where it has no Settings.",
-        ) from error
-
-
-def _register(candidate: Candidate, registered: Any, manager: pluggy.PluginManager) -> tuple[str, ...]:
-    known = {name for name in vars(hookspecs) if not name.startswith("_") and callable(getattr(hookspecs, name))}
-    known &= {name for name in dir(manager.hook) if not name.startswith("_")}
-    hooks: list[str] = []
-    for name in dir(registered):
-        options = manager.parse_hookimpl_opts(registered, name)
-        if options is None:
-            continue
-        hook = options.get("specname") or name
-        if hook not in known:
-            if options.get("optionalhook"):
-                continue
-            close = difflib.get_close_matches(hook, sorted(known), n=1)
+        :return: the hooks that it implements, in the order of a session.
+        """
+        transient = getattr(made, "transient_errors", ())
+        if not isinstance(transient, tuple) or not all(
+            isinstance(k, type) and issubclass(k, Exception) for k in transient
+        ):
             raise PluginError(
-                f"Plugin {candidate.name} ({candidate.provider}) implements the hook {hook}, which does not exist.",
-                f"Did you mean {close[0]}?" if close else f"Hooks: {', '.join(sorted(known))}.",
+                f"{candidate} has transient_errors that is not a tuple of exception types.",
+                "Write it as (ConnectionError,).",
             )
-        if options.get("wrapper") or options.get("hookwrapper"):
-            raise PluginError(
-                f"Plugin {candidate.name} ({candidate.provider}) wraps {hook}; wrappers are refused, since each "
-                "plugin is called on its own.",
-                "Use tryfirst or trylast, or results of earlier steps in session.results.",
-            )
-        hooks.append(hook)
-    declared = getattr(registered, "transient_errors", ())
-    if not isinstance(declared, tuple) or not all(isinstance(k, type) and issubclass(k, Exception) for k in declared):
-        raise PluginError(
-            f"transient_errors of plugin {candidate.name} ({candidate.provider}) is not a tuple of exception types.",
-            "Write it as (ConnectionError,).",
-        )
-    if not hooks:
-        raise PluginError(
-            f"Plugin {candidate.name} ({candidate.provider}) implements no hook.",
-            "Mark its functions with @aind_launcher.hookimpl.",
-        )
-    try:
-        manager.register(registered, candidate.name)
-    except (pluggy.PluginValidationError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise PluginError(f"Plugin {candidate.name} ({candidate.provider}) does not fit its hooks: {reason}.") from None
-    return tuple(hook for hook in vars(hookspecs) if hook in hooks)
-
-
-def _duplicate(twins: list[Candidate]) -> PluginError:
-    places = " and ".join(f"{twin.target} of {twin.provider}" for twin in twins)
-    return PluginError(
-        f"There are two plugins named {twins[0].name}: {places}.",
-        "Uninstall one, or rename the one of this repository.",
-    )
-
-
-def _not_installed(name: str, origin: str, known: set[str]) -> PluginError:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    who = "The command line" if origin == "command line" else origin
-    return PluginError(
-        f"{who} configures the plugin {name}, which is not installed.",
-        f"Did you mean {close[0]}?" if close else f"Install what provides it, or add '{name}' to disable.",
-    )
-
-
-def _named(settings: LauncherSettings, block: Iterable[str]) -> dict[str, str]:
-    """The plugins that are only named, and where."""
-    required = dict.fromkeys(settings.required_steps, "required-steps")
-    return required | dict.fromkeys(settings.disable, "disable") | {name: f"-p no:{name}" for name in block}
-
-
-def _unknown_name(name: str, where: str, known: set[str]) -> PluginError:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return PluginError(
-        f"There is no plugin named {name}, which {where} asks for.",
-        f"Did you mean {close[0]}?" if close else "See `aind-launch plugins list`.",
-    )
-
-
-def _check_variables(loaded: list[Plugin]) -> None:
-    """Add a problem where the environment sets what no plugin has."""
-    sections = {
-        plugin.name: None if plugin.blocked or plugin.error else plugin.settings_type or BaseModel for plugin in loaded
-    }
-    try:
-        refuse_unknown_sections(os.environ, sections)
-    except LauncherError as error:
-        loaded.append(Plugin(Candidate("environment", "", None, None), error=error))
+        try:
+            self.manager.register(made, candidate.name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginError(f"{candidate} does not fit its hooks: {' '.join(str(error).split())}.") from None
+        hooks = {hook: False for hook, spec in vars(hookspecs).items() if hasattr(spec, f"{GROUP}_spec")}
+        for caller in self.manager.get_hookcallers(made) or ():
+            own = [found for found in caller.get_hookimpls() if found.plugin is made]
+            if caller.has_spec():
+                hooks[caller.name] = True
+            elif not all(found.optionalhook for found in own):
+                raise PluginError(
+                    f"{candidate} implements the hook {caller.name}, which does not exist.",
+                    nearest(caller.name, hooks) or f"Hooks: {', '.join(sorted(hooks))}.",
+                )
+            if any(found.wrapper or found.hookwrapper for found in own):
+                raise PluginError(
+                    f"{candidate} wraps {caller.name}; wrappers are refused, since each plugin is called on its own.",
+                    "Use tryfirst or trylast, or results of earlier steps in session.results.",
+                )
+        if not any(hooks.values()):
+            raise PluginError(f"{candidate} implements no hook.", "Mark its functions with @aind_launcher.hookimpl.")
+        return tuple(hook for hook, implemented in hooks.items() if implemented)
 
 
 def _told_secrets(plugin: Any) -> object:
@@ -386,7 +334,3 @@ def _told_secrets(plugin: Any) -> object:
     except Exception:  # isolates foreign code; what it cannot tell, it does not have
         logger.warning("the secrets of %s cannot be asked for", type(plugin).__name__, exc_info=True)
         return ()
-
-
-def _version(point: importlib_metadata.EntryPoint) -> str | None:
-    return point.dist.version if point.dist else None

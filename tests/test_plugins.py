@@ -128,7 +128,7 @@ def test_a_plugin_of_the_repositorys_own_tree_needs_no_installation(installed):
         ("class Plugin:\n    pass", "implements no hook"),
         (
             "from aind_launcher import hookimpl\nclass Plugin:\n    @hookimpl\n    def post_sesion(self): pass",
-            "implements the hook post_sesion, which does not exist. Did you mean post_session?",
+            "implements the hook post_sesion, which does not exist. Did you mean 'post_session'?",
         ),
         (
             "from aind_launcher import hookimpl\nclass Plugin:\n    @hookimpl(wrapper=True)\n"
@@ -183,6 +183,12 @@ def test_a_blocked_plugin_is_not_imported_and_its_section_is_ignored(installed):
     plugins.require_sound()
     assert named(plugins, "bad").blocked
     assert "lab_bad" not in sys.modules
+
+
+def test_a_plugin_that_is_configured_here_but_installed_elsewhere_can_be_left_out(installed):
+    section = "[tool.aind-launcher.plugin.elsewhere]\nanything = 1"
+    installed(f'disable = ["elsewhere"]\n{section}').require_sound()
+    installed(section, also_block=("elsewhere",)).require_sound()
 
 
 @pytest.mark.parametrize("settings", ['disable = ["nobody"]', 'required-steps = ["nobody"]'])
