@@ -7,17 +7,13 @@ name, also where git is told to overlook the file and the record of the session 
 import importlib
 import sys
 from collections.abc import Iterable, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from itertools import accumulate
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
 
 from aind_launcher.errors import PluginError
-
-if TYPE_CHECKING:
-    from importlib.resources.abc import TraversableResources
 
 
 class OwnModules(MetaPathFinder):
@@ -39,7 +35,7 @@ class OwnModules(MetaPathFinder):
         if spec and spec.loader is None:
             # A folder without __init__.py; Python would look for it anew on the search path.
             places = list(spec.submodule_search_locations or ())
-            spec = ModuleSpec(fullname, _FolderLoader(Path(places[0])), is_package=True)
+            spec = ModuleSpec(fullname, _FolderLoader(fullname, str(Path(places[0], "__init__.py"))), is_package=True)
             spec.submodule_search_locations = places
         return spec
 
@@ -86,25 +82,11 @@ class OwnModules(MetaPathFinder):
         return spec
 
 
-class _FolderLoader(Loader):
+class _FolderLoader(SourceFileLoader):
     """Of a folder without __init__.py: nothing is run, and `importlib.resources` finds its files."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
 
     def exec_module(self, module: ModuleType) -> None:
         pass
-
-    def get_resource_reader(self, _: str) -> "TraversableResources":
-        from importlib.resources.abc import TraversableResources
-
-        folder = self._folder
-
-        class Files(TraversableResources):
-            def files(self) -> Path:
-                return folder
-
-        return Files()
 
 
 def places_of(module: ModuleType) -> list[str]:

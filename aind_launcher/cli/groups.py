@@ -1,8 +1,8 @@
 """A group of commands: in the order in which they are written, and with the nearest name for a misspelt one."""
 
-import difflib
-
 import click
+
+from aind_launcher.errors import nearest
 
 
 class CommandGroup(click.Group):
@@ -26,6 +26,5 @@ class CommandGroup(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
-            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
-            hint = f" Did you mean '{close[0]}'?" if close else ""
-            raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx) from None
+            sentences = (f"There is no command '{args[0]}'.", nearest(args[0], self.list_commands(ctx)))
+            raise click.UsageError(" ".join(filter(None, sentences)), ctx) from None
