@@ -52,10 +52,10 @@ def schema(repository: TaskRepository, pyproject: bool) -> None:
     types = {plugin.name: plugin.settings_type for plugin in repository.plugins().all if plugin.settings_type}
     document = json_schema(types)
     if pyproject:
-        inner = {key: value for key, value in document.items() if key not in ("$schema", "$defs")}
-        tool = {"type": "object", "properties": {"aind-launcher": inner}}
-        outer = {"$schema": document["$schema"], "type": "object", "properties": {"tool": tool}}
-        document = outer | ({"$defs": document["$defs"]} if "$defs" in document else {})
+        # References lead to the top of a document.
+        top = {key: document.pop(key) for key in ("$schema", "$defs")}
+        tool = {"type": "object", "properties": {"aind-launcher": document}}
+        document = {**top, "type": "object", "properties": {"tool": tool}}
     print_json(document)
 
 

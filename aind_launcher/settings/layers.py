@@ -131,8 +131,9 @@ class SettingsLayers:
         merged: dict[str, Any] = {}
         origins: dict[str, str] = {}
         for layer in layers:
-            for key in layer.values.keys() - fields_by_key(model).keys():
-                raise _unknown((*section, key), layer.origin, model)
+            for key in layer.values:
+                if key not in fields_by_key(model):
+                    raise _unknown((*section, key), layer.origin, model)
             _merge(merged, layer.values, origins, layer.origin)
         try:
             settings = model.model_validate(merged, by_alias=True, by_name=False)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from aind_launcher.settings.layers import LauncherSettings
 
@@ -12,24 +12,15 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 def json_schema(sections: Mapping[str, type[BaseModel]]) -> dict[str, Any]:
     """The JSON Schema of ``[tool.aind-launcher]`` with the sections of `sections`, keys as in a file."""
-    schema = LauncherSettings.model_json_schema()
-    definitions: dict[str, Any] = {}
-    properties: dict[str, Any] = {}
-    for name, model in sections.items():
-        section = model.model_json_schema(ref_template=f"#/$defs/{name}.{{model}}")
-        definitions |= {f"{name}.{key}": value for key, value in section.pop("$defs", {}).items()}
-        properties[name] = section
-    schema["properties"]["plugin"] = {
-        "type": "object",
-        "description": "Settings of each plugin, by its name.",
-        "properties": properties,
-        "additionalProperties": False,
+    # A plugin may have any name, a field may not.
+    fields: dict[str, Any] = {
+        f"section{number}": (model, Field(default_factory=dict, alias=name))
+        for number, (name, model) in enumerate(sections.items())
     }
+    plugins = create_model("Plugins", __config__=ConfigDict(extra="forbid"), **fields)
+    plugin: Any = (plugins, Field(default_factory=dict, description="Settings of each plugin, by its name."))
+    whole = create_model("aind-launcher", __base__=LauncherSettings, plugin=plugin)
+    schema = {"$schema": DRAFT, **whole.model_json_schema()}
     # Its default is a folder of the machine that prints the schema.
     schema["properties"]["state-directory"].pop("default", None)
-    return {
-        "$schema": DRAFT,
-        **schema,
-        "title": "aind-launcher",
-        **({"$defs": {**schema.get("$defs", {}), **definitions}} if definitions else {}),
-    }
+    return schema
