@@ -3,7 +3,7 @@
 import inspect
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -175,7 +175,7 @@ def first_answer(
         plugins = Plugins(loader.manager, tuple(asked))
         for call in plugins.calls(hook):
             if call.plugin is asked[-1]:
-                with loader.isolating(call.plugin.candidate, f"failed in {hook}", secrets=plugins.secrets()):
+                with loader.isolating(call.plugin.candidate, f"failed in {hook}", secrets=plugins.secrets):
                     answer = call(**arguments)
                 if answer is not None:
                     return answer
@@ -247,18 +247,23 @@ class _Loader:
 
     @contextmanager
     def isolating(
-        self, candidate: Candidate, what: str, hint: str | None = None, secrets: Iterable[str] = ()
+        self,
+        candidate: Candidate,
+        what: str,
+        hint: str | None = None,
+        secrets: Callable[[], Iterable[str]] = tuple,
     ) -> Iterator[None]:
         """Turn what a plugin's own code raises into an error that names the plugin.
 
         :param what: what failed, as the verb of the sentence.
+        :param secrets: asks for what must not be shown; a plugin may have to look for it.
         """
         try:
             yield
         except LauncherError:
             raise
         except (Exception, SystemExit) as error:
-            told = Redactor(frozenset(secrets))(f"{type(error).__name__}: {error}")
+            told = Redactor(frozenset(secrets()))(f"{type(error).__name__}: {error}")
             of_import = self._own.hint(error.name) if isinstance(error, ModuleNotFoundError) else None
             hint = hint or f"Correct or reinstall it, or leave it out with -p no:{candidate.name}."
             raise PluginError(f"{candidate} {what}: {told}.", of_import or hint) from error
@@ -288,7 +293,7 @@ class _Loader:
             return found
         arguments = (settings.settings,) if settings else ()
         hint = "A plugin class takes its Settings instance as only argument, or none where it has no Settings."
-        with self.isolating(candidate, "cannot be made from its settings", hint, secrets_in(arguments)):
+        with self.isolating(candidate, "cannot be made from its settings", hint, lambda: secrets_in(arguments)):
             return found(*arguments)
 
     def _register(self, candidate: Candidate, made: Any) -> tuple[str, ...]:
@@ -296,12 +301,10 @@ class _Loader:
 
         :return: the hooks that it implements, in the order of a session.
         """
-        transient = getattr(made, "transient_errors", ())
-        if not isinstance(transient, tuple) or not all(
-            isinstance(k, type) and issubclass(k, Exception) for k in transient
-        ):
+        kinds = getattr(made, "transient_errors", ())
+        if not isinstance(kinds, tuple) or not all(isinstance(k, type) and issubclass(k, Exception) for k in kinds):
             raise PluginError(
-                f"{candidate} has transient_errors that is not a tuple of exception types.",
+                f"{candidate} is broken: its transient_errors is not a tuple of exception types.",
                 "Write it as (ConnectionError,).",
             )
         try:

@@ -230,8 +230,10 @@ def test_the_repository_is_found_from_a_folder_below(repository):
 def test_overrides_are_toml_or_text():
     parts = [parsed_override(text) for text in ("plugin.a.n=5", "plugin.a.s=hello", "experiment='x'", "disable=['a']")]
     assert merged_overrides(parts) == {"plugin": {"a": {"n": 5, "s": "hello"}}, "experiment": "x", "disable": ["a"]}
-    with pytest.raises(UsageError, match="KEY=VALUE"):
-        parsed_override("nothing")
+    assert parsed_override('plugin.a.file=D:\\a "b"') == {"plugin": {"a": {"file": 'D:\\a "b"'}}}
+    for text in ("nothing", "=3"):
+        with pytest.raises(UsageError, match="KEY=VALUE"):
+            parsed_override(text)
 
 
 def test_the_schema_accepts_what_the_launcher_accepts_and_refuses_the_rest():

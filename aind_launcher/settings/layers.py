@@ -4,11 +4,13 @@ Defaults; ``[tool.aind-launcher]`` of the task repository; the rig's own ``aind-
 ``AIND_LAUNCHER_…`` in the environment; the command line.
 """
 
+import json
 import os
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
 
@@ -89,7 +91,7 @@ class Resolved(Generic[Model]):
     """Validated settings and the origin of each value that is not a default, by its dotted key."""
 
     settings: Model
-    origins: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -197,20 +199,15 @@ def find_repository(start: Path) -> Path:
 def parsed_override(text: str) -> dict[str, Any]:
     """``plugin.acquisition.timeout=5`` as nested settings; the value is TOML, or else plain text.
 
-    :raises UsageError: there is no ``=``.
+    :raises UsageError: there is no ``=``, or no key before it.
     """
     key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise UsageError(
-            f"--set {text!r} is not a key and its value.", "Write it as KEY=VALUE, as in plugin.acquisition.timeout=60."
-        )
-    try:
-        parsed: Any = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value
-    for part in reversed(key.strip().split(".")):
-        parsed = {part: parsed}
-    return dict(parsed)
+    for written in (value, json.dumps(value, ensure_ascii=False)) if equals else ():
+        with suppress(tomllib.TOMLDecodeError):
+            return tomllib.loads(f"{key} = {written}")
+    raise UsageError(
+        f"--set {text!r} is not a key and its value.", "Write it as KEY=VALUE, as in plugin.acquisition.timeout=60."
+    )
 
 
 def merged_overrides(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
