@@ -326,7 +326,8 @@ def _has_data(session: SessionContext, pattern: str) -> bool:
     ours = {session.paths.trainer_state, session.paths.previous_metrics}
     for match in session.folder.glob(pattern):
         for path in [match] if match.is_file() else match.rglob("*"):
-            if path in ours or session.paths.launcher in path.parents:
+            # Hidden files are the launcher's own, as its mark of the machine.
+            if path in ours or path.name.startswith(".") or session.paths.launcher in path.parents:
                 continue
             if path.is_file() and path.stat().st_size > 0:
                 return True
