@@ -165,6 +165,21 @@ class Check(BaseModel):
     message: str = ""
     hint: str | None = None
 
+    @classmethod
+    def passed(cls, name: str, message: str = "") -> Self:
+        """A check that found nothing wrong."""
+        return cls(name=name, outcome="passed", message=message)
+
+    @classmethod
+    def warning(cls, name: str, message: str, hint: str | None = None) -> Self:
+        """A check that the operator should see, and that refuses nothing."""
+        return cls(name=name, outcome="warning", message=message, hint=hint)
+
+    @classmethod
+    def failed(cls, name: str, message: str, hint: str | None = None) -> Self:
+        """A check that refuses the session."""
+        return cls(name=name, outcome="failed", message=message, hint=hint)
+
 
 class SessionContext(BaseModel):
     """All that a hook may know of its session. A value: each step gets a new one, and changes nothing.
