@@ -98,13 +98,13 @@ def test_a_session_never_writes_into_a_folder_that_exists(tmp_path: Path) -> Non
 def test_code_that_is_not_committed_refuses_or_warns_as_the_settings_say(
     tmp_path: Path, setting: str, allow_dirty: bool, outcome: str | None, state: dict[str, Any]
 ) -> None:
-    session = a_session(
-        tmp_path, repository=Repository(path=tmp_path / "my task", **state), allow_dirty_repo=allow_dirty
-    )
+    repository = make_repository(tmp_path / "my task", {"README.md": "Hello\n"})
+    write(repository, {"README.md": "changed\n"})
+    session = a_session(tmp_path, repository=Repository(path=repository, **state), allow_dirty_repo=allow_dirty)
     check = looked_at(session, clean_repository=setting).get("task repository")
     assert (check.outcome if check else None) == outcome
     if check and outcome == "failed":
-        assert str(tmp_path / "my task") in check.message
+        assert str(repository) in check.message
         assert "--allow-dirty" in (check.hint or "")
 
 
