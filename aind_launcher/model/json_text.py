@@ -1,8 +1,25 @@
-"""JSON text that is read for where its parts are and not for what they say, so that large ones need little memory."""
+"""JSON objects as their programs wrote them. Where their parts are is found without building what they say."""
 
 import json
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class JsonText(BaseModel):
+    """A JSON object as text. The text is what is stored and passed on, byte for byte."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The parsed text, with all that its program put into it; do not change it."""
+        parsed = json.loads(self.text)
+        return parsed if isinstance(parsed, dict) else {}
 
 
 def skimming(on_object: Callable[[list[tuple[str, Any]]], Any] = bool) -> json.JSONDecoder:

@@ -6,7 +6,7 @@ tools; ``history/``, one file for each decision, never overwritten; and ``task.j
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.store import StoredAnimal
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.system.files import write_whole
+from aind_launcher.system.files import exists, write_whole
 
 STATE: Final = "trainer_state.json"
 TASK: Final = "task.json"
@@ -53,20 +53,27 @@ class Library:
 
     @property
     def place(self) -> str:
-        """Where the animals are kept, as part of a sentence."""
+        """Where the animals are, as part of a sentence."""
         return f"the library {self.root} (experiment {self.experiment})"
+
+    def refuse_disconnected(self) -> None:
+        """Raise if the library's drive or share is not there.
+
+        :raises AnimalError: it is not.
+        """
+        # An unmapped drive or a server that is down has no parent either; a new library's folder has one.
+        if not exists(self.root.parent):
+            raise AnimalError(
+                f"The library of animals {self.root} is not there.",
+                "Connect its drive or share, or correct the setting plugin.local-store.library.",
+            )
 
     def folder(self, subject: str) -> Path:
         """Where an animal's files are.
 
         :raises AnimalError: the library is not there.
         """
-        # An unmapped drive or a server that is down has no parent either; a new library's folder has one.
-        if not _is_folder(self.root.parent):
-            raise AnimalError(
-                f"The library of animals {self.root} is not there.",
-                "Connect its drive or share, or correct the setting plugin.local-store.library.",
-            )
+        self.refuse_disconnected()
         return self._subjects / checked_name("subject", subject)
 
     def animals(self) -> tuple[StoredAnimal, ...]:
@@ -80,14 +87,14 @@ class Library:
         """
         folder = self.folder(subject)
         path = folder / STATE
-        text = _read_text(path)
+        content = _read(path)
         has_task = (folder / TASK).is_file()
-        if text is None:
+        if content is None:
             return StoredAnimal(subject, self.experiment, folder, has_task=has_task)
         try:
-            trainer_state = TrainerStateText.read(text, str(path))
+            trainer_state = TrainerStateText.read(content, str(path))
         except AnimalError as error:
-            raise AnimalError(error.message, self.how_to_restore(subject)) from None
+            raise AnimalError(error.message, self._how_to_restore(subject)) from None
         entry = history.latest(folder / HISTORY, trainer_state.digest)
         if entry is None:
             date = datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -102,11 +109,11 @@ class Library:
         :raises AnimalError: it cannot be read.
         """
         path = self.folder(subject) / TASK
-        text = _read_text(path)
-        if text is None:
+        content = _read(path)
+        if content is None:
             return None
         try:
-            task = json.loads(text)
+            task = json.loads(content.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise AnimalError(f"The task in {path} is not JSON: {error}.", "Correct the file or remove it.") from None
         if not isinstance(task, dict):
@@ -131,35 +138,35 @@ class Library:
                 "Move it with `aind-launch animals move`, or enrol it anew with --replace.",
             )
         if lost := self.lost(subject):
-            raise AnimalError(lost, self.how_to_restore(subject))
+            raise lost
 
-    def lost(self, subject: str) -> str | None:
-        """Says that an animal that was somewhere has no state any more; None where that is not so."""
+    def lost(self, subject: str) -> AnimalError | None:
+        """What to say of an animal that stood somewhere and whose state is gone; None for any other."""
         folder = self.folder(subject)
         if (folder / STATE).exists() or not history.had_a_state(folder / HISTORY):
             return None
-        return f"Animal {subject} has a history, but its {STATE} is gone from {folder}."
+        message = f"Animal {subject} has a history, but its {STATE} is gone from {folder}."
+        return AnimalError(message, self._how_to_restore(subject))
 
-    def how_to_restore(self, subject: str) -> str:
-        """What an operator does about an animal whose state is gone or cannot be read."""
-        newest = history.newest_file(self.folder(subject) / HISTORY)
-        restore = f'Restore it with `aind-launch animals move {subject} --to "{newest}" --reason "restored"`.'
-        anew = f"enrol it again with `aind-launch curricula enroll {subject} --curriculum NAME --replace`."
-        return f"{restore} Or {anew}" if newest else f"E{anew[1:]}"
+    def _how_to_restore(self, subject: str) -> str:
+        enroll = f"`aind-launch curricula enroll {subject} --curriculum NAME --replace`"
+        applied = history.applied(self.folder(subject) / HISTORY)
+        if not applied:
+            return f"Enrol it again with {enroll}."
+        restore = f'`aind-launch animals move {subject} --to "{applied[-1]}" --reason "restored"`'
+        return f"Restore it with {restore}, or enrol it again with {enroll}."
 
     def enroll(self, subject: str, trainer_state: TrainerStateText, by: str, *, replace: bool = False) -> Recorded:
         """Let an animal start, without metrics.
 
-        :param replace: also where it has a state, readable or not; that is kept beside the new one.
+        :param replace: also where it has a state, readable or not; that stays in the history, or beside the new one.
         :raises AnimalError: it has a state.
         """
         with self._locked(subject) as folder:
             if not replace:
                 self.refuse_known(subject)
             current = self._readable(subject)
-            entry = HistoryEntry(
-                kind="enrolled", date=now(), trainer_state=trainer_state.text, digest=trainer_state.digest, by=by
-            )
+            entry = HistoryEntry(kind="enrolled", date=now(), trainer_state=trainer_state.text, by=by)
             return _apply(folder, current, entry)
 
     def move(
@@ -177,16 +184,15 @@ class Library:
                     f"Animal {subject} has no state in {folder}.",
                     f"Enrol it with `aind-launch curricula enroll {subject} --curriculum NAME`.",
                 )
-            stood = current.state
-            if stood is not None and stood.trainer_state.curriculum != trainer_state.curriculum:
-                stood = None
-            from_file = restored.metrics if restored else None
+            metrics = restored.metrics if restored else None
+            before = current.state
+            if metrics is None and before and before.trainer_state.curriculum == trainer_state.curriculum:
+                metrics = before.metrics
             entry = HistoryEntry(
                 kind="moved",
                 date=now(),
                 trainer_state=trainer_state.text,
-                digest=trainer_state.digest,
-                metrics=from_file if from_file is not None else stood.metrics if stood else None,
+                metrics=metrics,
                 reason=reason,
                 by=by,
             )
@@ -215,7 +221,6 @@ class Library:
             date=session_date,
             session_name=session_name,
             trainer_state=suggestion.trainer_state.text,
-            digest=suggestion.trainer_state.digest,
             metrics=suggestion.metrics,
             suggestion_digest=suggestion.digest,
             provenance=suggestion.provenance,
@@ -231,11 +236,11 @@ class Library:
                 return _apply(folder, current, entry)
             because = f"the animal was put where it stands by {_origin(current.state)}, which is later"
             late = entry.model_copy(update={"superseded": True, "reason": because})
-            kept = history.keep(folder / HISTORY, late)
-            return Recorded(outcome="superseded", trainer_state=folder / STATE, entry=kept, because=because)
+            path = history.write(folder / HISTORY, late)
+            return Recorded(outcome="superseded", trainer_state=folder / STATE, entry=path, because=because)
 
     def _readable(self, subject: str) -> StoredAnimal:
-        """Where an animal stands, with its lock held; what cannot be read is set aside and kept."""
+        """Where an animal stands, with its lock held; what cannot be read is moved aside."""
         try:
             return self.read(subject)
         except AnimalError:
@@ -276,33 +281,25 @@ class Library:
             ) from None
 
 
-def experiments(root: Path) -> tuple[str, ...]:
-    """The experiments that have animals in the library at `root`."""
-    return tuple(name for name in _folders(root) if _is_folder(root / name / "Subjects"))
-
-
 def _apply(folder: Path, current: StoredAnimal, entry: HistoryEntry) -> Recorded:
     """History first, then the state that commits it."""
     path = folder / STATE
     if current.state is not None and current.changed_outside:
-        found = current.state.trainer_state
-        history.keep(
-            folder / HISTORY,
-            HistoryEntry(kind="found", date=current.state.date, trainer_state=found.text, digest=found.digest),
-        )
-    kept = folder / HISTORY / entry.file_name
+        found = current.state.trainer_state.text
+        history.write(folder / HISTORY, HistoryEntry(kind="found", date=current.state.date, trainer_state=found))
+    recorded = folder / HISTORY / entry.file_name
     stands = current.state is not None and current.state.trainer_state.digest == entry.digest
-    if stands and kept.exists():
-        return Recorded(outcome="unchanged", trainer_state=path, entry=kept)
-    history.keep(folder / HISTORY, entry)
+    if stands and recorded.exists():
+        return Recorded(outcome="unchanged", trainer_state=path, entry=recorded)
+    history.write(folder / HISTORY, entry)
     write_whole(path, entry.trainer_state)
-    return Recorded(outcome="applied", trainer_state=path, entry=kept)
+    return Recorded(outcome="applied", trainer_state=path, entry=recorded)
 
 
-def _read_text(path: Path) -> str | None:
-    """The text of `path`, its line ends as they are; None where it does not exist."""
+def _read(path: Path) -> bytes | None:
+    """What is in `path`; None where it does not exist."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -310,24 +307,15 @@ def _read_text(path: Path) -> str | None:
             f"{path} cannot be read: {error.strerror or error}.",
             "Check that the library is connected and that this login may read it.",
         ) from None
-    except UnicodeDecodeError:
-        raise AnimalError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
 
 
 def _folders(folder: Path) -> list[str]:
     try:
-        return sorted(path.name for path in folder.iterdir() if _is_folder(path) and not path.name.startswith("."))
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except FileNotFoundError:
         return []
     except OSError as error:
         raise AnimalError(f"{folder} cannot be read: {error.strerror or error}.") from None
-
-
-def _is_folder(path: Path) -> bool:
-    # The root of a drive has folders that nobody may look into.
-    with suppress(OSError):
-        return path.is_dir()
-    return False
 
 
 def _origin(state: AnimalState) -> str:
