@@ -23,7 +23,7 @@ def test_a_rig_in_order_passes_every_check(tmp_path: Path) -> None:
     session = a_session(tmp_path)
     session.folder.parent.mkdir()
     checks = looked_at(session, minimum_free_space="1 kB")
-    assert set(checks) == {"disk space", "data directory", "session folder", "task repository"}
+    assert set(checks) == {"disk space", "data directory", "task repository"}
     assert {check.outcome for check in checks.values()} == {"passed"}
     assert list(session.folder.parent.iterdir()) == []
 
@@ -82,12 +82,6 @@ def test_a_data_directory_that_is_a_file_refuses_the_session(tmp_path: Path) -> 
     check = looked_at(a_session(tmp_path))["data directory"]
     assert check.outcome == "failed"
     assert "my data" in check.message
-
-
-def test_a_session_never_writes_into_a_folder_that_exists(tmp_path: Path) -> None:
-    session = a_session(tmp_path)
-    session.folder.mkdir(parents=True)
-    assert looked_at(session)["session folder"].outcome == "failed"
 
 
 @pytest.mark.parametrize(

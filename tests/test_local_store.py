@@ -149,8 +149,6 @@ def test_every_setting_is_described_and_an_unknown_one_refused() -> None:
     assert all(field.description for field in LocalStore.Settings.model_fields.values())
     with pytest.raises(ValidationError):
         LocalStore.Settings.model_validate({"libary": "x"})
-    with pytest.raises(ValidationError):
-        LocalStore.Settings(lock_timeout=-1)
 
 
 def test_the_animal_is_not_put_into_a_library_that_lost_it(task_repository: TaskRepositoryForTests) -> None:

@@ -6,7 +6,8 @@ import re
 import shutil
 import sys
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -35,7 +36,23 @@ logger = logging.getLogger(__name__)
 # The program's own output, line by line.
 output = logging.getLogger("aind_launcher.acquisition")
 
-PLACEHOLDERS: Final = ("session", "rig", "task", "trainer_state", "data_directory", "session_directory", "repository")
+# What a command may name, and where the session has it.
+PLACEHOLDERS: Final = {
+    "session": attrgetter("staged_session"),
+    "rig": attrgetter("staged_rig"),
+    "task": attrgetter("staged_task"),
+    "trainer_state": attrgetter("paths.trainer_state"),
+    "data_directory": attrgetter("folder.parent"),
+    "session_directory": attrgetter("folder"),
+    "repository": attrgetter("repository.path"),
+}
+# What to do where the session lacks an input that the command names.
+_HINTS: Final = {
+    "rig": "Name this rig's file with the setting rig, or with --rig FILE.",
+    "task": "Enrol the animal in a curriculum, give --task FILE, or put a task.json into its folder of the library.",
+    "trainer_state": "Enrol the animal with `aind-launch curricula enroll`, and leave out --task: with a task of its "
+    "own a session has no trainer state.",
+}
 
 # Other braces, as of JSON in an argument, are left as they are.
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z][\w-]*)\}")
@@ -229,40 +246,20 @@ def with_variables(environ: Mapping[str, str], more: Mapping[str, str], platform
 
 
 def _places(session: SessionContext) -> dict[str, Path]:
-    return {
-        "session": session.staged_session,
-        "rig": session.staged_rig,
-        "task": session.staged_task,
-        "trainer_state": session.paths.trainer_state,
-        "data_directory": session.folder.parent,
-        "session_directory": session.folder,
-        "repository": session.repository.path,
-    }
+    return {name: place(session) for name, place in PLACEHOLDERS.items()}
 
 
-def _missing_inputs(session: SessionContext, used: set[str]) -> list[Check]:
+def _missing_inputs(session: SessionContext, used: set[str]) -> Iterator[Check]:
     """A failed check for each input that the command names and the session does not have."""
-    hints: dict[str, str] = {}
-    if session.rig is None:
-        hints["rig"] = "Name this rig's file with the setting rig, or with --rig FILE."
-    if session.task is None:
-        hints["task"] = (
-            f"Enrol {session.subject} in a curriculum, give --task FILE, or put a task.json into the animal's folder "
-            "of the library."
-        )
-    if session.task_source == "file":
-        hints["trainer_state"] = "Leave out --task: with a task of its own a session has no trainer state."
-    elif session.animal_state is None:
-        hints["trainer_state"] = f"Enrol it: `aind-launch curricula enroll {session.subject} --curriculum NAME`."
-    return [
-        Check.failed(
-            name.replace("_", " "),
-            f"The acquisition's command uses {{{name}}}, which this session does not have.",
-            hint,
-        )
-        for name, hint in hints.items()
-        if name in used
-    ]
+    inputs = {
+        "rig": session.rig,
+        "task": session.task,
+        "trainer_state": session.animal_state if session.task_source != "file" else None,
+    }
+    for name, given in inputs.items():
+        if name in used and given is None:
+            message = f"The acquisition's command uses {{{name}}}, which this session does not have."
+            yield Check.failed(name.replace("_", " "), message, _HINTS[name])
 
 
 def _has_data(session: SessionContext, pattern: str) -> bool:

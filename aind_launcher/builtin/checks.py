@@ -55,10 +55,10 @@ class Checks:
     # Last, since a curriculum that is not as pinned says better what to do than "changes that are not committed".
     @hookimpl(trylast=True)
     def pre_session(self, session: SessionContext) -> list[Check]:
-        """Data directory, disk, the session's folder, and the task repository."""
+        """Data directory, disk, and the task repository."""
         data_directory = session.folder.parent
         # Where nothing can be written, how much would fit is of no interest.
-        checks = [_data_directory(data_directory), *self._disk(data_directory), _session_folder(session.folder)]
+        checks = [_data_directory(data_directory), *self._disk(data_directory)]
         checks += _not_ignored(data_directory, session.repository.path)
         return [*checks, *self._code(session.repository, allow_dirty=session.session.allow_dirty_repo)]
 
@@ -146,11 +146,3 @@ def _not_ignored(data_directory: Path, repository: Path) -> list[Check]:
         "that are not committed."
     )
     return [Check.warning("gitignore", message, hint)]
-
-
-def _session_folder(folder: Path) -> Check:
-    name = "session folder"
-    if exists(folder):
-        message = f"{folder} exists already, and a session never writes into another's data."
-        return Check.failed(name, message, "Start again: a session is named after the second it starts in.")
-    return Check.passed(name, folder.name)

@@ -3,9 +3,19 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.clock import now
@@ -13,6 +23,12 @@ from aind_launcher.model.names import checked_name
 
 # The schema of aind-behavior-services that this file writes. Its own reader coerces other versions.
 SESSION_SCHEMA = "0.13.9"
+
+
+def _in_a_zone(value: Any) -> Any:
+    """A date without a zone is local time, as aind-behavior-services has it."""
+    date = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return date.astimezone() if isinstance(date, datetime) and date.tzinfo is None else date
 
 
 class Session(BaseModel):
@@ -27,29 +43,20 @@ class Session(BaseModel):
     version: str = SESSION_SCHEMA
     experiment: str | None = None
     experimenter: list[str] = []
-    date: AwareDatetime = Field(default_factory=now)
-    session_name: str = ""
+    date: Annotated[AwareDatetime, BeforeValidator(_in_a_zone)] = Field(default_factory=now)
     subject: str
+    session_name: str = Field("", validate_default=True)
     notes: str | None = None
     commit_hash: str | None = None
     allow_dirty_repo: bool = False
     skip_hardware_validation: bool = False
 
-    @field_validator("date", mode="before")
+    @field_validator("session_name", mode="before")
     @classmethod
-    def _in_a_zone(cls, value: object) -> object:
-        """A date without a zone is local time, as aind-behavior-services has it."""
-        parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return parsed.astimezone() if isinstance(parsed, datetime) and parsed.tzinfo is None else parsed
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("session_name") and isinstance(data.get("subject"), str):
-            data = {**data, "date": cls._in_a_zone(data.get("date") or now())}
-            if isinstance(data["date"], datetime):
-                data["session_name"] = session_name(data["subject"], data["date"])
-        return data
+    def _named(cls, name: Any, info: ValidationInfo) -> Any:
+        if name or not {"date", "subject"} <= info.data.keys():
+            return name
+        return session_name(info.data["subject"], info.data["date"])
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -242,8 +249,8 @@ class SessionContext(BaseModel):
         return self.staging / "output"
 
     @property
-    def kept_output(self) -> Path:
-        """Where the output of acquisition and curriculum is kept: in the folder, or beside it once handed off."""
+    def output_folder(self) -> Path:
+        """Where the output of a step after the acquisition goes: into the folder, or beside it once handed off."""
         return self.staged_output if self.handed_off else self.paths.launcher
 
     @property

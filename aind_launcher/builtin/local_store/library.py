@@ -234,7 +234,10 @@ class Library:
             current = self.read(subject)
             if current.state is None or current.state.yields_to(session_name, session_date, ran_with):
                 return _apply(folder, current, entry)
-            because = f"the animal was put where it stands by {_origin(current.state)}, which is later"
+            by = f"an enrolment, a move or an edit of {current.state.date:%Y-%m-%d %H:%M} UTC"
+            if current.state.session_name:
+                by = f"session {current.state.session_name}"
+            because = f"the animal was put where it stands by {by}, which is later"
             late = entry.model_copy(update={"superseded": True, "reason": because})
             path = history.write(folder / HISTORY, late)
             return Recorded(outcome="superseded", trainer_state=folder / STATE, entry=path, because=because)
@@ -316,9 +319,3 @@ def _folders(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise AnimalError(f"{folder} cannot be read: {error.strerror or error}.") from None
-
-
-def _origin(state: AnimalState) -> str:
-    if state.session_name:
-        return f"session {state.session_name}"
-    return f"an enrolment, a move or an edit of {state.date:%Y-%m-%d %H:%M} UTC"

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from aind_launcher.builtin.local_store.library import HISTORY, Library, Recorded
 from aind_launcher.errors import LauncherError, UsageError
@@ -33,9 +33,6 @@ class LocalStore:
         experiment: str | None = Field(
             None, description="The animals' folder in the library. Without it: the session's experiment, or 'default'."
         )
-        lock_timeout: NonNegativeFloat = Field(
-            30, description="Seconds to wait while another rig writes the same animal."
-        )
 
         @field_validator("experiment")
         @classmethod
@@ -55,8 +52,7 @@ class LocalStore:
         :raises LauncherError: the folder of this login cannot be made.
         """
         name = self.settings.experiment or experiment or "default"
-        root = self.settings.library or _folder_of_this_login()
-        return Library(root, name, self.settings.lock_timeout)
+        return Library(self.settings.library or _folder_of_this_login(), name)
 
     @hookimpl
     def animal_store(self, experiment: str | None) -> Library:
