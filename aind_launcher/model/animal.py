@@ -1,4 +1,4 @@
-"""Where an animal stands: its trainer state, kept as text, and what it came from."""
+"""Where an animal stands: its trainer state, as text, and what it came from."""
 
 import hashlib
 import json
@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
+from pydantic import AwareDatetime, BaseModel, JsonValue
 
 from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.model.json_text import JsonText
@@ -121,14 +121,12 @@ class TrainerStateText(JsonText):
         return _object(self.document.get("stage"))
 
 
-class AnimalState(BaseModel):
+class AnimalState(BaseModel, frozen=True):
     """What a store knows of an animal: its trainer state, the last metrics, and where both came from.
 
     :param session_name: the session whose suggestion this is; None after an enrolment or a manual move.
     :param date: when that session began (or the animal was enrolled or moved). The newest of all stores wins.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     trainer_state: TrainerStateText
     metrics: JsonValue = None
@@ -152,15 +150,13 @@ class AnimalState(BaseModel):
         return same_session or same_state or self.date < session_date
 
 
-class StateRecord(BaseModel):
+class StateRecord(BaseModel, frozen=True, extra="allow"):
     """What became of a decision in a store of animals' states; a store may add fields of its own.
 
     :param outcome: *applied*: the animal stands there now; *unchanged*: it did so before; *superseded*: the decision
         came too late and only stands in the animal's history.
     :param because: why it was superseded.
     """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
 
     outcome: Literal["applied", "unchanged", "superseded"]
     because: str | None = None

@@ -5,13 +5,11 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 
-class JsonText(BaseModel):
+class JsonText(BaseModel, frozen=True):
     """A JSON object as text. The text is what is stored and passed on, byte for byte."""
-
-    model_config = ConfigDict(frozen=True)
 
     text: str
 

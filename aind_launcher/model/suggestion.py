@@ -4,13 +4,13 @@ import hashlib
 import json
 from functools import cached_property
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, JsonValue
 
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.json_text import JsonText, members
 
 
-class Provenance(BaseModel):
+class Provenance(BaseModel, frozen=True):
     """Which code decided: enough to run the same decision again.
 
     :param source: the curriculum source's name in the task repository.
@@ -22,8 +22,6 @@ class Provenance(BaseModel):
     :param package_version: of the package that answered, where it says so.
     :param duration: seconds from start to end of the curriculum's process.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     source: str
     url: str | None = None

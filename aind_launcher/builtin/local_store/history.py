@@ -1,4 +1,7 @@
-"""An animal's history: one whole file for each decision, never overwritten."""
+"""An animal's history: one whole file for each decision, never overwritten.
+
+Whatever reads it raises `AnimalError` where the folder cannot be read.
+"""
 
 import hashlib
 import json
@@ -57,19 +60,13 @@ def write(history: Path, entry: HistoryEntry) -> Path:
 
 
 def entries(history: Path) -> tuple[HistoryEntry, ...]:
-    """Every decision, oldest first; files that are none are passed over with a warning.
-
-    :raises AnimalError: the folder cannot be read.
-    """
+    """Every decision, oldest first; files that are none are passed over with a warning."""
     found = [entry for path in _files(history) if (entry := _read(path)) is not None]
     return tuple(sorted(found, key=lambda entry: (entry.date, entry.recorded)))
 
 
 def applied(history: Path) -> list[Path]:
-    """The files of the decisions that put the animal somewhere, oldest first.
-
-    :raises AnimalError: the folder cannot be read.
-    """
+    """The files of the decisions that put the animal somewhere, oldest first."""
     return [path for path in _files(history) if "_superseded_" not in path.name]
 
 
@@ -79,10 +76,7 @@ def had_a_state(history: Path) -> bool:
 
 
 def latest(history: Path, digest: str) -> HistoryEntry | None:
-    """The newest decision that put the animal into the trainer state `digest`.
-
-    :raises AnimalError: the folder cannot be read.
-    """
+    """The newest decision that put the animal into the trainer state `digest`."""
     # By their names, so that few files of a share are read; those of one date are told apart by when they were written.
     matching = (path for path in reversed(applied(history)) if f"_{digest[:12]}_" in path.name)
     for _, of_one_date in groupby(matching, lambda path: path.name.partition("_")[0]):

@@ -40,7 +40,7 @@ class Recorded(StateRecord):
 
 @dataclass(frozen=True)
 class Library:
-    """The animals of one experiment.
+    """The animals of one experiment: an `AnimalStore`, which says what the methods of the same name do.
 
     A decision is first written into the history, then into ``trainer_state.json``, which alone commits it.
 
@@ -53,7 +53,7 @@ class Library:
 
     @property
     def place(self) -> str:
-        """Where the animals are, as part of a sentence."""
+        """The root and the experiment."""
         return f"the library {self.root} (experiment {self.experiment})"
 
     def refuse_disconnected(self) -> None:
@@ -77,14 +77,11 @@ class Library:
         return self._subjects / checked_name("subject", subject)
 
     def animals(self) -> tuple[StoredAnimal, ...]:
-        """Every animal, by subject; one that cannot be read says why."""
+        """Every animal, by subject."""
         return tuple(self._listed(subject) for subject in _folders(self._subjects))
 
     def read(self, subject: str) -> StoredAnimal:
-        """Where an animal stands.
-
-        :raises AnimalError: the library is not there, or the state cannot be read.
-        """
+        """Where an animal stands; what is not in its trainer state comes from the history."""
         folder = self.folder(subject)
         path = folder / STATE
         content = _read(path)
@@ -121,14 +118,11 @@ class Library:
         return task
 
     def history(self, subject: str) -> tuple[HistoryEntry, ...]:
-        """Every decision on an animal, oldest first; files that are none are passed over."""
+        """Every decision, oldest first; files that are none are passed over."""
         return history.entries(self.folder(subject) / HISTORY)
 
     def refuse_known(self, subject: str) -> None:
-        """Raise if the animal must not be enrolled as a new one.
-
-        :raises AnimalError: it is enrolled, or its state is lost or cannot be read.
-        """
+        """Raise if the animal is enrolled, or if its state is lost or cannot be read."""
         state = self.read(subject).state
         if state is not None:
             trainer_state = state.trainer_state
@@ -157,11 +151,7 @@ class Library:
         return f"Restore it with {restore}, or enrol it again with {enroll}."
 
     def enroll(self, subject: str, trainer_state: TrainerStateText, by: str, *, replace: bool = False) -> Recorded:
-        """Let an animal start, without metrics.
-
-        :param replace: also where it has a state, readable or not; that stays in the history, or beside the new one.
-        :raises AnimalError: it has a state.
-        """
+        """Let an animal start. What was there stays in the history or, if it cannot be read, beside the new state."""
         with self._locked(subject) as folder:
             if not replace:
                 self.refuse_known(subject)
@@ -172,11 +162,7 @@ class Library:
     def move(
         self, subject: str, trainer_state: TrainerStateText, reason: str, by: str, restored: AnimalState | None = None
     ) -> Recorded:
-        """Put an animal elsewhere by hand. It keeps its metrics unless the curriculum is another.
-
-        :param restored: what it gets back, with its metrics; also where its state is gone or cannot be read.
-        :raises AnimalError: it is not enrolled, or its state cannot be read.
-        """
+        """Put an animal elsewhere by hand."""
         with self._locked(subject) as folder:
             current = self._readable(subject) if restored else self.read(subject)
             if current.state is None and restored is None:

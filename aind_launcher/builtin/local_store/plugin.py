@@ -105,7 +105,7 @@ class LocalStore:
         problem = write_problem(root)
         if problem is None and not root.is_dir():
             message = (
-                f"{root} does not exist yet; the first animal that is enrolled makes it. If animals were kept there "
+                f"{root} does not exist yet; the first animal that is enrolled makes it. If animals were stored there "
                 "before, connect its drive or correct plugin.local-store.library."
             )
             return Check.warning("library", message)
