@@ -308,15 +308,6 @@ def test_a_library_that_may_not_be_written_says_so_and_stays_as_it_is() -> None:
         assert len(library.history(ANIMAL)) == 1
 
 
-def test_a_library_whose_share_is_not_connected_is_no_unknown_animal(tmp_path: Path) -> None:
-    library = Library(tmp_path / "share" / "library", "odours")
-    with pytest.raises(AnimalError, match="is not there"):
-        library.read(ANIMAL)
-    with pytest.raises(AnimalError, match="is not there"):
-        library.enroll(ANIMAL, trainer_state("first"), by="me")
-    assert not (tmp_path / "share").exists()
-
-
 def test_an_animal_that_another_rig_holds_is_waited_for_and_then_said_to_be_held(library: Library) -> None:
     library.enroll(ANIMAL, trainer_state("first"), by="me")
     impatient = Library(library.root, library.experiment, lock_timeout=0)

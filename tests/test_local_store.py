@@ -143,6 +143,11 @@ def test_a_share_that_is_not_connected_is_found_by_the_doctor_and_refuses_the_se
         store.check_rig()
     with pytest.raises(AnimalError, match="Connect its drive or share"):
         store.load_animal_state(a_session(tmp_path))
+    with pytest.raises(AnimalError, match="Connect its drive or share"):
+        store.animal_store(None)
+    with pytest.raises(AnimalError, match="Connect its drive or share"):
+        store.record_state(a_session(tmp_path), suggestion("first"))
+    assert not (tmp_path / "share").exists()
 
 
 def test_every_setting_is_described_and_an_unknown_one_refused() -> None:

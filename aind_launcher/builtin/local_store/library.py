@@ -20,7 +20,7 @@ from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.store import StoredAnimal
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.system.files import exists, write_whole
+from aind_launcher.system.files import write_whole
 
 STATE: Final = "trainer_state.json"
 TASK: Final = "task.json"
@@ -56,24 +56,8 @@ class Library:
         """The root and the experiment."""
         return f"the library {self.root} (experiment {self.experiment})"
 
-    def refuse_disconnected(self) -> None:
-        """Raise if the library's drive or share is not there.
-
-        :raises AnimalError: it is not.
-        """
-        # An unmapped drive or a server that is down has no parent either; a new library's folder has one.
-        if not exists(self.root.parent):
-            raise AnimalError(
-                f"The library of animals {self.root} is not there.",
-                "Connect its drive or share, or correct the setting plugin.local-store.library.",
-            )
-
     def folder(self, subject: str) -> Path:
-        """Where an animal's files are.
-
-        :raises AnimalError: the library is not there.
-        """
-        self.refuse_disconnected()
+        """Where an animal's files are."""
         return self._subjects / checked_name("subject", subject)
 
     def animals(self) -> tuple[StoredAnimal, ...]:

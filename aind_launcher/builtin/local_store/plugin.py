@@ -7,13 +7,13 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from aind_launcher.builtin.local_store.library import HISTORY, Library, Recorded
-from aind_launcher.errors import LauncherError, UsageError
+from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.session import Check, Inputs, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.system.files import write_problem
+from aind_launcher.system.files import exists, write_problem
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +49,18 @@ class LocalStore:
         """The animals of an experiment.
 
         :param experiment: the session's; the setting comes before it.
-        :raises LauncherError: the folder of this login cannot be made.
+        :raises AnimalError: the library's drive or share is not there.
         """
-        name = self.settings.experiment or experiment or "default"
-        return Library(self.settings.library or _folder_of_this_login(), name)
+        root = self.settings.library
+        if root is None:
+            root = Path(platformdirs.user_data_dir("aind-launcher", appauthor=False)) / "library"
+        # An unmapped drive or a server that is down has no parent either; a new library's folder has one.
+        elif not exists(root.parent):
+            raise AnimalError(
+                f"The library of animals {root} is not there.",
+                "Connect its drive or share, or correct the setting plugin.local-store.library.",
+            )
+        return Library(root, self.settings.experiment or experiment or "default")
 
     @hookimpl
     def animal_store(self, experiment: str | None) -> Library:
@@ -64,7 +72,7 @@ class LocalStore:
         """The animal's latest state, also where another tool wrote it."""
         library = self._library(session)
         animal = library.read(session.subject)
-        if not library.root.is_dir():
+        if self.settings.library and not library.root.is_dir():
             logger.warning("The library of animals %s does not exist; if it did, connect its drive.", library.root)
         elif animal.state is None and (lost := library.lost(session.subject)):
             logger.warning("%s", lost)
@@ -99,20 +107,18 @@ class LocalStore:
     @hookimpl
     def check_rig(self) -> Check:
         """Whether the library is there and may be written."""
-        library = self.library(None)
-        library.refuse_disconnected()
-        root = library.root
+        root = self.library(None).root
         problem = write_problem(root)
+        if problem is None and self.settings.library is None:
+            message = f"{root} belongs to this login: another operator does not find the animals in it."
+            hint = "Set plugin.local-store.library to a folder that all operators and rigs share."
+            return Check.warning("library", message, hint)
         if problem is None and not root.is_dir():
             message = (
                 f"{root} does not exist yet; the first animal that is enrolled makes it. If animals were stored there "
                 "before, connect its drive or correct plugin.local-store.library."
             )
             return Check.warning("library", message)
-        if problem is None and self.settings.library is None:
-            message = f"{root} belongs to this login: another operator does not find the animals in it."
-            hint = "Set plugin.local-store.library to a folder that all operators and rigs share."
-            return Check.warning("library", message, hint)
         return _writable(problem, str(root), "record where an animal stands")
 
     @hookimpl
@@ -137,18 +143,6 @@ class LocalStore:
 
     def _library(self, session: SessionContext) -> Library:
         return self.library(session.session.experiment)
-
-
-def _folder_of_this_login() -> Path:
-    root = Path(platformdirs.user_data_dir("aind-launcher", appauthor=False)) / "library"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LauncherError(
-            f"The library of animals {root} cannot be made: {error.strerror or error}.",
-            "Choose another folder with the setting plugin.local-store.library.",
-        ) from None
-    return root
 
 
 def _writable(problem: str | None, message: str, purpose: str) -> Check:
