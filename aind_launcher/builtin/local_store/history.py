@@ -6,6 +6,8 @@ Whatever reads it raises `AnimalError` where the folder cannot be read.
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC
 from functools import cached_property
 from itertools import groupby
@@ -97,12 +99,24 @@ def _read(path: Path) -> HistoryEntry | None:
 
 def _files(history: Path) -> list[Path]:
     """By name, which is by date; not those that are still being written."""
-    try:
+    with suppress(FileNotFoundError), reading(history):
         return sorted(path for path in history.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
+    return []
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """A file or folder of the library is read, which may be missing.
+
+    :raises FileNotFoundError: it is.
+    :raises AnimalError: it is there and cannot be read.
+    """
+    try:
+        yield
     except FileNotFoundError:
-        return []
+        raise
     except OSError as error:
         raise AnimalError(
-            f"The history {history} cannot be read: {error.strerror or error}.",
+            f"{path} cannot be read: {error.strerror or error}.",
             "Check that the library is connected and that this login may read it.",
         ) from None

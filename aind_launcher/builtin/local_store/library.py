@@ -6,7 +6,7 @@ tools; ``history/``, one file for each decision, never overwritten; and ``task.j
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,7 +62,10 @@ class Library:
 
     def animals(self) -> tuple[StoredAnimal, ...]:
         """Every animal, by subject."""
-        return tuple(self._listed(subject) for subject in _folders(self._subjects))
+        with suppress(FileNotFoundError), history.reading(self._subjects):
+            folders = sorted(path for path in self._subjects.iterdir() if path.is_dir() and path.name[0] != ".")
+            return tuple(self._listed(path.name) for path in folders)
+        return ()
 
     def read(self, subject: str) -> StoredAnimal:
         """Where an animal stands; what is not in its trainer state comes from the history."""
@@ -159,12 +162,7 @@ class Library:
             if metrics is None and before and before.trainer_state.curriculum == trainer_state.curriculum:
                 metrics = before.metrics
             entry = HistoryEntry(
-                kind="moved",
-                date=now(),
-                trainer_state=trainer_state.text,
-                metrics=metrics,
-                reason=reason,
-                by=by,
+                kind="moved", date=now(), trainer_state=trainer_state.text, metrics=metrics, reason=reason, by=by
             )
             return _apply(folder, current, entry)
 
@@ -204,9 +202,8 @@ class Library:
             current = self.read(subject)
             if current.state is None or current.state.yields_to(session_name, session_date, ran_with):
                 return _apply(folder, current, entry)
-            by = f"an enrolment, a move or an edit of {current.state.date:%Y-%m-%d %H:%M} UTC"
-            if current.state.session_name:
-                by = f"session {current.state.session_name}"
+            by_hand = f"an enrolment, a move or an edit of {current.state.date:%Y-%m-%d %H:%M} UTC"
+            by = f"session {current.state.session_name}" if current.state.session_name else by_hand
             because = f"the animal was put where it stands by {by}, which is later"
             late = entry.model_copy(update={"superseded": True, "reason": because})
             path = history.write(folder / HISTORY, late)
@@ -271,21 +268,6 @@ def _apply(folder: Path, current: StoredAnimal, entry: HistoryEntry) -> Recorded
 
 def _read(path: Path) -> bytes | None:
     """What is in `path`; None where it does not exist."""
-    try:
+    with suppress(FileNotFoundError), history.reading(path):
         return path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise AnimalError(
-            f"{path} cannot be read: {error.strerror or error}.",
-            "Check that the library is connected and that this login may read it.",
-        ) from None
-
-
-def _folders(folder: Path) -> list[str]:
-    try:
-        return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise AnimalError(f"{folder} cannot be read: {error.strerror or error}.") from None
+    return None
