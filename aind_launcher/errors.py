@@ -65,12 +65,6 @@ class AnimalError(Refused):
     """An animal is unknown, or its stored state cannot be read."""
 
 
-class AcquisitionError(LauncherError):
-    """The acquisition ended badly; what it wrote is kept."""
-
-    exit_code = ExitCode.ACQUISITION_FAILED
-
-
 class CurriculumError(LauncherError):
     """A curriculum gave no usable answer; the session goes on and the step can be resumed."""
 

@@ -13,20 +13,20 @@ from contexts import MONDAY, a_session, trainer_state
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aind_launcher.builtin.acquisition import PLACEHOLDERS, Acquisition, substituted, with_variables
-from aind_launcher.errors import AcquisitionError
-from aind_launcher.model import session as values
+from aind_launcher.builtin.acquisition import PLACEHOLDERS, AcquisitionProgram, substituted, with_variables
+from aind_launcher.errors import LauncherError
+from aind_launcher.lifecycle.record import MARK
 from aind_launcher.model.animal import AnimalState
-from aind_launcher.model.session import Repository, SessionContext
+from aind_launcher.model.session import Acquisition, Repository, SessionContext
 
 STATE = AnimalState(trainer_state=trainer_state("first"), date=MONDAY)
 
 
-def plugin(*command: str, **settings: Any) -> Acquisition:
-    return Acquisition(Acquisition.Settings(command=list(command) or None, **settings))
+def plugin(*command: str, **settings: Any) -> AcquisitionProgram:
+    return AcquisitionProgram(AcquisitionProgram.Settings(command=list(command) or None, **settings))
 
 
-def python(code: str, *arguments: str, **settings: Any) -> Acquisition:
+def python(code: str, *arguments: str, **settings: Any) -> AcquisitionProgram:
     return plugin(sys.executable, "-c", textwrap.dedent(code), *arguments, **settings)
 
 
@@ -37,10 +37,11 @@ def prepared(tmp_path: Path, **context: Any) -> SessionContext:
     session.paths.behavior.mkdir(parents=True)
     session.paths.trainer_state.write_text("{}", encoding="utf-8")
     session.paths.previous_metrics.write_text("{}", encoding="utf-8")
+    (session.paths.behavior / MARK).write_text("west", encoding="utf-8")
     return session
 
 
-def run(acquisition: Acquisition, session: SessionContext) -> values.Acquisition:
+def run(acquisition: AcquisitionProgram, session: SessionContext) -> Acquisition:
     result = acquisition.run_session(session, os.environ)
     assert result is not None
     assert result.start <= result.end
@@ -64,7 +65,7 @@ def test_every_placeholder_is_filled_in_wherever_it_stands(tmp_path: Path) -> No
     arguments = [f"-p:{name}={{{name}}}!" for name in PLACEHOLDERS]
     code = "import json, sys; print(json.dumps(sys.argv[1:]))"
     run(python(code, *arguments, '{"a": {}}', "$HOME %PATH% `x` ; & |", ""), session)
-    told = json.loads((session.paths.launcher / "acquisition.stdout.txt").read_text("utf-8"))
+    told = json.loads((session.staged_output / "acquisition.stdout.txt").read_text("utf-8"))
     assert told == [
         f"-p:session={session.staged_session}!",
         f"-p:rig={session.staged_rig}!",
@@ -106,7 +107,7 @@ def executable(path: Path) -> Path:
 def test_a_program_is_found_relative_to_its_folder_or_to_the_repository(tmp_path: Path, written: str) -> None:
     (tmp_path / "bonsai").mkdir()
     program = executable(tmp_path / ("sub" if "sub" in written else "bonsai") / "my tool")
-    acquisition = plugin(written, working_directory="bonsai")
+    acquisition = plugin(written, working_directory=tmp_path / "bonsai")
     (check,) = acquisition.pre_session(a_session(tmp_path))
     assert (check.outcome, check.message.lower()) == ("passed", str(program).lower())
     assert run(acquisition, prepared(tmp_path)).outcome == "completed"
@@ -129,12 +130,12 @@ def test_a_program_that_is_not_there_refuses_the_session_and_says_where_it_was_l
     assert str(tmp_path) in check.message
     assert "plugin.acquisition.command" in (check.hint or "")
     assert acquisition.check_rig(tmp_path) == check
-    with pytest.raises(AcquisitionError, match="no-such-tool was not found"):
+    with pytest.raises(LauncherError, match="no-such-tool.* was not found"):
         acquisition.run_session(session, os.environ)
 
 
 def test_a_working_directory_that_is_not_there_refuses_the_session(tmp_path: Path) -> None:
-    (check,) = plugin(sys.executable, working_directory="bonsai").pre_session(a_session(tmp_path))
+    (check,) = plugin(sys.executable, working_directory=tmp_path / "bonsai").pre_session(a_session(tmp_path))
     assert check.outcome == "failed"
     assert str(tmp_path / "bonsai") in check.message
 
@@ -175,9 +176,8 @@ def test_the_programs_output_is_shown_as_it_comes_and_kept_with_the_data(
     assert (result.outcome, result.exit_code, result.message) == ("completed", 0, None)
     shown = [record.getMessage() for record in caplog.records if record.name == "aind_launcher.acquisition"]
     assert sorted(shown) == ["a warning", "licks: 3"]
-    assert (session.paths.launcher / "acquisition.stdout.txt").read_text("utf-8").splitlines() == ["licks: 3"]
-    assert (session.paths.launcher / "acquisition.stderr.txt").read_text("utf-8").splitlines() == ["a warning"]
-    assert list(session.staged_output.iterdir()) == []
+    assert (session.staged_output / "acquisition.stdout.txt").read_text("utf-8").splitlines() == ["licks: 3"]
+    assert (session.staged_output / "acquisition.stderr.txt").read_text("utf-8").splitlines() == ["a warning"]
 
 
 def test_the_program_runs_in_its_folder_with_its_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,8 +185,8 @@ def test_the_program_runs_in_its_folder_with_its_variables(tmp_path: Path, monke
     (tmp_path / "bonsai").mkdir()
     session = prepared(tmp_path)
     code = "import json, os; print(json.dumps([os.getcwd(), dict(os.environ)]))"
-    run(python(code, working_directory="bonsai", environment={"CAMERA": "west side", "TZ": "UTC"}), session)
-    folder, variables = json.loads((session.paths.launcher / "acquisition.stdout.txt").read_text("utf-8"))
+    run(python(code, working_directory=tmp_path / "bonsai", environment={"CAMERA": "west side", "TZ": "UTC"}), session)
+    folder, variables = json.loads((session.staged_output / "acquisition.stdout.txt").read_text("utf-8"))
     assert Path(folder) == tmp_path / "bonsai"
     assert (variables["CAMERA"], variables["TZ"], variables["RIG_COLOUR"]) == ("west side", "UTC", "red")
 
@@ -202,7 +202,7 @@ def test_a_program_that_fails_says_so_in_one_sentence_with_its_last_words(tmp_pa
     result = run(python(code), session)
     assert (result.outcome, result.exit_code) == ("failed", 3)
     assert result.message == (
-        f"{Path(sys.executable).name} ended with exit code 3 (the valve is stuck); see {session.paths.launcher}."
+        f"{Path(sys.executable).name} ended with exit code 3 (the valve is stuck); see {session.staged_output}."
     )
 
 
@@ -226,7 +226,7 @@ def test_a_program_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 # The data
 
 
-def writes(session: SessionContext, *files: str, content: str = "x", **settings: Any) -> values.Acquisition:
+def writes(session: SessionContext, *files: str, content: str = "x", **settings: Any) -> Acquisition:
     code = """
         import pathlib, sys
         for name in sys.argv[3:]:
@@ -270,20 +270,10 @@ def test_a_folder_that_vanished_is_not_made_anew_and_the_output_is_kept_beside_i
     assert "gone" in (session.staged_output / "acquisition.stdout.txt").read_text("utf-8")
 
 
-def test_output_that_cannot_move_to_the_data_stays_where_it_is_and_is_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    session = prepared(tmp_path)
-    session.paths.logs.write_text("in the way", encoding="utf-8")
-    result = run(python("print('kept'); raise SystemExit(1)"), session)
-    assert str(session.staging) in (result.message or "")
-    assert (session.staged_output / "acquisition.stdout.txt").read_text("utf-8").strip() == "kept"
-    assert "stays in" in caplog.text
-
-
 def test_the_repository_may_lie_where_names_have_spaces(tmp_path: Path) -> None:
     repository = tmp_path / "my task"
     repository.mkdir()
     session = prepared(tmp_path, repository=Repository(path=repository))
-    result = run(python("import os, sys; sys.exit(os.getcwd() != sys.argv[1])", "{repository}"), session)
+    code = "import os, sys; sys.exit(os.getcwd() != sys.argv[1])"
+    result = run(python(code, "{repository}", working_directory=repository), session)
     assert result.outcome == "completed"

@@ -23,7 +23,7 @@ def test_a_rig_in_order_passes_every_check(tmp_path: Path) -> None:
     session = a_session(tmp_path)
     session.folder.parent.mkdir()
     checks = looked_at(session, minimum_free_space="1 kB")
-    assert set(checks) == {"disk space", "data directory", "session folder", "task repository"}
+    assert set(checks) == {"disk space", "data directory", "task repository"}
     assert {check.outcome for check in checks.values()} == {"passed"}
     assert list(session.folder.parent.iterdir()) == []
 
@@ -84,12 +84,6 @@ def test_a_data_directory_that_is_a_file_refuses_the_session(tmp_path: Path) -> 
     assert "my data" in check.message
 
 
-def test_a_session_never_writes_into_a_folder_that_exists(tmp_path: Path) -> None:
-    session = a_session(tmp_path)
-    session.folder.mkdir(parents=True)
-    assert looked_at(session)["session folder"].outcome == "failed"
-
-
 @pytest.mark.parametrize(
     ("setting", "allow_dirty", "outcome"),
     [("fail", False, "failed"), ("fail", True, "warning"), ("warn", False, "warning"), ("off", False, None)],
@@ -98,13 +92,13 @@ def test_a_session_never_writes_into_a_folder_that_exists(tmp_path: Path) -> Non
 def test_code_that_is_not_committed_refuses_or_warns_as_the_settings_say(
     tmp_path: Path, setting: str, allow_dirty: bool, outcome: str | None, state: dict[str, Any]
 ) -> None:
-    session = a_session(
-        tmp_path, repository=Repository(path=tmp_path / "my task", **state), allow_dirty_repo=allow_dirty
-    )
+    repository = make_repository(tmp_path / "my task", {"README.md": "Hello\n"})
+    write(repository, {"README.md": "changed\n"})
+    session = a_session(tmp_path, repository=Repository(path=repository, **state), allow_dirty_repo=allow_dirty)
     check = looked_at(session, clean_repository=setting).get("task repository")
     assert (check.outcome if check else None) == outcome
     if check and outcome == "failed":
-        assert str(tmp_path / "my task") in check.message
+        assert str(repository) in check.message
         assert "--allow-dirty" in (check.hint or "")
 
 

@@ -207,7 +207,7 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from contexts import a_session
-from aind_launcher.builtin.acquisition import Acquisition
+from aind_launcher.builtin.acquisition import AcquisitionProgram
 import signal
 if sys.platform == "win32":
     # Only Ctrl-Break can be sent to a group of its own there.
@@ -231,7 +231,8 @@ session = a_session(Path(sys.argv[2]))
 session.staging.mkdir(parents=True)
 session.folder.mkdir(parents=True)
 command = [sys.executable, "-c", task, "{session_directory}"]
-result = Acquisition(Acquisition.Settings(command=command, close_grace=30)).run_session(session, os.environ)
+settings = AcquisitionProgram.Settings(command=command, close_grace=30)
+result = AcquisitionProgram(settings).run_session(session, os.environ)
 print(result.model_dump_json())
 """
 
@@ -253,7 +254,7 @@ def test_ctrl_c_asks_the_program_to_close_and_leaves_nothing_of_it_running(tmp_p
     result = Acquisition.model_validate_json(told)
     assert result.outcome == "interrupted"
     assert result.exit_code is None
-    assert str(session.paths.launcher) in (result.message or "")
+    assert str(session.staged_output) in (result.message or "")
     assert (session.folder / "valves.txt").read_text("utf-8") == "closed"
     assert is_over(grandchild)
-    assert "running" in (session.paths.launcher / "acquisition.stdout.txt").read_text("utf-8")
+    assert "running" in (session.staged_output / "acquisition.stdout.txt").read_text("utf-8")

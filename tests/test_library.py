@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from libraries import ANIMAL, decide, folder_of, stage, standing
 
 from aind_launcher.builtin.local_store.history import HistoryEntry
-from aind_launcher.builtin.local_store.library import HISTORY, LOCK, STATE, TASK, Library, experiments
+from aind_launcher.builtin.local_store.library import HISTORY, LOCK, STATE, TASK, Library
 from aind_launcher.errors import AnimalError, TransientError, UsageError
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
@@ -148,7 +148,7 @@ def test_a_state_that_is_gone_is_restored_from_the_last_decision_whatever_its_ki
     (folder_of(library) / STATE).unlink()
     assert "is gone" in str(library.lost(ANIMAL))
     (last,) = (folder_of(library) / HISTORY).glob("*_enrolled_*")
-    assert f'--to "{last}"' in library.how_to_restore(ANIMAL)
+    assert f'--to "{last}"' in str(library.lost(ANIMAL))
 
 
 def test_an_enrolment_that_was_cut_off_is_made_again(library: Library) -> None:
@@ -308,15 +308,6 @@ def test_a_library_that_may_not_be_written_says_so_and_stays_as_it_is() -> None:
         assert len(library.history(ANIMAL)) == 1
 
 
-def test_a_library_whose_share_is_not_connected_is_no_unknown_animal(tmp_path: Path) -> None:
-    library = Library(tmp_path / "share" / "library", "odours")
-    with pytest.raises(AnimalError, match="is not there"):
-        library.read(ANIMAL)
-    with pytest.raises(AnimalError, match="is not there"):
-        library.enroll(ANIMAL, trainer_state("first"), by="me")
-    assert not (tmp_path / "share").exists()
-
-
 def test_an_animal_that_another_rig_holds_is_waited_for_and_then_said_to_be_held(library: Library) -> None:
     library.enroll(ANIMAL, trainer_state("first"), by="me")
     impatient = Library(library.root, library.experiment, lock_timeout=0)
@@ -327,9 +318,8 @@ def test_an_animal_that_another_rig_holds_is_waited_for_and_then_said_to_be_held
     assert stage(library) == "first"
 
 
-def test_animals_and_experiments_are_listed_and_strange_files_are_not(library: Library) -> None:
+def test_animals_are_listed_and_strange_files_are_not(library: Library) -> None:
     assert library.animals() == ()
-    assert experiments(library.root) == ()
     library.enroll("b", trainer_state("first"), by="me")
     Library(library.root, "sounds").enroll("c", trainer_state("first"), by="me")
     (folder_of(library, "a")).mkdir()
@@ -341,7 +331,6 @@ def test_animals_and_experiments_are_listed_and_strange_files_are_not(library: L
         ("b", False, False),
     ]
     assert library.task("a") == {"name": "Habituation"}
-    assert experiments(library.root) == ("odours", "sounds")
 
 
 def test_a_folder_that_is_no_subjects_name_is_listed_as_a_problem(library: Library) -> None:

@@ -15,20 +15,20 @@ from aind_launcher.model.session import Check, Inputs, Session
 from aind_launcher.testing import TaskRepositoryForTests
 
 
-def a_store(**settings: Any) -> LocalStore:
-    return LocalStore(LocalStore.Settings(**({"library": "my library"} | settings)))
+def a_store(folder: Path, **settings: Any) -> LocalStore:
+    return LocalStore(LocalStore.Settings(**({"library": folder / "my library"} | settings)))
 
 
 def test_an_unknown_animal_is_none_and_leaves_nothing_on_disk(tmp_path: Path) -> None:
     session = a_session(tmp_path)
-    assert a_store().load_animal_state(session) is None
-    assert a_store().prepare_session(session, Inputs()) is None
+    assert a_store(tmp_path).load_animal_state(session) is None
+    assert a_store(tmp_path).prepare_session(session, Inputs()) is None
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_one_session_decides_is_what_the_next_one_runs_with(tmp_path: Path) -> None:
-    store = a_store()
-    store.library(tmp_path, None).enroll("123456", trainer_state("first"), by="me")
+    store = a_store(tmp_path)
+    store.library(None).enroll("123456", trainer_state("first"), by="me")
     monday = a_session(tmp_path)
     monday = monday.model_copy(update={"animal_state": store.load_animal_state(monday)})
     recorded = store.record_state(monday, suggestion("second", {"hits": 3}))
@@ -43,7 +43,7 @@ def test_what_one_session_decides_is_what_the_next_one_runs_with(tmp_path: Path)
 
 
 def test_a_decision_that_comes_too_late_is_shown_and_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store = a_store()
+    store = a_store(tmp_path)
     store.record_state(a_session(tmp_path, date=TUESDAY), suggestion("third"))
     recorded = store.record_state(a_session(tmp_path), suggestion("second"))
     assert recorded is not None
@@ -53,8 +53,8 @@ def test_a_decision_that_comes_too_late_is_shown_and_kept(tmp_path: Path, caplog
 
 
 def test_a_state_that_somebody_edited_is_used_and_shown(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    store = a_store()
-    path = store.library(tmp_path, None).enroll("123456", trainer_state("first"), by="me").trainer_state
+    store = a_store(tmp_path)
+    path = store.library(None).enroll("123456", trainer_state("first"), by="me").trainer_state
     path.write_text(trainer_state("third").text, encoding="utf-8")
     state = store.load_animal_state(a_session(tmp_path))
     assert state is not None
@@ -63,8 +63,8 @@ def test_a_state_that_somebody_edited_is_used_and_shown(tmp_path: Path, caplog: 
 
 
 def test_an_animal_without_curriculum_brings_its_own_task_unless_it_has_one_already(tmp_path: Path) -> None:
-    store = a_store()
-    folder = store.library(tmp_path, None).folder("123456")
+    store = a_store(tmp_path)
+    folder = store.library(None).folder("123456")
     folder.mkdir(parents=True)
     (folder / TASK).write_text('{"name": "Habituation"}', encoding="utf-8")
     session = a_session(tmp_path)
@@ -85,12 +85,14 @@ def test_animals_are_kept_by_experiment(
 ) -> None:
     session = a_session(tmp_path)
     named = Session(subject="123456", date=MONDAY, experiment=of_session)
-    a_store(experiment=setting).record_state(session.model_copy(update={"session": named}), suggestion("first"))
+    a_store(tmp_path, experiment=setting).record_state(
+        session.model_copy(update={"session": named}), suggestion("first")
+    )
     assert (tmp_path / "my library" / expected / "Subjects" / "123456" / "trainer_state.json").is_file()
 
 
 def test_without_a_setting_the_first_session_works_all_the_same(tmp_path: Path) -> None:
-    store = a_store(library=None)
+    store = a_store(tmp_path, library=None)
     recorded = store.record_state(a_session(tmp_path), suggestion("first"))
     assert recorded is not None
     assert tmp_path not in recorded.trainer_state.parents
@@ -103,15 +105,15 @@ def checked(store: LocalStore, folder: Path, subject: str = "123456") -> Check |
 
 
 def test_the_checks_find_a_library_that_could_not_record_the_decision() -> None:
-    store = a_store()
     with folder_for_everybody() as folder:
-        store.library(folder, None).enroll("123456", trainer_state("first"), by="me")
+        store = a_store(folder)
+        store.library(None).enroll("123456", trainer_state("first"), by="me")
         good = checked(store, folder)
         with read_only(folder):
             bad = checked(store, folder)
             with pytest.raises(TransientError):
                 store.record_state(a_session(folder), suggestion("second"))
-            rig = store.check_rig(folder)
+            rig = store.check_rig()
     assert good is not None
     assert good.outcome == "passed"
     for check in (bad, rig):
@@ -121,35 +123,37 @@ def test_the_checks_find_a_library_that_could_not_record_the_decision() -> None:
 
 
 def test_an_animal_on_which_no_curriculum_decides_needs_no_library_to_write(tmp_path: Path) -> None:
-    assert checked(a_store(), tmp_path) is None
+    assert checked(a_store(tmp_path), tmp_path) is None
 
 
 def test_the_doctor_warns_where_animals_are_kept_for_one_login_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    check = LocalStore(LocalStore.Settings()).check_rig(tmp_path)
+    check = LocalStore(LocalStore.Settings()).check_rig()
     assert check.outcome == "warning"
     assert "belongs to this login" in check.message
     assert "plugin.local-store.library" in (check.hint or "")
-    assert a_store(library=tmp_path).check_rig(tmp_path).outcome == "passed"
+    assert a_store(tmp_path, library=tmp_path).check_rig().outcome == "passed"
 
 
 def test_a_share_that_is_not_connected_is_found_by_the_doctor_and_refuses_the_session(tmp_path: Path) -> None:
-    store = a_store(library=tmp_path / "share" / "library")
-    check = store.check_rig(tmp_path)
-    assert check.outcome == "failed"
-    assert "is not there" in check.message
+    store = a_store(tmp_path, library=tmp_path / "share" / "library")
+    with pytest.raises(AnimalError, match="is not there"):
+        store.check_rig()
     with pytest.raises(AnimalError, match="Connect its drive or share"):
         store.load_animal_state(a_session(tmp_path))
+    with pytest.raises(AnimalError, match="Connect its drive or share"):
+        store.animal_store(None)
+    with pytest.raises(AnimalError, match="Connect its drive or share"):
+        store.record_state(a_session(tmp_path), suggestion("first"))
+    assert not (tmp_path / "share").exists()
 
 
 def test_every_setting_is_described_and_an_unknown_one_refused() -> None:
     assert all(field.description for field in LocalStore.Settings.model_fields.values())
     with pytest.raises(ValidationError):
         LocalStore.Settings.model_validate({"libary": "x"})
-    with pytest.raises(ValidationError):
-        LocalStore.Settings(lock_timeout=-1)
 
 
 def test_the_animal_is_not_put_into_a_library_that_lost_it(task_repository: TaskRepositoryForTests) -> None:

@@ -232,8 +232,8 @@ def test_what_a_plugin_leaves_in_the_output_folder_leaves_with_the_data(lab: Tas
             @hookimpl
             def curriculum_suggest(self, session):
                 answer = super().curriculum_suggest(session)
-                session.kept_output.mkdir(exist_ok=True)
-                (session.kept_output / "why.txt").write_text("it climbed", "utf-8")
+                session.output_folder.mkdir(exist_ok=True)
+                (session.output_folder / "why.txt").write_text("it climbed", "utf-8")
                 return answer
     """
     lab.write("camera.py", camera)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from task_repositories import laboratory
 
-from aind_launcher.builtin.acquisition import Acquisition
+from aind_launcher.builtin.acquisition import AcquisitionProgram
 from aind_launcher.system.redaction import HIDDEN, Redactor
 from aind_launcher.testing import TaskRepositoryForTests
 
@@ -209,8 +209,8 @@ class TestTheAcquisitionsOwnVariables:
         assert lab.steps(name)["post_session", "more"].result == "training with **********"
 
     def test_reach_the_program_as_they_are(self) -> None:
-        settings = Acquisition.Settings(environment={"LAB_API_KEY": "correct-horse"})
-        assert Acquisition(settings).settings.environment == {"LAB_API_KEY": "correct-horse"}
+        settings = AcquisitionProgram.Settings(environment={"LAB_API_KEY": "correct-horse"})
+        assert AcquisitionProgram(settings).settings.environment == {"LAB_API_KEY": "correct-horse"}
 
 
 LEAKY = """

@@ -52,6 +52,10 @@ def test_a_date_without_a_zone_is_local_time_in_both():
     assert Session.model_validate_json(text).date == ServicesSession.model_validate_json(text).date
 
 
+def test_a_date_as_it_stands_in_a_sessions_name_is_read():
+    assert Session.model_validate({"subject": "1", "date": "2025-01-01T100000Z"}).date.hour == 10
+
+
 def test_fields_of_a_newer_schema_are_kept():
     session = Session.model_validate({"subject": "1", "ethics_protocol": "2414", "version": "9.0.0"})
     assert session.model_dump()["ethics_protocol"] == "2414"

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel, Field, SecretStr
 
-from aind_launcher.builtin.acquisition import Acquisition
+from aind_launcher.builtin.acquisition import AcquisitionProgram
 from aind_launcher.errors import SettingsError, UsageError
 from aind_launcher.settings import variables
 from aind_launcher.settings.environment import refuse_unknown_sections
@@ -188,7 +188,7 @@ def test_a_list_in_the_environment_that_is_not_json_is_refused(repository, monke
 def test_a_list_that_may_be_left_out_is_json_in_the_environment_too(repository, monkeypatch):
     monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__ACQUISITION__COMMAND", "python -m my_task")
     with pytest.raises(SettingsError, match=r'written as JSON there: \["python", "-m", "my_task"\]'):
-        load_layers(repository("[tool.aind-launcher]")).plugin("acquisition", Acquisition.Settings)
+        load_layers(repository("[tool.aind-launcher]")).plugin("acquisition", AcquisitionProgram.Settings)
 
 
 def test_a_variable_of_a_plugin_with_single_underscores_is_refused_with_the_double_ones(repository, monkeypatch):

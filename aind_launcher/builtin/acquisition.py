@@ -1,6 +1,5 @@
 """The built-in `acquisition` plugin: runs the task's own program, and judges by its exit code and its data."""
 
-import difflib
 import logging
 import os
 import re
@@ -8,7 +7,7 @@ import shutil
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from operator import attrgetter
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -21,11 +20,9 @@ from pydantic import (
     field_validator,
 )
 
-from aind_launcher.errors import AcquisitionError
 from aind_launcher.hookspecs import hookimpl
-from aind_launcher.model import session as values
 from aind_launcher.model.clock import now
-from aind_launcher.model.session import Check, SessionContext
+from aind_launcher.model.session import Acquisition, Check, SessionContext
 from aind_launcher.settings.model import SettingsModel
 from aind_launcher.system.inherited import is_credential
 from aind_launcher.system.interrupts import InterruptedAgain
@@ -38,21 +35,33 @@ logger = logging.getLogger(__name__)
 # The program's own output, line by line.
 output = logging.getLogger("aind_launcher.acquisition")
 
-PLACEHOLDERS: Final = ("session", "rig", "task", "trainer_state", "data_directory", "session_directory", "repository")
-STDOUT: Final = "acquisition.stdout.txt"
-STDERR: Final = "acquisition.stderr.txt"
+# What a command may name, and where the session has it.
+PLACEHOLDERS: Final = {
+    "session": attrgetter("staged_session"),
+    "rig": attrgetter("staged_rig"),
+    "task": attrgetter("staged_task"),
+    "trainer_state": attrgetter("paths.trainer_state"),
+    "data_directory": attrgetter("folder.parent"),
+    "session_directory": attrgetter("folder"),
+    "repository": attrgetter("repository.path"),
+}
+# What to do where the session lacks an input that the command names.
+_HINTS: Final = {
+    "rig": "Name this rig's file with the setting rig, or with --rig FILE.",
+    "task": "Enrol the animal in a curriculum, give --task FILE, or put a task.json into its folder of the library.",
+    "trainer_state": "Enrol the animal with `aind-launch curricula enroll`, and leave out --task: with a task of its "
+    "own a session has no trainer state.",
+}
 
 # Other braces, as of JSON in an argument, are left as they are.
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z][\w-]*)\}")
 # A known name whose closing brace is missing; a brace of any kind further on may be its own.
 _HALF_PLACEHOLDER: Final = re.compile(rf"\{{({'|'.join(PLACEHOLDERS)})\b(?![^{{]*\}})")
-# In a file pattern: one of several letters.
-_LETTERS: Final = re.compile(r"\[!?\]?[^\]/]*\]")
 # Whoever looks at the settings sees the names alone.
 _HIDE_VALUES: Final = PlainSerializer(lambda variables: dict.fromkeys(variables, HIDDEN), when_used="json")
 
 
-class Acquisition:
+class AcquisitionProgram:
     """Runs one command for each session: Bonsai, a Python program, anything that ends when the session does."""
 
     class Settings(SettingsModel):
@@ -87,32 +96,24 @@ class Acquisition:
         @classmethod
         def _known_placeholders(cls, command: list[str] | None) -> list[str] | None:
             for argument in command or ():
-                for name in _PLACEHOLDER.findall(argument):
-                    if name not in PLACEHOLDERS:
-                        near = difflib.get_close_matches(name, PLACEHOLDERS, n=1)
-                        hint = f"did you mean {{{near[0]}}}?" if near else f"known are {', '.join(PLACEHOLDERS)}"
-                        raise ValueError(f"unknown placeholder {{{name}}} in {argument!r}; {hint}")
-            return command
-
-        @field_validator("command")
-        @classmethod
-        def _closed_placeholders(cls, command: list[str] | None) -> list[str] | None:
-            for argument in command or ():
                 if half := _HALF_PLACEHOLDER.search(argument):
                     raise ValueError(f"{half[0]!r} in {argument!r} lacks a brace; write {{{half[1]}}}")
+                for name in _PLACEHOLDER.findall(argument):
+                    if name not in PLACEHOLDERS:
+                        known = ", ".join(PLACEHOLDERS)
+                        raise ValueError(f"unknown placeholder {{{name}}} in {argument!r}; known are {known}")
             return command
 
         @field_validator("requires_data")
         @classmethod
         def _within_the_folder(cls, patterns: list[str]) -> list[str]:
             for pattern in patterns:
-                parts = PureWindowsPath(pattern)
-                if not parts.parts or parts.anchor or ".." in parts.parts:
+                path = PureWindowsPath(pattern)
+                if not path.parts or path.anchor or ".." in path.parts:
                     raise ValueError(f"{pattern!r} is not a pattern within the session's folder")
-                if any("**" in part and part != "**" for part in parts.parts):
+                # Python 3.11 and 3.12 raise an error for it, which would be after the session.
+                if any("**" in part and part != "**" for part in path.parts):
                     raise ValueError(f"{pattern!r} has '**' beside other letters; write it as '**/*.csv'")
-                if "[" in _LETTERS.sub("", pattern):
-                    raise ValueError(f"{pattern!r} has a '[' without its ']'")
             return patterns
 
     def __init__(self, settings: Settings) -> None:
@@ -128,15 +129,9 @@ class Acquisition:
         """The program is there, and so is every input that its command names."""
         command = self.settings.command
         if command is None:
-            return [
-                Check(
-                    name="acquisition",
-                    outcome="warning",
-                    message="No command is set, so another plugin has to run the acquisition.",
-                    hint="Set plugin.acquisition.command, or where another plugin does run it: "
-                    'disable = ["acquisition"].',
-                )
-            ]
+            message = "No command is set, so another plugin has to run the acquisition."
+            hint = 'Set plugin.acquisition.command, or where another plugin does run it: disable = ["acquisition"].'
+            return [Check.warning("acquisition", message, hint)]
         used = set(_PLACEHOLDER.findall(" ".join(command)))
         program = substituted(command[0], _places(session))
         return [self._program_check(program, session.repository.path), *_missing_inputs(session, used)]
@@ -150,14 +145,14 @@ class Acquisition:
         return None if _PLACEHOLDER.search(program) else self._program_check(program, repository)
 
     @hookimpl
-    def run_session(self, session: SessionContext, environment: Mapping[str, str]) -> values.Acquisition | None:
+    def run_session(self, session: SessionContext, environment: Mapping[str, str]) -> Acquisition | None:
         """Run the program to its end, or until Ctrl-C asks it to close."""
         if self.settings.command is None:
             return None
-        program, *arguments = (substituted(argument, _places(session)) for argument in self.settings.command)
-        found = self._found(program, session.repository.path)
-        if found is None:
-            raise AcquisitionError(f"The program {program} was not found.", "Install it, or correct its path.")
+        from aind_launcher.system.processes import Program, run_child
+
+        written, *arguments = (substituted(argument, _places(session)) for argument in self.settings.command)
+        program = self._found(written, session.repository.path) or Path(written)
         last_words: deque[str] = deque(maxlen=1)
 
         def show(stream: Literal["stdout", "stderr"], line: str) -> None:
@@ -168,20 +163,17 @@ class Acquisition:
 
         def say_that_it_closes() -> None:
             grace = self.settings.close_grace
-            logger.warning("Asking %s to close, for up to %g s. Ctrl-C again ends it at once.", found.name, grace)
-
-        from aind_launcher.system.processes import Program, run_child
+            logger.warning("Asking %s to close, for up to %g s. Ctrl-C again ends it at once.", program.name, grace)
 
         start = now()
-        ended: Ended | None = None
         try:
             ended = run_child(
                 Program(
-                    [found, *arguments],
-                    cwd=self._working_directory(session.repository.path),
-                    env=self._with_own(environment),
-                    stdout=session.staged_output / STDOUT,
-                    stderr=session.staged_output / STDERR,
+                    [program, *arguments],
+                    cwd=self.settings.working_directory,
+                    env=with_variables(environment, self.settings.environment, sys.platform),
+                    stdout=session.staged_output / "acquisition.stdout.txt",
+                    stderr=session.staged_output / "acquisition.stderr.txt",
                     timeout=self.settings.timeout,
                     close_grace=self.settings.close_grace,
                     on_line=show,
@@ -189,81 +181,52 @@ class Acquisition:
                 )
             )
         except InterruptedAgain:
-            _keep_output(session)
             raise
         except KeyboardInterrupt:
-            logger.warning("Interrupted: %s has ended.", found.name)
+            logger.warning("Interrupted: %s has ended.", program.name)
+            message = f"{program.name} was interrupted by the operator and has ended; see {session.staged_output}."
+            return Acquisition(outcome="interrupted", start=start, end=now(), message=message)
         end = now()
-        kept = _keep_output(session)
-        if ended is None:
-            message = f"{found.name} was interrupted by the operator and has ended; its output is in {kept}."
-            return values.Acquisition(outcome="interrupted", start=start, end=end, message=message)
-        return self._judged(session, ended, start, end, found.name, last_words[0] if last_words else None, kept)
+        problem = self._problem(session, ended)
+        if problem:
+            said = f" ({last_words[0]})" if last_words else ""
+            problem = f"{program.name} {problem}{said}; see {session.staged_output}."
+        outcome: Literal["failed", "completed"] = "failed" if problem else "completed"
+        return Acquisition(outcome=outcome, start=start, end=end, exit_code=ended.exit_code, message=problem)
 
-    def _judged(
-        self,
-        session: SessionContext,
-        ended: "Ended",
-        start: datetime,
-        end: datetime,
-        program: str,
-        last_words: str | None,
-        kept: Path,
-    ) -> values.Acquisition:
+    def _problem(self, session: SessionContext, ended: "Ended") -> str | None:
+        """Why the session counts as failed, as the predicate of a sentence."""
         code = ended.exit_code
-        meaning = self.settings.exit_codes.get(code, "completed" if code == 0 else "failed")
-        said = f" ({last_words})" if last_words else ""
-        problem: str | None = None
         if ended.ended_by == "timeout":
-            problem = f"{program} did not end within {self.settings.timeout:g} s and was ended{said}; see {kept}."
-        elif meaning == "failed":
-            how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            problem = f"{program} {how}{said}; see {kept}."
-        elif missing := [pattern for pattern in self.settings.requires_data if not _has_data(session, pattern)]:
-            problem = (
-                f"{program} ended with exit code {code}, but {session.folder} has no data for "
-                f"{', '.join(missing)}; see {kept}."
-            )
-        return values.Acquisition(
-            outcome="failed" if problem else "completed", start=start, end=end, exit_code=code, message=problem
-        )
-
-    def _working_directory(self, repository: Path) -> Path:
-        return repository / self.settings.working_directory
-
-    def _with_own(self, environment: Mapping[str, str]) -> dict[str, str]:
-        return with_variables(environment, self.settings.environment, sys.platform)
+            return f"did not end within {self.settings.timeout:g} s and was ended"
+        if self.settings.exit_codes.get(code, "completed" if code == 0 else "failed") == "failed":
+            return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        missing = [pattern for pattern in self.settings.requires_data if not _has_data(session, pattern)]
+        if missing:
+            return f"ended with exit code {code}, but {session.folder} has no data for {', '.join(missing)}"
+        return None
 
     def _found(self, program: str, repository: Path) -> Path | None:
         """The program on its own search path, or relative to its working directory or the task repository."""
-        search = next((value for name, value in self._with_own(os.environ).items() if name.upper() == "PATH"), None)
-        bare = Path(program).name == program
-        candidates = [(program, search)] if bare else []
-        candidates += [(str(folder / program), None) for folder in (self._working_directory(repository), repository)]
+        own = with_variables(os.environ, self.settings.environment, sys.platform)
+        search = next((value for name, value in own.items() if name.upper() == "PATH"), None)
+        candidates = [(program, search)] if Path(program).name == program else []
+        candidates += [(str(folder / program), None) for folder in (self.settings.working_directory, repository)]
         found = next((path for name, where in candidates if (path := shutil.which(name, path=where))), None)
         return None if found is None else Path(found).absolute()
 
     def _program_check(self, program: str, repository: Path) -> Check:
         name = "acquisition"
-        working_directory = self._working_directory(repository)
+        working_directory = self.settings.working_directory
         if not working_directory.is_dir():
-            return Check(
-                name=name,
-                outcome="failed",
-                message=f"The program's working directory {working_directory} does not exist.",
-                hint="Correct the setting plugin.acquisition.working-directory.",
-            )
-        found = self._found(program, repository)
-        if found is not None:
-            return Check(name=name, outcome="passed", message=str(found))
+            message = f"The program's working directory {working_directory} does not exist."
+            return Check.failed(name, message, "Correct the setting plugin.acquisition.working-directory.")
+        if found := self._found(program, repository):
+            return Check.passed(name, str(found))
         places = " or ".join(dict.fromkeys([str(working_directory), str(repository)]))
         searched = f"on PATH, nor in {places}" if Path(program).name == program else f"in {places}"
-        return Check(
-            name=name,
-            outcome="failed",
-            message=f"The program {program} is not {searched}, or is not a program.",
-            hint="Install it, or correct the setting plugin.acquisition.command.",
-        )
+        message = f"The program {program} is not {searched}, or is not a program."
+        return Check.failed(name, message, "Install it, or correct the setting plugin.acquisition.command.")
 
 
 def substituted(argument: str, places: Mapping[str, Path]) -> str:
@@ -280,42 +243,20 @@ def with_variables(environ: Mapping[str, str], more: Mapping[str, str], platform
 
 
 def _places(session: SessionContext) -> dict[str, Path]:
-    return {
-        "session": session.staged_session,
-        "rig": session.staged_rig,
-        "task": session.staged_task,
-        "trainer_state": session.paths.trainer_state,
-        "data_directory": session.folder.parent,
-        "session_directory": session.folder,
-        "repository": session.repository.path,
-    }
+    return {name: place(session) for name, place in PLACEHOLDERS.items()}
 
 
 def _missing_inputs(session: SessionContext, used: set[str]) -> Iterator[Check]:
     """A failed check for each input that the command names and the session does not have."""
-    if "rig" in used and session.rig is None:
-        yield _missing("rig", "Name this rig's file with the setting rig, or with --rig FILE.")
-    if "task" in used and session.task is None:
-        yield _missing(
-            "task",
-            f"Enrol {session.subject} in a curriculum, give --task FILE, or put a task.json into the animal's folder "
-            "of the library.",
-        )
-    if "trainer_state" in used and session.task_source == "file":
-        yield _missing("trainer_state", "Leave out --task: with a task of its own a session has no trainer state.")
-    elif "trainer_state" in used and session.animal_state is None:
-        yield _missing(
-            "trainer_state", f"Enrol it: `aind-launch curricula enroll {session.subject} --curriculum NAME`."
-        )
-
-
-def _missing(placeholder: str, hint: str) -> Check:
-    return Check(
-        name=placeholder.replace("_", " "),
-        outcome="failed",
-        message=f"The acquisition's command uses {{{placeholder}}}, which this session does not have.",
-        hint=hint,
-    )
+    inputs = {
+        "rig": session.rig,
+        "task": session.task,
+        "trainer_state": session.animal_state if session.task_source != "file" else None,
+    }
+    for name, given in inputs.items():
+        if name in used and given is None:
+            message = f"The acquisition's command uses {{{name}}}, which this session does not have."
+            yield Check.failed(name.replace("_", " "), message, _HINTS[name])
 
 
 def _has_data(session: SessionContext, pattern: str) -> bool:
@@ -323,34 +264,9 @@ def _has_data(session: SessionContext, pattern: str) -> bool:
     ours = {session.paths.trainer_state, session.paths.previous_metrics}
     for match in session.folder.glob(pattern):
         for path in [match] if match.is_file() else match.rglob("*"):
-            if path in ours or session.paths.launcher in path.parents:
+            # Hidden files are the launcher's own, as its mark of the machine.
+            if path in ours or path.name.startswith("."):
                 continue
             if path.is_file() and path.stat().st_size > 0:
                 return True
     return False
-
-
-def _keep_output(session: SessionContext) -> Path:
-    """Move the program's output to where it leaves with the data.
-
-    :return: the folder that has it.
-    """
-    folder = session.kept_output
-    if not session.folder.is_dir():
-        # Making it anew would hide that it is gone.
-        logger.warning("The session's folder is gone; the program's output stays in %s.", session.staged_output)
-        return session.staged_output
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in (STDOUT, STDERR):
-            source = session.staged_output / name
-            if source.is_file():
-                # The two may lie on different disks, where moving is no single act.
-                part = folder / f".{name}.part"
-                shutil.copyfile(source, part)
-                part.replace(folder / name)
-                source.unlink()
-    except OSError as error:
-        logger.warning("The program's output stays in %s: %s.", session.staged_output, error)
-        return session.staged_output
-    return folder

@@ -54,31 +54,46 @@ class Checks:
     # Last, since a curriculum that is not as pinned says better what to do than "changes that are not committed".
     @hookimpl(trylast=True)
     def pre_session(self, session: SessionContext) -> list[Check]:
-        """Data directory, disk, the session's folder, and the task repository."""
+        """Data directory, disk, and the task repository."""
         data_directory = session.folder.parent
         # Where nothing can be written, how much would fit is of no interest.
-        checks = [_data_directory(data_directory), *self._disk(data_directory), _session_folder(session.folder)]
+        checks = [_data_directory(data_directory), *self._disk(data_directory)]
         checks += _not_ignored(data_directory, session.repository.path)
         return [*checks, *self._code(session.repository, allow_dirty=session.session.allow_dirty_repo)]
 
     @hookimpl
     def check_rig(self, repository: Path, data_directory: Path | None) -> list[Check]:
         """The disk, and what in the repository would refuse a session; the launcher itself names folder and commit."""
-        of_disk = [] if data_directory is None else self._disk(data_directory)
-        of_disk += [] if data_directory is None else _not_ignored(data_directory, repository)
+        checks = []
+        if data_directory is not None:
+            checks = [*self._disk(data_directory), *_not_ignored(data_directory, repository)]
         try:
             described = describe_repository(repository).model_copy(update={"path": repository})
         except LauncherError:
-            return of_disk  # shown by the launcher's own look at the repository
-        return [*of_disk, *(check for check in self._code(described) if check.outcome != "passed")]
+            return checks  # shown by the launcher's own look at the repository
+        return [*checks, *(check for check in self._code(described) if check.outcome != "passed")]
 
     def _code(self, repository: Repository, *, allow_dirty: bool = False) -> list[Check]:
+        name = "task repository"
         if self.settings.clean_repository == "off":
             return []
-        strict = self.settings.clean_repository == "fail" and not allow_dirty
-        return [_repository(repository, "failed" if strict else "warning")]
+        if repository.commit is None:
+            message = f"{repository.path} has no commit, so nobody will know which code a session ran."
+            hint = "Commit it with git, or run with --allow-dirty."
+        elif repository.clean:
+            return [Check.passed(name, f"{repository.path} at {repository.commit[:10]}")]
+        else:
+            message = (
+                f"{repository.path} has changes that are not committed ({few(changes(repository.path))}), so nobody "
+                "will know which code a session ran."
+            )
+            path = f'"{repository.path}"' if " " in str(repository.path) else repository.path
+            hint = f"See them with `git -C {path} status`; commit them, or run with --allow-dirty."
+        refuses = self.settings.clean_repository == "fail" and not allow_dirty
+        return [(Check.failed if refuses else Check.warning)(name, message, hint)]
 
     def _disk(self, data_directory: Path) -> list[Check]:
+        name = "disk space"
         needed = self.settings.minimum_free_space
         place = existing_parent(data_directory)
         if needed == 0 or place is None:
@@ -86,46 +101,28 @@ class Checks:
         try:
             free = ByteSize(shutil.disk_usage(place).free)
         except OSError as error:
-            return [
-                Check(
-                    name="disk space",
-                    outcome="failed",
-                    message=f"The disk of {data_directory} cannot be asked for its free space: {error.strerror}.",
-                    hint="Check that it is connected.",
-                )
-            ]
+            message = f"The disk of {data_directory} cannot be asked for its free space: {error.strerror}."
+            return [Check.failed(name, message, "Check that it is connected.")]
         left = f"{free.human_readable(decimal=True)} free for {data_directory}"
         if free >= needed:
-            return [Check(name="disk space", outcome="passed", message=left)]
-        return [
-            Check(
-                name="disk space",
-                outcome="failed",
-                message=f"Only {left}; a session needs {needed.human_readable(decimal=True)}.",
-                hint="Free the disk of sessions that were transferred, or lower the setting "
-                "plugin.checks.minimum-free-space.",
-            )
-        ]
+            return [Check.passed(name, left)]
+        message = f"Only {left}; a session needs {needed.human_readable(decimal=True)}."
+        hint = "Free the disk of sessions that were transferred, or lower the setting plugin.checks.minimum-free-space."
+        return [Check.failed(name, message, hint)]
 
 
 def _data_directory(folder: Path) -> Check:
-    problem = write_problem(folder)
-    if problem:
-        return Check(
-            name="data directory",
-            outcome="failed",
-            message=problem,
-            hint="Connect the disk, see that it has room and give this login the right to write there, or choose "
-            "another folder: data_directory in the rig file, or the setting data-directory.",
+    name = "data directory"
+    if problem := write_problem(folder):
+        hint = (
+            "Connect the disk, see that it has room and give this login the right to write there, or choose another "
+            "folder: data_directory in the rig file, or the setting data-directory."
         )
+        return Check.failed(name, problem, hint)
     if not exists(folder):
-        return Check(
-            name="data directory",
-            outcome="warning",
-            message=f"{folder} does not exist yet; the session makes it.",
-            hint="If sessions were written before, check that the path is right.",
-        )
-    return Check(name="data directory", outcome="passed", message=str(folder))
+        message = f"{folder} does not exist yet; the session makes it."
+        return Check.warning(name, message, "If sessions were written before, check that the path is right.")
+    return Check.passed(name, str(folder))
 
 
 def _not_ignored(data_directory: Path, repository: Path) -> list[Check]:
@@ -137,57 +134,14 @@ def _not_ignored(data_directory: Path, repository: Path) -> list[Check]:
             return []
     except (LauncherError, OSError):
         return []  # what is wrong there is another check's to say
-    inside = folder.relative_to(root).as_posix()
-    line = f"Add the line `/{inside}/` to {root / '.gitignore'} and commit it, or c"
-    return [
-        Check(
-            name="gitignore",
-            outcome="warning",
-            message=f"{data_directory} lies in the task repository and git does not ignore it, so that each session "
-            "leaves changes that are not committed.",
-            hint=f"{'C' if folder == root else line}hoose a folder outside the repository.",
+    hint = "Choose a folder outside the repository."
+    if folder != root:
+        line = f"/{folder.relative_to(root).as_posix()}/"
+        hint = (
+            f"Add the line `{line}` to {root / '.gitignore'} and commit it. Or choose a folder outside the repository."
         )
-    ]
-
-
-def _session_folder(folder: Path) -> Check:
-    if exists(folder):
-        return Check(
-            name="session folder",
-            outcome="failed",
-            message=f"{folder} exists already, and a session never writes into another's data.",
-            hint="Start again: a session is named after the second it starts in.",
-        )
-    return Check(name="session folder", outcome="passed", message=folder.name)
-
-
-def _repository(repository: Repository, bad: Literal["failed", "warning"]) -> Check:
-    name = "task repository"
-    if repository.commit is None:
-        return Check(
-            name=name,
-            outcome=bad,
-            message=f"{repository.path} has no commit, so nobody will know which code a session ran.",
-            hint="Commit it with git, or run with --allow-dirty.",
-        )
-    if repository.clean:
-        return Check(name=name, outcome="passed", message=f"{repository.path} at {repository.commit[:10]}")
-    named = _changed(repository.path)
-    return Check(
-        name=name,
-        outcome=bad,
-        message=f"{repository.path} has changes that are not committed{f' ({named})' if named else ''}, so nobody "
-        "will know which code a session ran.",
-        hint=f"See them with `git -C {_quoted(repository.path)} status`; commit them, or run with --allow-dirty.",
+    message = (
+        f"{data_directory} lies in the task repository and git does not ignore it, so that each session leaves changes "
+        "that are not committed."
     )
-
-
-def _changed(repository: Path) -> str:
-    try:
-        return few(changes(repository))
-    except LauncherError:
-        return ""
-
-
-def _quoted(path: Path) -> str:
-    return f'"{path}"' if " " in str(path) else str(path)
+    return [Check.warning("gitignore", message, hint)]

@@ -123,7 +123,7 @@ class Installed:
         """
         before = _files(session.folder)
         started = time.monotonic()
-        answer = self.decide(session.folder, session.paths.trainer_state, session.kept_output, on_line)
+        answer = self.decide(session.folder, session.paths.trainer_state, session.output_folder, on_line)
         provenance = Provenance(
             source=self.source.name,
             url=self.pin.url,

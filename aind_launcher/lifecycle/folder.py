@@ -91,7 +91,7 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
         paths = session.paths
     texts = {paths.suggestion: suggestion.text, paths.metrics: suggestion.metrics_text}
     if suggestion.provenance:
-        texts[session.kept_output / "provenance.json"] = suggestion.provenance.model_dump_json(indent=2)
+        texts[session.output_folder / "provenance.json"] = suggestion.provenance.model_dump_json(indent=2)
     for path, text in texts.items():
         write_whole(path, text)
     written = list(texts)

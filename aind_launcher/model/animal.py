@@ -1,72 +1,59 @@
-"""Where an animal stands: its trainer state, kept as text, and what it came from."""
+"""Where an animal stands: its trainer state, as text, and what it came from."""
 
 import hashlib
 import json
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue
+from pydantic import AwareDatetime, BaseModel, JsonValue
 
 from aind_launcher.errors import AnimalError, UsageError
+from aind_launcher.model.json_text import JsonText
 
 if TYPE_CHECKING:
     from aind_behavior_curriculum import TrainerState
 
 
-class TrainerStateText(BaseModel):
+class TrainerStateText(JsonText):
     """A trainer state as its curriculum wrote it, read tolerantly.
 
     The DSL's models forbid unknown fields and a curriculum's DSL may be newer than the launcher's. So the
-    text is what is kept and passed on; the properties read only what every consumer needs, and are None
-    where the text lacks them.
+    properties read only what every consumer needs, and are None where the text lacks them.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    text: str
-
     @classmethod
-    def read(cls, text: str, where: str) -> "TrainerStateText":
-        """The trainer state in `text`.
+    def read(cls, content: str | bytes, where: str) -> Self:
+        """The trainer state in `content`; bytes are UTF-8, and their line ends stay.
 
-        :param where: what `text` was read from, for the error.
+        :param where: what `content` was read from, for the error.
         :raises AnimalError: it is not a JSON object with a curriculum and a stage, which may be null.
         """
         try:
-            document = json.loads(text)
+            state = cls(text=content if isinstance(content, str) else content.decode("utf-8-sig"))
+            fields = state.document.keys()
         except (ValueError, RecursionError) as error:
             raise AnimalError(f"The trainer state in {where} is not JSON: {error}.") from None
-        if not isinstance(document, dict) or not {"curriculum", "stage"} <= document.keys():
+        if not {"curriculum", "stage"} <= fields:
             raise AnimalError(f"{where} is not a trainer state: it needs the fields 'curriculum' and 'stage'.")
-        return cls(text=text)
+        return state
 
     @classmethod
-    def read_file(cls, path: Path) -> "TrainerStateText":
-        """The trainer state in the file `path`, its line ends as they are.
+    def read_file(cls, path: Path) -> Self:
+        """The trainer state in the file `path`.
 
         :raises UsageError: the file cannot be read.
         :raises AnimalError: as for `read`.
         """
         try:
-            text = path.read_bytes().decode("utf-8-sig")
+            return cls.read(path.read_bytes(), str(path))
         except OSError as error:
             raise UsageError(
                 f"The trainer state {path} cannot be read: {error.strerror or error}.", "Give the path of its file."
             ) from None
-        except UnicodeDecodeError:
-            raise UsageError(f"The trainer state {path} is not UTF-8 text.", "Save it as UTF-8.") from None
-        try:
-            return cls.read(text, str(path))
         except AnimalError as error:
             raise AnimalError(error.message, "Give a file that a curriculum wrote.") from None
-
-    @cached_property
-    def document(self) -> dict[str, Any]:
-        """The parsed text; do not change it."""
-        parsed = json.loads(self.text)
-        return parsed if isinstance(parsed, dict) else {}
 
     @cached_property
     def digest(self) -> str:
@@ -134,14 +121,12 @@ class TrainerStateText(BaseModel):
         return _object(self.document.get("stage"))
 
 
-class AnimalState(BaseModel):
+class AnimalState(BaseModel, frozen=True):
     """What a store knows of an animal: its trainer state, the last metrics, and where both came from.
 
     :param session_name: the session whose suggestion this is; None after an enrolment or a manual move.
     :param date: when that session began (or the animal was enrolled or moved). The newest of all stores wins.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     trainer_state: TrainerStateText
     metrics: JsonValue = None
@@ -165,15 +150,13 @@ class AnimalState(BaseModel):
         return same_session or same_state or self.date < session_date
 
 
-class StateRecord(BaseModel):
-    """What became of a decision in a store of animals' states; what else a store wants to keep of it may be added.
+class StateRecord(BaseModel, frozen=True, extra="allow"):
+    """What became of a decision in a store of animals' states; a store may add fields of its own.
 
     :param outcome: *applied*: the animal stands there now; *unchanged*: it did so before; *superseded*: the decision
-        came too late and is only kept.
+        came too late and only stands in the animal's history.
     :param because: why it was superseded.
     """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
 
     outcome: Literal["applied", "unchanged", "superseded"]
     because: str | None = None
@@ -205,11 +188,9 @@ def at_stage(trainer_state: TrainerStateText, stage: str) -> TrainerStateText:
 
 def _stages(trainer_state: TrainerStateText) -> dict[str, dict[str, Any]]:
     """The stages of the whole curriculum, which every trainer state carries, by name."""
-    nodes: Any = trainer_state.document
-    for key in ("curriculum", "graph", "nodes"):
-        nodes = nodes.get(key) if isinstance(nodes, dict) else None
-    found = nodes.values() if isinstance(nodes, dict) else ()
-    return {stage["name"]: stage for stage in found if isinstance(stage, dict) and isinstance(stage.get("name"), str)}
+    curriculum = _object(trainer_state.document.get("curriculum"))
+    nodes = _object(_object(curriculum.get("graph")).get("nodes")).values()
+    return {name: stage for stage in nodes if (name := _text(_object(stage).get("name")))}
 
 
 def _text(value: object) -> str | None:

@@ -1,8 +1,23 @@
-"""JSON text that is read for where its parts are and not for what they say, so that large ones need little memory."""
+"""JSON objects as their programs wrote them. Where their parts are is found without building what they say."""
 
 import json
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
+
+from pydantic import BaseModel
+
+
+class JsonText(BaseModel, frozen=True):
+    """A JSON object as text. The text is what is stored and passed on, byte for byte."""
+
+    text: str
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """The parsed text, with all that its program put into it; do not change it."""
+        parsed = json.loads(self.text)
+        return parsed if isinstance(parsed, dict) else {}
 
 
 def skimming(on_object: Callable[[list[tuple[str, Any]]], Any] = bool) -> json.JSONDecoder:
@@ -14,23 +29,22 @@ def skimming(on_object: Callable[[list[tuple[str, Any]]], Any] = bool) -> json.J
 
 
 def members(text: str) -> dict[str, slice]:
-    """Where in the JSON object `text` the value of each member is; of two with one name the last, as `json` has it.
+    """Where the value of each member of a JSON object is; of two with one name the last, as `json` has it.
 
+    :param text: well-formed JSON.
     :raises ValueError: `text` is not a JSON object.
     """
     found: dict[str, slice] = {}
-    here = _past_space(text, 0)
+    here = _next_token(text, 0)
     if not text.startswith("{", here):
         raise ValueError("it is not a JSON object")
-    here = _past_space(text, here + 1)
+    here = _next_token(text, here + 1)
     while text[here] != "}":
         key, here = _DECODER.raw_decode(text, here)
-        start = _past_space(text, text.index(":", here) + 1)
+        start = _next_token(text, here)
         _, here = _DECODER.raw_decode(text, start)
         found[key] = slice(start, here)
-        here = _past_space(text, here)
-        if text[here] == ",":
-            here = _past_space(text, here + 1)
+        here = _next_token(text, here)
     return found
 
 
@@ -39,8 +53,8 @@ def _zero(digits: str) -> int:
     return int(digits) and 0
 
 
-def _past_space(text: str, here: int) -> int:
-    while text[here : here + 1] in (" ", "\t", "\r", "\n"):
+def _next_token(text: str, here: int) -> int:
+    while text[here : here + 1] in (" ", "\t", "\r", "\n", ",", ":"):
         here += 1
     return here
 

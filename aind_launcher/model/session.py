@@ -1,11 +1,19 @@
 """A session as a value: what `aind-behavior-services` calls a Session, its folder, and the context hooks get."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.clock import now
@@ -15,41 +23,36 @@ from aind_launcher.model.names import checked_name
 SESSION_SCHEMA = "0.13.9"
 
 
-class Session(BaseModel):
+def _in_a_zone(value: Any) -> Any:
+    """A date without a zone is local time, as aind-behavior-services has it."""
+    date = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return date.astimezone() if isinstance(date, datetime) and date.tzinfo is None else date
+
+
+class Session(BaseModel, frozen=True, extra="allow"):
     """Interchangeable with ``aind_behavior_services.session.Session``: each reads the other's JSON.
 
-    Fields that a newer schema adds are kept.
+    Fields that a newer schema adds stay.
     """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
 
     aind_behavior_services_pkg_version: str = SESSION_SCHEMA
     version: str = SESSION_SCHEMA
     experiment: str | None = None
     experimenter: list[str] = []
-    date: AwareDatetime = Field(default_factory=now)
-    session_name: str = ""
+    date: Annotated[AwareDatetime, BeforeValidator(_in_a_zone)] = Field(default_factory=now)
     subject: str
+    session_name: str = Field("", validate_default=True)
     notes: str | None = None
     commit_hash: str | None = None
     allow_dirty_repo: bool = False
     skip_hardware_validation: bool = False
 
-    @field_validator("date", mode="before")
+    @field_validator("session_name", mode="before")
     @classmethod
-    def _in_a_zone(cls, value: object) -> object:
-        """A date without a zone is local time, as aind-behavior-services has it."""
-        parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return parsed.astimezone() if isinstance(parsed, datetime) and parsed.tzinfo is None else parsed
-
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("session_name") and isinstance(data.get("subject"), str):
-            data = {**data, "date": cls._in_a_zone(data.get("date") or now())}
-            if isinstance(data["date"], datetime):
-                data["session_name"] = session_name(data["subject"], data["date"])
-        return data
+    def _named(cls, name: Any, info: ValidationInfo) -> Any:
+        if name or not {"date", "subject"} <= info.data.keys():
+            return name
+        return session_name(info.data["subject"], info.data["date"])
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -64,60 +67,28 @@ def session_name(subject: str, date: datetime) -> str:
     return f"{subject}_{date:%Y-%m-%dT%H%M%S}{zone}"
 
 
-@dataclass(frozen=True)
 class SessionPaths:
     """The files of a session's folder that the launcher, curricula and plugins agree on."""
 
-    folder: Path
-
-    @property
-    def behavior(self) -> Path:
-        return self.folder / "behavior"
-
-    @property
-    def trainer_state(self) -> Path:
-        """The state that the session ran with; written before the acquisition."""
-        return self.behavior / "trainer_state.json"
-
-    @property
-    def previous_metrics(self) -> Path:
-        """The metrics of the animal's last suggestion; written before the acquisition."""
-        return self.behavior / "previous_metrics.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.behavior / "metrics.json"
-
-    @property
-    def logs(self) -> Path:
-        return self.behavior / "Logs"
-
-    @property
-    def suggestion(self) -> Path:
-        return self.logs / "suggestion.json"
-
-    @property
-    def session_input(self) -> Path:
-        return self.logs / "session_input.json"
-
-    @property
-    def rig_input(self) -> Path:
-        return self.logs / "rig_input.json"
-
-    @property
-    def task_input(self) -> Path:
-        return self.logs / "tasklogic_input.json"
-
-    @property
-    def launcher(self) -> Path:
-        """The launcher's own: output of acquisition and curriculum, provenance, the sealed log."""
-        return self.logs / "launcher"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.behavior = folder / "behavior"
+        #: The state that the session ran with; written before the acquisition.
+        self.trainer_state = self.behavior / "trainer_state.json"
+        #: The metrics of the animal's last suggestion; written before the acquisition.
+        self.previous_metrics = self.behavior / "previous_metrics.json"
+        self.metrics = self.behavior / "metrics.json"
+        self.logs = self.behavior / "Logs"
+        self.suggestion = self.logs / "suggestion.json"
+        self.session_input = self.logs / "session_input.json"
+        self.rig_input = self.logs / "rig_input.json"
+        self.task_input = self.logs / "tasklogic_input.json"
+        #: The launcher's own: output of acquisition and curriculum, provenance, the sealed log.
+        self.launcher = self.logs / "launcher"
 
 
-class Repository(BaseModel):
+class Repository(BaseModel, frozen=True):
     """The task repository at the time of the session."""
-
-    model_config = ConfigDict(frozen=True)
 
     path: Path
     url: str | None = None
@@ -125,28 +96,24 @@ class Repository(BaseModel):
     clean: bool = True
 
 
-class Inputs(BaseModel):
+class Inputs(BaseModel, frozen=True):
     """What the acquisition is started with. `prepare_session` may answer with changed ones.
 
     :param task_from: where a task comes from that there was none of before: a store's record of the *animal*, or
         the *plugin* itself.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     rig: dict[str, Any] | None = None
     task: dict[str, Any] | None = None
     task_from: Literal["animal", "plugin"] = "plugin"
 
 
-class Acquisition(BaseModel):
+class Acquisition(BaseModel, frozen=True):
     """How the acquisition went.
 
-    :param outcome: *completed*, *failed* (its data is kept all the same), or *interrupted* by the operator.
+    :param outcome: *completed*, *failed* (its data stays all the same), or *interrupted* by the operator.
     :param exit_code: the program's own, where there was a program.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     outcome: Literal["completed", "failed", "interrupted"]
     start: AwareDatetime
@@ -155,18 +122,31 @@ class Acquisition(BaseModel):
     message: str | None = None
 
 
-class Check(BaseModel):
+class Check(BaseModel, frozen=True):
     """One line of `pre_session` or `doctor`: what was looked at, how it stands, and a hint."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     outcome: Literal["passed", "warning", "failed"]
     message: str = ""
     hint: str | None = None
 
+    @classmethod
+    def passed(cls, name: str, message: str = "") -> Self:
+        """A check that found nothing wrong."""
+        return cls(name=name, outcome="passed", message=message)
 
-class SessionContext(BaseModel):
+    @classmethod
+    def warning(cls, name: str, message: str, hint: str | None = None) -> Self:
+        """A check that the operator should see, and that refuses nothing."""
+        return cls(name=name, outcome="warning", message=message, hint=hint)
+
+    @classmethod
+    def failed(cls, name: str, message: str, hint: str | None = None) -> Self:
+        """A check that refuses the session."""
+        return cls(name=name, outcome="failed", message=message, hint=hint)
+
+
+class SessionContext(BaseModel, frozen=True):
     """All that a hook may know of its session. A value: each step gets a new one, and changes nothing.
 
     :param folder: the session's folder, ``<data directory>/<session name>``.
@@ -180,8 +160,6 @@ class SessionContext(BaseModel):
     :param handed_off: from here on nothing may be written into `folder`; raise `HandedOff` where a step must.
     :param results: what earlier steps returned, by hook and plugin.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     session: Session
     folder: Path
@@ -227,8 +205,8 @@ class SessionContext(BaseModel):
         return self.staging / "output"
 
     @property
-    def kept_output(self) -> Path:
-        """Where the output of acquisition and curriculum is kept: in the folder, or beside it once handed off."""
+    def output_folder(self) -> Path:
+        """Where the output of a step after the acquisition goes: into the folder, or beside it once handed off."""
         return self.staged_output if self.handed_off else self.paths.launcher
 
     @property

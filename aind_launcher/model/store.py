@@ -1,11 +1,11 @@
-"""What the commands `animals` and `curricula enroll` need of whatever keeps the animals."""
+"""What the commands `animals` and `curricula enroll` need of whatever stores the animals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import AwareDatetime, BaseModel, JsonValue, ValidationError
 
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
@@ -31,18 +31,16 @@ class StoredAnimal:
     problem: str | None = None
 
 
-class Decision(BaseModel):
-    """One decision on an animal. A store may keep more of it than this.
+class Decision(BaseModel, frozen=True, populate_by_name=True, ser_json_inf_nan="constants"):
+    """One decision on an animal. A store may record more of it than this.
 
     :param kind: *suggestion* of a curriculum, *enrolled* or *moved* by a person, or *found*: changed outside the
-        launcher, and kept here before the launcher replaced it.
+        launcher, and recorded here before the launcher replaced it.
     :param date: as in `AnimalState`.
     :param trainer_state: the text of the trainer state that the animal got.
     :param superseded: it came when the animal was further already, and changed nothing.
     :param by: who enrolled or moved the animal.
     """
-
-    model_config = ConfigDict(frozen=True, populate_by_name=True, ser_json_inf_nan="constants")
 
     kind: Literal["suggestion", "enrolled", "moved", "found"]
     date: AwareDatetime
@@ -69,7 +67,7 @@ class AnimalStore(Protocol):
 
     @property
     def place(self) -> str:
-        """Where the animals are kept, as part of a sentence: *the library D:/library (experiment odours)*."""
+        """Where the animals are, as part of a sentence: *the library D:/library (experiment odours)*."""
 
     def animals(self) -> Sequence[StoredAnimal]:
         """Every animal, by subject. An animal that cannot be read has a problem that says why."""

@@ -3,15 +3,14 @@
 import hashlib
 import json
 from functools import cached_property
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, JsonValue
 
 from aind_launcher.model.animal import TrainerStateText
-from aind_launcher.model.json_text import members
+from aind_launcher.model.json_text import JsonText, members
 
 
-class Provenance(BaseModel):
+class Provenance(BaseModel, frozen=True):
     """Which code decided: enough to run the same decision again.
 
     :param source: the curriculum source's name in the task repository.
@@ -23,8 +22,6 @@ class Provenance(BaseModel):
     :param package_version: of the package that answered, where it says so.
     :param duration: seconds from start to end of the curriculum's process.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     source: str
     url: str | None = None
@@ -38,17 +35,13 @@ class Provenance(BaseModel):
     duration: float
 
 
-class CurriculumSuggestion(BaseModel):
+class CurriculumSuggestion(JsonText):
     """A curriculum's suggestion: the next trainer state and the metrics behind it, as it wrote them.
 
-    :param text: the answer, byte for byte.
     :param trainer_state: the part of it that belongs to the animal.
     :param new_files: files that the curriculum left in the session's folder, relative to it.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    text: str
     trainer_state: TrainerStateText
     provenance: Provenance | None = None
     new_files: tuple[str, ...] = ()
@@ -57,12 +50,6 @@ class CurriculumSuggestion(BaseModel):
     def digest(self) -> str:
         """Names this answer: part of a step's identity."""
         return hashlib.sha256(self.text.encode("utf-8")).hexdigest()[:16]
-
-    @cached_property
-    def document(self) -> dict[str, Any]:
-        """The parsed answer, with all that the curriculum put into it; do not change it."""
-        parsed = json.loads(self.text)
-        return parsed if isinstance(parsed, dict) else {}
 
     @property
     def metrics(self) -> JsonValue:
@@ -78,14 +65,12 @@ class CurriculumSuggestion(BaseModel):
     @property
     def version(self) -> str | None:
         """The version of the package that answered."""
-        version = json.loads(self._member("version"))
-        return version if isinstance(version, str) else None
+        return self._text("version")
 
     @property
     def dsl_version(self) -> str | None:
         """The version of `aind-behavior-curriculum` that the curriculum ran with."""
-        version = json.loads(self._member("dsl_version"))
-        return version if isinstance(version, str) else None
+        return self._text("dsl_version")
 
     @cached_property
     def _members(self) -> dict[str, slice]:
@@ -93,3 +78,7 @@ class CurriculumSuggestion(BaseModel):
 
     def _member(self, name: str) -> str:
         return self.text[self._members[name]] if name in self._members else "null"
+
+    def _text(self, name: str) -> str | None:
+        value = json.loads(self._member(name))
+        return value if isinstance(value, str) else None

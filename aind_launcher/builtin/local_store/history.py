@@ -1,12 +1,19 @@
-"""An animal's history: one whole file for each decision, never overwritten."""
+"""An animal's history: one whole file for each decision, never overwritten.
+
+Whatever reads it raises `AnimalError` where the folder cannot be read.
+"""
 
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError, computed_field
 
 from aind_launcher.errors import AnimalError
 from aind_launcher.model.clock import now
@@ -20,15 +27,19 @@ logger = logging.getLogger(__name__)
 class HistoryEntry(Decision):
     """One decision on an animal, as its file has it.
 
-    :param digest: names the trainer state.
     :param recorded: when this was written.
     """
 
     version: int = Field(default=1, alias="schema")
-    digest: str
     recorded: AwareDatetime = Field(default_factory=now)
     suggestion_digest: str | None = None
     provenance: Provenance | None = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @cached_property
+    def digest(self) -> str:
+        """Names the trainer state."""
+        return self.state.trainer_state.digest
 
     @property
     def file_name(self) -> str:
@@ -39,7 +50,7 @@ class HistoryEntry(Decision):
         return f"{date}_{'superseded' if self.superseded else self.kind}_{self.digest[:12]}_{own[:8]}.json"
 
 
-def keep(history: Path, entry: HistoryEntry) -> Path:
+def write(history: Path, entry: HistoryEntry) -> Path:
     """Write `entry` into the folder `history`, unless it is there.
 
     :raises OSError: the folder cannot be written.
@@ -51,42 +62,30 @@ def keep(history: Path, entry: HistoryEntry) -> Path:
 
 
 def entries(history: Path) -> tuple[HistoryEntry, ...]:
-    """Every decision, oldest first; files that are none are passed over with a warning.
-
-    :raises AnimalError: the folder cannot be read.
-    """
+    """Every decision, oldest first; files that are none are passed over with a warning."""
     found = [entry for path in _files(history) if (entry := _read(path)) is not None]
     return tuple(sorted(found, key=lambda entry: (entry.date, entry.recorded)))
 
 
-def newest_file(history: Path) -> Path | None:
-    """The file of the decision that put the animal where it stands; None where there is none."""
-    return next((path for path in reversed(_files(history)) if "_superseded_" not in path.name), None)
+def applied(history: Path) -> list[Path]:
+    """The files of the decisions that put the animal somewhere, oldest first."""
+    return [path for path in _files(history) if "_superseded_" not in path.name]
 
 
 def had_a_state(history: Path) -> bool:
     """Whether the animal stood somewhere; a decision that only enrols it may have been cut off before it did."""
-    return any("_superseded_" not in path.name and "_enrolled_" not in path.name for path in _files(history))
+    return any("_enrolled_" not in path.name for path in applied(history))
 
 
 def latest(history: Path, digest: str) -> HistoryEntry | None:
-    """The newest decision that put the animal into the trainer state `digest`.
-
-    :raises AnimalError: the folder cannot be read.
-    """
-    newest: HistoryEntry | None = None
-    # Newest first, by their names; only those of one date have to be told apart by when they were written.
-    for path in reversed(_files(history)):
-        if f"_{digest[:12]}_" not in path.name or "_superseded_" in path.name:
-            continue
-        entry = _read(path)
-        if entry is None or entry.digest != digest:
-            continue
-        if newest is not None and entry.date < newest.date:
-            break
-        if newest is None or entry.recorded > newest.recorded:
-            newest = entry
-    return newest
+    """The newest decision that put the animal into the trainer state `digest`."""
+    # By their names, so that few files of a share are read; those of one date are told apart by when they were written.
+    matching = (path for path in reversed(applied(history)) if f"_{digest[:12]}_" in path.name)
+    for _, of_one_date in groupby(matching, lambda path: path.name.partition("_")[0]):
+        read = [entry for path in of_one_date if (entry := _read(path)) is not None]
+        if read:
+            return max(read, key=lambda entry: entry.recorded)
+    return None
 
 
 def _read(path: Path) -> HistoryEntry | None:
@@ -100,12 +99,24 @@ def _read(path: Path) -> HistoryEntry | None:
 
 def _files(history: Path) -> list[Path]:
     """By name, which is by date; not those that are still being written."""
-    try:
+    with suppress(FileNotFoundError), reading(history):
         return sorted(path for path in history.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
+    return []
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """A file or folder of the library is read, which may be missing.
+
+    :raises FileNotFoundError: it is.
+    :raises AnimalError: it is there and cannot be read.
+    """
+    try:
+        yield
     except FileNotFoundError:
-        return []
+        raise
     except OSError as error:
         raise AnimalError(
-            f"The history {history} cannot be read: {error.strerror or error}.",
+            f"{path} cannot be read: {error.strerror or error}.",
             "Check that the library is connected and that this login may read it.",
         ) from None

@@ -40,7 +40,7 @@ class Recorded(StateRecord):
 
 @dataclass(frozen=True)
 class Library:
-    """The animals of one experiment.
+    """The animals of one experiment: an `AnimalStore`, which says what the methods of the same name do.
 
     A decision is first written into the history, then into ``trainer_state.json``, which alone commits it.
 
@@ -53,41 +53,32 @@ class Library:
 
     @property
     def place(self) -> str:
-        """Where the animals are kept, as part of a sentence."""
+        """The root and the experiment."""
         return f"the library {self.root} (experiment {self.experiment})"
 
     def folder(self, subject: str) -> Path:
-        """Where an animal's files are.
-
-        :raises AnimalError: the library is not there.
-        """
-        # An unmapped drive or a server that is down has no parent either; a new library's folder has one.
-        if not _is_folder(self.root.parent):
-            raise AnimalError(
-                f"The library of animals {self.root} is not there.",
-                "Connect its drive or share, or correct the setting plugin.local-store.library.",
-            )
+        """Where an animal's files are."""
         return self._subjects / checked_name("subject", subject)
 
     def animals(self) -> tuple[StoredAnimal, ...]:
-        """Every animal, by subject; one that cannot be read says why."""
-        return tuple(self._listed(subject) for subject in _folders(self._subjects))
+        """Every animal, by subject."""
+        with suppress(FileNotFoundError), history.reading(self._subjects):
+            folders = sorted(path for path in self._subjects.iterdir() if path.is_dir() and path.name[0] != ".")
+            return tuple(self._listed(path.name) for path in folders)
+        return ()
 
     def read(self, subject: str) -> StoredAnimal:
-        """Where an animal stands.
-
-        :raises AnimalError: the library is not there, or the state cannot be read.
-        """
+        """Where an animal stands; what is not in its trainer state comes from the history."""
         folder = self.folder(subject)
         path = folder / STATE
-        text = _read_text(path)
+        content = _read(path)
         has_task = (folder / TASK).is_file()
-        if text is None:
+        if content is None:
             return StoredAnimal(subject, self.experiment, folder, has_task=has_task)
         try:
-            trainer_state = TrainerStateText.read(text, str(path))
+            trainer_state = TrainerStateText.read(content, str(path))
         except AnimalError as error:
-            raise AnimalError(error.message, self.how_to_restore(subject)) from None
+            raise AnimalError(error.message, self._how_to_restore(subject)) from None
         entry = history.latest(folder / HISTORY, trainer_state.digest)
         if entry is None:
             date = datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -102,11 +93,11 @@ class Library:
         :raises AnimalError: it cannot be read.
         """
         path = self.folder(subject) / TASK
-        text = _read_text(path)
-        if text is None:
+        content = _read(path)
+        if content is None:
             return None
         try:
-            task = json.loads(text)
+            task = json.loads(content.decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
             raise AnimalError(f"The task in {path} is not JSON: {error}.", "Correct the file or remove it.") from None
         if not isinstance(task, dict):
@@ -114,14 +105,11 @@ class Library:
         return task
 
     def history(self, subject: str) -> tuple[HistoryEntry, ...]:
-        """Every decision on an animal, oldest first; files that are none are passed over."""
+        """Every decision, oldest first; files that are none are passed over."""
         return history.entries(self.folder(subject) / HISTORY)
 
     def refuse_known(self, subject: str) -> None:
-        """Raise if the animal must not be enrolled as a new one.
-
-        :raises AnimalError: it is enrolled, or its state is lost or cannot be read.
-        """
+        """Raise if the animal is enrolled, or if its state is lost or cannot be read."""
         state = self.read(subject).state
         if state is not None:
             trainer_state = state.trainer_state
@@ -131,45 +119,37 @@ class Library:
                 "Move it with `aind-launch animals move`, or enrol it anew with --replace.",
             )
         if lost := self.lost(subject):
-            raise AnimalError(lost, self.how_to_restore(subject))
+            raise lost
 
-    def lost(self, subject: str) -> str | None:
-        """Says that an animal that was somewhere has no state any more; None where that is not so."""
+    def lost(self, subject: str) -> AnimalError | None:
+        """What to say of an animal that stood somewhere and whose state is gone; None for any other."""
         folder = self.folder(subject)
         if (folder / STATE).exists() or not history.had_a_state(folder / HISTORY):
             return None
-        return f"Animal {subject} has a history, but its {STATE} is gone from {folder}."
+        message = f"Animal {subject} has a history, but its {STATE} is gone from {folder}."
+        return AnimalError(message, self._how_to_restore(subject))
 
-    def how_to_restore(self, subject: str) -> str:
-        """What an operator does about an animal whose state is gone or cannot be read."""
-        newest = history.newest_file(self.folder(subject) / HISTORY)
-        restore = f'Restore it with `aind-launch animals move {subject} --to "{newest}" --reason "restored"`.'
-        anew = f"enrol it again with `aind-launch curricula enroll {subject} --curriculum NAME --replace`."
-        return f"{restore} Or {anew}" if newest else f"E{anew[1:]}"
+    def _how_to_restore(self, subject: str) -> str:
+        enroll = f"`aind-launch curricula enroll {subject} --curriculum NAME --replace`"
+        applied = history.applied(self.folder(subject) / HISTORY)
+        if not applied:
+            return f"Enrol it again with {enroll}."
+        restore = f'`aind-launch animals move {subject} --to "{applied[-1]}" --reason "restored"`'
+        return f"Restore it with {restore}, or enrol it again with {enroll}."
 
     def enroll(self, subject: str, trainer_state: TrainerStateText, by: str, *, replace: bool = False) -> Recorded:
-        """Let an animal start, without metrics.
-
-        :param replace: also where it has a state, readable or not; that is kept beside the new one.
-        :raises AnimalError: it has a state.
-        """
+        """Let an animal start. What was there stays in the history or, if it cannot be read, beside the new state."""
         with self._locked(subject) as folder:
             if not replace:
                 self.refuse_known(subject)
             current = self._readable(subject)
-            entry = HistoryEntry(
-                kind="enrolled", date=now(), trainer_state=trainer_state.text, digest=trainer_state.digest, by=by
-            )
+            entry = HistoryEntry(kind="enrolled", date=now(), trainer_state=trainer_state.text, by=by)
             return _apply(folder, current, entry)
 
     def move(
         self, subject: str, trainer_state: TrainerStateText, reason: str, by: str, restored: AnimalState | None = None
     ) -> Recorded:
-        """Put an animal elsewhere by hand. It keeps its metrics unless the curriculum is another.
-
-        :param restored: what it gets back, with its metrics; also where its state is gone or cannot be read.
-        :raises AnimalError: it is not enrolled, or its state cannot be read.
-        """
+        """Put an animal elsewhere by hand."""
         with self._locked(subject) as folder:
             current = self._readable(subject) if restored else self.read(subject)
             if current.state is None and restored is None:
@@ -177,18 +157,12 @@ class Library:
                     f"Animal {subject} has no state in {folder}.",
                     f"Enrol it with `aind-launch curricula enroll {subject} --curriculum NAME`.",
                 )
-            stood = current.state
-            if stood is not None and stood.trainer_state.curriculum != trainer_state.curriculum:
-                stood = None
-            from_file = restored.metrics if restored else None
+            metrics = restored.metrics if restored else None
+            before = current.state
+            if metrics is None and before and before.trainer_state.curriculum == trainer_state.curriculum:
+                metrics = before.metrics
             entry = HistoryEntry(
-                kind="moved",
-                date=now(),
-                trainer_state=trainer_state.text,
-                digest=trainer_state.digest,
-                metrics=from_file if from_file is not None else stood.metrics if stood else None,
-                reason=reason,
-                by=by,
+                kind="moved", date=now(), trainer_state=trainer_state.text, metrics=metrics, reason=reason, by=by
             )
             return _apply(folder, current, entry)
 
@@ -215,7 +189,6 @@ class Library:
             date=session_date,
             session_name=session_name,
             trainer_state=suggestion.trainer_state.text,
-            digest=suggestion.trainer_state.digest,
             metrics=suggestion.metrics,
             suggestion_digest=suggestion.digest,
             provenance=suggestion.provenance,
@@ -229,13 +202,15 @@ class Library:
             current = self.read(subject)
             if current.state is None or current.state.yields_to(session_name, session_date, ran_with):
                 return _apply(folder, current, entry)
-            because = f"the animal was put where it stands by {_origin(current.state)}, which is later"
+            by_hand = f"an enrolment, a move or an edit of {current.state.date:%Y-%m-%d %H:%M} UTC"
+            by = f"session {current.state.session_name}" if current.state.session_name else by_hand
+            because = f"the animal was put where it stands by {by}, which is later"
             late = entry.model_copy(update={"superseded": True, "reason": because})
-            kept = history.keep(folder / HISTORY, late)
-            return Recorded(outcome="superseded", trainer_state=folder / STATE, entry=kept, because=because)
+            path = history.write(folder / HISTORY, late)
+            return Recorded(outcome="superseded", trainer_state=folder / STATE, entry=path, because=because)
 
     def _readable(self, subject: str) -> StoredAnimal:
-        """Where an animal stands, with its lock held; what cannot be read is set aside and kept."""
+        """Where an animal stands, with its lock held; what cannot be read is moved aside."""
         try:
             return self.read(subject)
         except AnimalError:
@@ -276,61 +251,23 @@ class Library:
             ) from None
 
 
-def experiments(root: Path) -> tuple[str, ...]:
-    """The experiments that have animals in the library at `root`."""
-    return tuple(name for name in _folders(root) if _is_folder(root / name / "Subjects"))
-
-
 def _apply(folder: Path, current: StoredAnimal, entry: HistoryEntry) -> Recorded:
     """History first, then the state that commits it."""
     path = folder / STATE
     if current.state is not None and current.changed_outside:
-        found = current.state.trainer_state
-        history.keep(
-            folder / HISTORY,
-            HistoryEntry(kind="found", date=current.state.date, trainer_state=found.text, digest=found.digest),
-        )
-    kept = folder / HISTORY / entry.file_name
+        found = current.state.trainer_state.text
+        history.write(folder / HISTORY, HistoryEntry(kind="found", date=current.state.date, trainer_state=found))
+    recorded = folder / HISTORY / entry.file_name
     stands = current.state is not None and current.state.trainer_state.digest == entry.digest
-    if stands and kept.exists():
-        return Recorded(outcome="unchanged", trainer_state=path, entry=kept)
-    history.keep(folder / HISTORY, entry)
+    if stands and recorded.exists():
+        return Recorded(outcome="unchanged", trainer_state=path, entry=recorded)
+    history.write(folder / HISTORY, entry)
     write_whole(path, entry.trainer_state)
-    return Recorded(outcome="applied", trainer_state=path, entry=kept)
+    return Recorded(outcome="applied", trainer_state=path, entry=recorded)
 
 
-def _read_text(path: Path) -> str | None:
-    """The text of `path`, its line ends as they are; None where it does not exist."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise AnimalError(
-            f"{path} cannot be read: {error.strerror or error}.",
-            "Check that the library is connected and that this login may read it.",
-        ) from None
-    except UnicodeDecodeError:
-        raise AnimalError(f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
-
-
-def _folders(folder: Path) -> list[str]:
-    try:
-        return sorted(path.name for path in folder.iterdir() if _is_folder(path) and not path.name.startswith("."))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise AnimalError(f"{folder} cannot be read: {error.strerror or error}.") from None
-
-
-def _is_folder(path: Path) -> bool:
-    # The root of a drive has folders that nobody may look into.
-    with suppress(OSError):
-        return path.is_dir()
-    return False
-
-
-def _origin(state: AnimalState) -> str:
-    if state.session_name:
-        return f"session {state.session_name}"
-    return f"an enrolment, a move or an edit of {state.date:%Y-%m-%d %H:%M} UTC"
+def _read(path: Path) -> bytes | None:
+    """What is in `path`; None where it does not exist."""
+    with suppress(FileNotFoundError), history.reading(path):
+        return path.read_bytes()
+    return None

@@ -1,19 +1,19 @@
-"""The built-in `local-store` plugin: keeps where each animal stands in a library of files."""
+"""The built-in `local-store` plugin: stores where each animal stands in a library of files."""
 
 import logging
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field
 
 from aind_launcher.builtin.local_store.library import HISTORY, Library, Recorded
-from aind_launcher.errors import LauncherError
+from aind_launcher.errors import AnimalError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Check, Inputs, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.settings.model import ExperimentName, SettingsModel
-from aind_launcher.system.files import write_problem
+from aind_launcher.system.files import exists, write_problem
 
 logger = logging.getLogger(__name__)
 
@@ -26,58 +26,46 @@ class LocalStore:
 
         library: Path | None = Field(
             None,
-            description="The folder where animals are kept; it may be a network share. Without it: a "
-            "folder of this login.",
+            description="The folder of the animals; it may be a network share. Without it: a folder of this login.",
         )
         experiment: ExperimentName | None = Field(
             None, description="The animals' folder in the library. Without it: the session's experiment, or 'default'."
-        )
-        lock_timeout: NonNegativeFloat = Field(
-            30, description="Seconds to wait while another rig writes the same animal."
         )
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
-    def root(self, repository: Path) -> Path:
-        """The library's folder, for the task repository at `repository`.
-
-        :raises LauncherError: the folder of this login cannot be made.
-        """
-        if self.settings.library is not None:
-            return repository / self.settings.library
-        root = Path(platformdirs.user_data_dir("aind-launcher", appauthor=False)) / "library"
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LauncherError(
-                f"The library of animals {root} cannot be made: {error.strerror or error}.",
-                "Choose another folder with the setting plugin.local-store.library.",
-            ) from None
-        return root
-
-    def library(self, repository: Path, experiment: str | None) -> Library:
+    def library(self, experiment: str | None) -> Library:
         """The animals of an experiment.
 
         :param experiment: the session's; the setting comes before it.
+        :raises AnimalError: the library's drive or share is not there.
         """
-        name = self.settings.experiment or experiment or "default"
-        return Library(self.root(repository), name, self.settings.lock_timeout)
+        root = self.settings.library
+        if root is None:
+            root = Path(platformdirs.user_data_dir("aind-launcher", appauthor=False)) / "library"
+        # An unmapped drive or a server that is down has no parent either; a new library's folder has one.
+        elif not exists(root.parent):
+            raise AnimalError(
+                f"The library of animals {root} is not there.",
+                "Connect its drive or share, or correct the setting plugin.local-store.library.",
+            )
+        return Library(root, self.settings.experiment or experiment or "default")
 
     @hookimpl
-    def animal_store(self, repository: Path, experiment: str | None) -> Library:
+    def animal_store(self, experiment: str | None) -> Library:
         """The library, for the commands."""
-        return self.library(repository, experiment)
+        return self.library(experiment)
 
     @hookimpl
     def load_animal_state(self, session: SessionContext) -> AnimalState | None:
         """The animal's latest state, also where another tool wrote it."""
         library = self._library(session)
         animal = library.read(session.subject)
-        if not library.root.is_dir():
+        if self.settings.library and not library.root.is_dir():
             logger.warning("The library of animals %s does not exist; if it did, connect its drive.", library.root)
         elif animal.state is None and (lost := library.lost(session.subject)):
-            logger.warning("%s %s", lost, library.how_to_restore(session.subject))
+            logger.warning("%s", lost)
         if animal.changed_outside:
             logger.warning(
                 "The trainer state of %s was changed outside the launcher (%s): it has no metrics, and the session "
@@ -107,25 +95,20 @@ class LocalStore:
         return _writable(problem, f"{session.subject} in {library.root}", "record what the curriculum decides")
 
     @hookimpl
-    def check_rig(self, repository: Path) -> Check:
+    def check_rig(self) -> Check:
         """Whether the library is there and may be written."""
-        root = self.root(repository)
-        # A new library's folder is made with its first animal; what would hold it must be there.
-        problem = write_problem(root) if root.parent.is_dir() else f"{root} is not there."
-        if problem is None and not root.is_dir():
-            return Check(
-                name="library",
-                outcome="warning",
-                message=f"{root} does not exist yet; the first animal that is enrolled makes it. If animals were kept "
-                "there before, connect its drive or correct plugin.local-store.library.",
-            )
+        root = self.library(None).root
+        problem = write_problem(root)
         if problem is None and self.settings.library is None:
-            return Check(
-                name="library",
-                outcome="warning",
-                message=f"{root} belongs to this login: another operator does not find the animals that it keeps.",
-                hint="Set plugin.local-store.library to a folder that all operators and rigs share.",
+            message = f"{root} belongs to this login: another operator does not find the animals in it."
+            hint = "Set plugin.local-store.library to a folder that all operators and rigs share."
+            return Check.warning("library", message, hint)
+        if problem is None and not root.is_dir():
+            message = (
+                f"{root} does not exist yet; the first animal that is enrolled makes it. If animals were stored there "
+                "before, connect its drive or correct plugin.local-store.library."
             )
+            return Check.warning("library", message)
         return _writable(problem, str(root), "record where an animal stands")
 
     @hookimpl
@@ -141,7 +124,7 @@ class LocalStore:
         )
         if recorded.outcome == "superseded":
             logger.warning(
-                "The decision on session %s came too late: %s. It is kept in %s.",
+                "The decision on session %s came too late: %s. It stands in %s alone.",
                 session.name,
                 recorded.because,
                 recorded.entry,
@@ -149,15 +132,11 @@ class LocalStore:
         return recorded
 
     def _library(self, session: SessionContext) -> Library:
-        return self.library(session.repository.path, session.session.experiment)
+        return self.library(session.session.experiment)
 
 
 def _writable(problem: str | None, message: str, purpose: str) -> Check:
     if problem is None:
-        return Check(name="library", outcome="passed", message=message)
-    return Check(
-        name="library",
-        outcome="failed",
-        message=f"{problem} The launcher could not {purpose}.",
-        hint="Connect the library's drive or share, or give this login the right to write there.",
-    )
+        return Check.passed("library", message)
+    hint = "Connect the library's drive or share, or give this login the right to write there."
+    return Check.failed("library", f"{problem} The launcher could not {purpose}.", hint)
