@@ -6,6 +6,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
+from aind_launcher.system import interrupts
+
 OnLine = Callable[[Literal["stdout", "stderr"], str], None]
 
 _LONGEST_LINE: Final = 8192
@@ -26,9 +28,10 @@ class Tail:
         self._thread.start()
 
     def finish(self) -> None:
-        """Show what is left and stop."""
+        """Show what is left and stop; Ctrl-C is heard, since a terminal may not take the lines."""
         self._finished.set()
-        self._thread.join()
+        with interrupts.heard():
+            self._thread.join()
 
     def _follow(self) -> None:
         # Isolates the display: a terminal that cannot show a line must not end the child; its output is kept.
