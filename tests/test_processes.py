@@ -20,6 +20,8 @@ from aind_launcher.system.inherited import curriculum_environment
 from aind_launcher.system.processes import Ended, Program, run_child
 from aind_launcher.system.tail import OnLine
 
+pytestmark = pytest.mark.usefixtures("interrupts_held")
+
 # Starts a process that would live for a minute, may be cut off from its parent, and says its id.
 GRANDCHILD = """
 import subprocess, sys

@@ -83,7 +83,7 @@ def run_child(program: Program) -> Ended:
     :raises InterruptedAgain: at a second Ctrl-C during `close_grace`, which kills the tree at once.
     """
     # Ctrl-C waits while the program is started, which a virus scanner may delay, and while its tree is killed.
-    with interrupts.held(however_long=True):
+    with interrupts.held(inf):
         child = _Child(program)
         tail = Tail(program.stdout, program.stderr, program.on_line) if program.on_line else None
         try:
