@@ -119,6 +119,13 @@ class TestAChild:
         assert "".join(lines[2:-1]) == "x" * 20000
         assert ("stderr", "é") in shown
 
+    def test_has_only_the_beginning_of_a_flood_shown(self, run: Run) -> None:
+        shown: list[str] = []
+        run("print('x\\n' * 100_000, end='')", on_line=lambda _, line: shown.append(line))
+        hidden = [int(line.split()[1]) for line in shown if line.endswith(" more lines are in out.txt")]
+        assert shown.count("x") + sum(hidden) == 100_000
+        assert len(shown) < 10_000
+
     def test_lives_on_where_its_lines_cannot_be_shown(self, run: Run) -> None:
         def broken(stream: str, line: str) -> None:
             raise BrokenPipeError(stream)
