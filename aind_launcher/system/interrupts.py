@@ -50,7 +50,7 @@ class _Interrupts:
         self._waiting_since = waiting_since
 
     def set_hold(self, seconds: float) -> float:
-        """Hold interrupts for `seconds` from now on; what held before is returned."""
+        """Hold interrupts for `seconds` from now on, and return the seconds that held before."""
         before, self.hold = self.hold, seconds
         return before
 
@@ -62,14 +62,14 @@ class _Interrupts:
 
 
 class ThreadInterrupts(_Interrupts):
-    """The interrupts of a thread that no signal reaches. They are held but where the thread hears them with `heard`."""
+    """The interrupts of a thread, which signals do not reach. They are held except within `heard`."""
 
     def __init__(self) -> None:
         super().__init__(_HOLD)
         self._changing = threading.Lock()
 
     def set_hold(self, seconds: float) -> float:
-        # What was asked before is raised here, and not within what holds it.
+        # An interrupt that was asked for before is raised here, and not in the code that holds it from now on.
         with self._changing:
             return super().set_hold(seconds)
 
@@ -88,7 +88,7 @@ class ThreadInterrupts(_Interrupts):
 def hold_from_now_on() -> None:
     """Handle whatever asks the launcher to end, and hear it only in `heard`, until the program has ended.
 
-    A closed window is heard like Ctrl-C. What whoever started the launcher has turned off, as nohup does, stays off.
+    A closed window is heard like Ctrl-C. A signal that is ignored already, as with nohup, stays ignored.
     """
     interrupts = _current()
     interrupts.set_hold(_HOLD)
@@ -98,7 +98,7 @@ def hold_from_now_on() -> None:
 
 
 def end_program(code: int) -> NoReturn:
-    """End the program, without waiting for calls that were asked to end and did not, or for threads of theirs."""
+    """End the program without waiting for calls that were asked to end and did not, or for their threads."""
     if any(isinstance(getattr(thread, "interrupts", None), ThreadInterrupts) for thread in threading.enumerate()):
         for stream in (sys.stdout, sys.stderr):
             # There may be none, or its reader may have left.
@@ -143,7 +143,7 @@ def heard() -> Iterator[None]:
             raise KeyboardInterrupt from errors
         raise
     finally:
-        # What comes later around this context has nothing to do with what was heard within.
+        # An error that comes later, outside this context, has nothing to do with the interrupt that was heard within.
         interrupts.count = before
 
 

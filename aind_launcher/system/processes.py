@@ -52,7 +52,7 @@ class Ended:
 class Program:
     """A program to run: its command line, where its output goes, and what makes the launcher end it.
 
-    Its output goes into files, not through pipes: nothing is lost, and nobody who keeps one open holds us up.
+    Its output goes into files, not pipes: nothing is lost, and a process that keeps a pipe open cannot make us wait.
 
     :param env: all of its environment; see `inherited`.
     :param timeout: seconds after which it is ended.
@@ -110,7 +110,7 @@ class _Child:
     def __init__(self, program: Program) -> None:
         path = _path_of(program)
         self._program = program
-        # What finds it, whatever becomes of its parents; and, where the launcher dies, what it belonged to.
+        # Finds its tree whatever becomes of the parents and, if the launcher dies, names the session's folder.
         self._mark = f"{uuid.uuid4().hex} {os.getpid()} {program.stdout.parent}"
         try:
             for output in (program.stdout, program.stderr):
@@ -170,12 +170,12 @@ class _Child:
                 self.wait(grace / len(ways))
 
     def kill(self) -> None:
-        """End it and all that it started, also what is no longer its child."""
+        """End it and all that it started, also processes whose parent has ended."""
         deadline = time.monotonic() + _KILL_TIMEOUT
         pause = 0.001
         killed = set[psutil.Process]()
-        # Round after round, since what is being started while the others are killed is found in the next. One that is
-        # just ending has lost its mark already.
+        # Repeated, because a process that starts while the others are killed is only found in the next round. One that
+        # is just ending has lost its mark already, so those that were killed are asked again.
         while (leftovers := {*self._leftovers(), *filter(_runs, killed)}) or not self._ended.is_set():
             killed |= leftovers
             for process in leftovers:
@@ -198,10 +198,10 @@ class _Child:
         self._ended.set()
 
     def _leftovers(self) -> Iterator[psutil.Process]:
-        """All that it started and that still runs: its descendants, its group, and who carries its mark."""
+        """The processes of its tree that still run: its descendants, its group, and those with its mark."""
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                # Cheap questions first: a process that is older cannot be one of its.
+                # Cheap questions first: an older process cannot be one of its tree.
                 if process.pid == os.getpid() or process.create_time() < self._since - 1:
                     continue
                 if _runs(process) and self._is_ours(process):

@@ -77,7 +77,7 @@ class RigLock:
         try:
             write_whole(self.note, json.dumps(holder))
         except OSError as error:
-            logger.warning("The note of who holds the rig cannot be written: %s.", error.strerror)
+            logger.warning("The note %s, who holds the rig, cannot be written: %s.", self.note, error.strerror)
 
 
 @contextmanager
