@@ -78,7 +78,7 @@ def done(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = Non
 def call(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None) -> Ended:
     """The same as `launch`, without the half second that a process takes to start."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-    with pytest.MonkeyPatch.context() as patch, forgetting_plugins_of(cwd), _hearing_signals_as_before():
+    with pytest.MonkeyPatch.context() as patch, forgetting_plugins_of(cwd), hearing_signals_as_before():
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["aind-launch", *arguments])
         for name, value in (environment or {}).items():
@@ -131,7 +131,7 @@ def closed_pipe() -> Iterator[int]:
 
 
 @contextmanager
-def _hearing_signals_as_before() -> Iterator[None]:
+def hearing_signals_as_before() -> Iterator[None]:
     """The program keeps its handlers until its process ends, which is here the process of all tests."""
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     try:

@@ -10,9 +10,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 import uv
+from command_line import hearing_signals_as_before
 from repositories import curriculum_files, lock, make_task_with_submodule, write
 
 from aind_launcher.own_modules import places_of
+from aind_launcher.system import interrupts
 
 # The same examples in every run, so that a red build is red again on the next machine; and no deadline, since
 # how long an example takes says more about the machine than about the code.
@@ -113,6 +115,14 @@ def _configuration_of_indexes(home: Path) -> None:
 
 def _answer_of_uv(*arguments: str) -> str:
     return subprocess.run([uv.find_uv_bin(), *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C is held as in the program, and heard only where the launcher waits."""
+    with hearing_signals_as_before():
+        interrupts.hold_from_now_on()
+        yield
 
 
 @pytest.fixture

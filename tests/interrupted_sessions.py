@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from command_line import Ended, end_of, started
 
 from aind_launcher.journal.journal import Journal, SessionRecord, StepRecord
 from aind_launcher.model.session import SessionContext
@@ -72,6 +74,18 @@ def wait_for(process: "subprocess.Popen[str]", happened: Callable[[], bool]) -> 
 def hangs(lab: TaskRepositoryForTests, what: str) -> Path:
     (lab.root / f"hang in {what}").touch()
     return lab.root / "hangs"
+
+
+def interrupted_in(
+    lab: TaskRepositoryForTests, what: str, *, by: str = ENDINGS[0], command: Sequence[str] = RUN
+) -> Ended:
+    """How a launcher ends that is interrupted when a plugin hangs in `what`."""
+    mark = hangs(lab, what)
+    mark.unlink(missing_ok=True)
+    with started(*command, cwd=lab.path) as process:
+        wait_for(process, mark.exists)
+        press(process, by)
+        return end_of(process)
 
 
 def works_again(lab: TaskRepositoryForTests) -> None:

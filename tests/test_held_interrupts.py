@@ -6,12 +6,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 import pytest
-from command_line import call, launch
+from command_line import call, hearing_signals_as_before, launch
 from pydantic import BaseModel, field_serializer
 from pydantic_core import PydanticSerializationError
 from task_repositories import laboratory
@@ -22,6 +22,8 @@ from aind_launcher.lifecycle.operator import NoOperator
 from aind_launcher.lifecycle.steps import NOT_BEGUN
 from aind_launcher.model.session import Check
 from aind_launcher.system import interrupts, processes
+
+pytestmark = pytest.mark.usefixtures("interrupts_held")
 
 # Plugins that have Ctrl-C pressed in the middle of a serializer: their own, and the launcher's.
 PLUGINS = """
@@ -88,15 +90,9 @@ class Pressed(BaseModel):
         return value
 
 
-@pytest.fixture(autouse=True)
-def handlers() -> Iterator[None]:
-    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    yield
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-
-
 def test_without_help_it_becomes_another_error() -> None:
-    with pytest.raises(PydanticSerializationError):
+    with hearing_signals_as_before(), pytest.raises(PydanticSerializationError):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         Pressed().model_dump_json()
 
 
@@ -107,7 +103,7 @@ def test_heard_it_is_what_it_was() -> None:
 
 def test_held_it_waits_for_the_end() -> None:
     written = ""
-    with pytest.raises(KeyboardInterrupt), interrupts.held():
+    with pytest.raises(KeyboardInterrupt), interrupts.heard(), interrupts.held():
         written = Pressed().model_dump_json()
         written += "\n"
     assert written == '{"value":1}\n'
@@ -142,7 +138,7 @@ def test_who_presses_again_after_two_seconds_is_heard_everywhere(
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     reached: list[str] = []
-    with pytest.raises(KeyboardInterrupt), interrupts.held():
+    with pytest.raises(KeyboardInterrupt), interrupts.heard(), interrupts.held():
         signal.raise_signal(signal.SIGINT)
         clock[0] += seconds
         signal.raise_signal(signal.SIGINT)
@@ -157,13 +153,10 @@ def test_who_ends_the_launcher_is_heard_like_ctrl_c(name: str) -> None:
 
 
 def test_what_whoever_started_us_turned_off_stays_off() -> None:
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        with interrupts.heard():
-            signal.raise_signal(signal.SIGTERM)
-            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    interrupts.hold_from_now_on()
+    with interrupts.heard():
+        signal.raise_signal(signal.SIGTERM)
 
 
 def test_an_error_that_has_nothing_to_do_with_it_stays() -> None:
@@ -217,7 +210,6 @@ def test_ctrl_c_while_a_program_is_being_started_ends_it_too(tmp_path: Path, mon
         )
     (pid,) = started
     assert not psutil.pid_exists(pid)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_program_that_is_slow_to_start_is_ended_however_often_it_is_pressed(

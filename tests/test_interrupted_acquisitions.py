@@ -12,7 +12,7 @@ import psutil
 import pytest
 from command_line import SCRIPT, call, end_of, started
 from contexts import a_session
-from interrupted_sessions import ENDINGS, PLUGINS, RUN, hangs, press, story, wait_for
+from interrupted_sessions import ENDINGS, PLUGINS, RUN, interrupted_in, press, story, wait_for
 from task_repositories import laboratory
 
 from aind_launcher.model.session import Acquisition
@@ -124,11 +124,7 @@ def test_an_acquisition_of_a_plugins_own_is_kept_too(tmp_path: Path) -> None:
         'disable = ["isolated-curriculum", "acquisition", "instant-rig"]',
         names={"runs": "Runs", "sees": "Sees"},
     )
-    mark = hangs(lab, "an acquisition")
-    with started(*RUN, cwd=lab.path) as process:
-        wait_for(process, mark.exists)
-        press(process)
-        assert end_of(process).code == 130
+    assert interrupted_in(lab, "an acquisition").code == 130
     record, session, steps = story(lab)
     assert session.acquisition is not None
     assert (record.state, session.acquisition.outcome, session.disposition) == ("interrupted", "interrupted", "keep")

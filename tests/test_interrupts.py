@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from command_line import call, end_of, started
-from interrupted_sessions import ENDINGS, PLUGINS, RUN, hangs, press, story, wait_for, works_again
+from interrupted_sessions import ENDINGS, PLUGINS, RUN, hangs, interrupted_in, press, story, wait_for, works_again
 from task_repositories import laboratory
 
 from aind_launcher.testing import TaskRepositoryForTests
@@ -23,11 +23,7 @@ def lab(tmp_path: Path) -> TaskRepositoryForTests:
 def test_during_the_checks_the_session_is_cancelled_and_nothing_acquired(
     lab: TaskRepositoryForTests, name: str
 ) -> None:
-    mark = hangs(lab, "a check")
-    with started(*RUN, cwd=lab.path) as process:
-        wait_for(process, mark.exists)
-        press(process, name)
-        assert end_of(process).code == 130
+    assert interrupted_in(lab, "a check", by=name).code == 130
     record, _, steps = story(lab)
     assert (record.state, record.exit_code, record.message) == ("cancelled", 130, "interrupted by the operator")
     assert ("run_session", "instant-rig") not in steps
@@ -53,11 +49,7 @@ def is_left_to_resume(lab: TaskRepositoryForTests) -> None:
 if hasattr(os, "fork"):
 
     def test_after_the_acquisition_ctrl_c_gives_up_the_step_and_hands_off(lab: TaskRepositoryForTests) -> None:
-        mark = hangs(lab, "a push")
-        with started(*RUN, cwd=lab.path) as process:
-            wait_for(process, mark.exists)
-            press(process)
-            run = end_of(process)
+        run = interrupted_in(lab, "a push")
         record, session, steps = story(lab)
         assert (run.code, record.exit_code, session.handed_off) == (1, 1, True), run.err
         assert f"post session (pushes) was given up; `aind-launch resume {record.name}` does it." in run.err
@@ -65,13 +57,8 @@ if hasattr(os, "fork"):
         is_left_to_resume(lab)
 
     def test_ctrl_c_gives_up_an_endless_step_of_a_resume_too(lab: TaskRepositoryForTests) -> None:
-        mark = hangs(lab, "a push")
         for command in (RUN, ("resume", "--all")):
-            mark.unlink(missing_ok=True)
-            with started(*command, cwd=lab.path) as process:
-                wait_for(process, mark.exists)
-                press(process)
-                assert end_of(process).code == 1
+            assert interrupted_in(lab, "a push", command=command).code == 1
         is_left_to_resume(lab)
 
     def test_a_second_ctrl_c_in_the_next_step_ends_the_launcher(lab: TaskRepositoryForTests) -> None:
@@ -95,11 +82,7 @@ if hasattr(os, "fork"):
 def test_after_the_acquisition_whatever_ends_the_program_leaves_the_step_to_resume(
     lab: TaskRepositoryForTests, name: str
 ) -> None:
-    mark = hangs(lab, "a push")
-    with started(*RUN, cwd=lab.path) as process:
-        wait_for(process, mark.exists)
-        press(process, name)
-        assert end_of(process).code == 130
+    assert interrupted_in(lab, "a push", by=name).code == 130
     record, session, _ = story(lab)
     assert (record.exit_code, session.handed_off) == (130, False)
     is_left_to_resume(lab)

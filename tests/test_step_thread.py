@@ -22,6 +22,8 @@ from aind_launcher.lifecycle.log import Unbroken, current_step, session_log
 from aind_launcher.system import interrupts, processes
 from aind_launcher.system.redaction import Redactor
 
+pytestmark = pytest.mark.usefixtures("interrupts_held")
+
 
 @pytest.fixture
 def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:

@@ -7,6 +7,10 @@ import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+# On Windows a file cannot be replaced while a reader, or a virus scanner, has it open: a moment, as a rule.
+_REPLACE_TIMEOUT: Final = 2.0 if sys.platform == "win32" else 0.0
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -26,19 +30,15 @@ def write_whole(path: Path, content: str | bytes) -> None:
             os.fsync(file.fileno())
         # mkstemp makes private files; data folders are shared between accounts.
         Path(temporary).chmod(0o644)
-        _replace(Path(temporary), path, patience=_patience(sys.platform))
+        _replace(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
 
-def _replace(temporary: Path, path: Path, patience: float) -> None:
-    """Put `temporary` in the place of `path`.
-
-    :param patience: seconds in which a refusal is tried again.
-    """
-    deadline = time.monotonic() + patience
+def _replace(temporary: Path, path: Path) -> None:
+    deadline = time.monotonic() + _REPLACE_TIMEOUT
     while True:
         try:
             temporary.replace(path)
@@ -47,11 +47,6 @@ def _replace(temporary: Path, path: Path, patience: float) -> None:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.02)
-
-
-def _patience(platform: str) -> float:
-    """On Windows a file cannot be replaced while a reader, or a virus scanner, has it open: a moment, as a rule."""
-    return 2.0 if platform == "win32" else 0.0
 
 
 def unfinished_files(folder: Path) -> list[Path]:
@@ -83,10 +78,12 @@ def write_problem(folder: Path) -> str | None:
 
     Where `folder` is missing, the nearest folder above it is tried: it will be made there.
     """
-    if link := next((path for path in (folder, *folder.parents) if _is_dangling(path)), None):
-        return f"{link} is a link to a place that is not there."
-    nearest = existing_parent(folder)
-    if nearest is None:
+    for nearest in (folder, *folder.parents):
+        if exists(nearest):
+            break
+        if nearest.is_symlink():
+            return f"{nearest} is a link to a place that is not there."
+    else:
         return f"{folder} is not there."
     probe = nearest / f".aind-launch-{uuid.uuid4().hex}.part"
     try:
@@ -104,14 +101,9 @@ def write_problem(folder: Path) -> str | None:
 def exists(path: Path) -> bool:
     """Whether `path` is there, also where this login may not look."""
     try:
-        return path.exists()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError:
         return True
-
-
-def _is_dangling(path: Path) -> bool:
-    """Whether `path` is a link to nothing: neither a folder, nor can one be made there."""
-    try:
-        return path.is_symlink() and not path.exists()
-    except OSError:
-        return False
+    return True

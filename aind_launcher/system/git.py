@@ -5,7 +5,6 @@ import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from urllib.parse import urlsplit, urlunsplit
 
 from aind_launcher.errors import Refused, SourceError
@@ -13,28 +12,13 @@ from aind_launcher.model.session import Repository
 from aind_launcher.system.inherited import tool_environment
 
 # What a hook or an alias leaves behind; each would point git at another repository than the one it is asked about.
-_INHERITED = frozenset(
-    {
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-        "GIT_COMMON_DIR",
-        "GIT_CONFIG",
-        "GIT_CONFIG_PARAMETERS",
-        "GIT_DIR",
-        "GIT_GRAFT_FILE",
-        "GIT_IMPLICIT_WORK_TREE",
-        "GIT_INDEX_FILE",
-        "GIT_INTERNAL_SUPER_PREFIX",
-        "GIT_NAMESPACE",
-        "GIT_NO_REPLACE_OBJECTS",
-        "GIT_OBJECT_DIRECTORY",
-        "GIT_PREFIX",
-        "GIT_QUARANTINE_PATH",
-        "GIT_REPLACE_REF_BASE",
-        "GIT_SHALLOW_FILE",
-        "GIT_WORK_TREE",
-    }
+_INHERITED = re.compile(
+    r"""GIT_( ALTERNATE_OBJECT_DIRECTORIES | COMMON_DIR | CONFIG | CONFIG_PARAMETERS | DIR | GRAFT_FILE
+    | IMPLICIT_WORK_TREE | INDEX_FILE | INTERNAL_SUPER_PREFIX | NAMESPACE | NO_REPLACE_OBJECTS | OBJECT_DIRECTORY
+    | PREFIX | QUARANTINE_PATH | REPLACE_REF_BASE | SHALLOW_FILE | WORK_TREE )""",
+    re.VERBOSE,
 )
-# What begins the variables that git, ssh and the credential helpers of the usual servers read.
+# Prefixes of the variables that git, ssh and the credential helpers of the usual servers read.
 _OF_GIT = ("GIT_", "SSH_", "GCM_", "GH_", "GITHUB_", "GITLAB_")
 _SHOWN_CHANGES = 3
 _SAFE_DIRECTORY = re.compile(r"git config --global --add safe\.directory .+")
@@ -45,21 +29,29 @@ def git(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
 
     :param environment: added to what git inherits.
     :raises SourceError: git distrusts the folder's owner, as it does on shared rigs.
-    :raises Refused: git is not installed, or says no; the sentence is git's own last one.
+    :raises Refused: git is not installed, or fails; the sentence is git's own last one.
     """
-    ended = _run(arguments, cwd, environment or {})
-    if ended.returncode:
-        raise _failure(arguments, cwd, _text(ended.stderr))
-    return _text(ended.stdout)
+    exit_code, output, complaint = _run(arguments, cwd, environment or {})
+    if exit_code:
+        raise _failure(arguments, cwd, complaint)
+    return output
+
+
+def _asked(*arguments: str, cwd: Path) -> str | None:
+    """The same as `git`, or None if git answers no, which is exit code 1."""
+    exit_code, output, complaint = _run(arguments, cwd, {})
+    if exit_code not in (0, 1):
+        raise _failure(arguments, cwd, complaint)
+    return None if exit_code else output
 
 
 def git_environment(environ: Mapping[str, str], *own: str) -> dict[str, str]:
     """`environ` without what ties git to another repository, and without credentials that are not git's.
 
-    :param own: what the names of further variables begin with that are kept; see `tool_environment`.
+    :param own: prefixes of further variables that are kept; see `tool_environment`.
     """
     kept = tool_environment(environ, *_OF_GIT, *own)
-    return {name: value for name, value in kept.items() if name.upper() not in _INHERITED}
+    return {name: value for name, value in kept.items() if not _INHERITED.fullmatch(name.upper())}
 
 
 def toplevel(folder: Path) -> Path:
@@ -71,13 +63,9 @@ def toplevel(folder: Path) -> Path:
 
 
 def commit_of(repository: Path, revision: str = "HEAD") -> str | None:
-    """The full hash of the commit that `revision` names; None where there is no such commit."""
-    arguments = ("rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}")
-    ended = _run(arguments, repository)
-    # Exit code 1 is git's answer "no"; all else is a complaint.
-    if ended.returncode not in (0, 1):
-        raise _failure(arguments, repository, _text(ended.stderr))
-    return _text(ended.stdout).strip() or None
+    """The full hash of the commit that `revision` names, or None if there is no such commit."""
+    answer = _asked("rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}", cwd=repository)
+    return answer.strip() if answer else None
 
 
 def changes(repository: Path, within: Iterable[str] = ()) -> tuple[str, ...]:
@@ -88,18 +76,8 @@ def changes(repository: Path, within: Iterable[str] = ()) -> tuple[str, ...]:
 
     :param within: paths relative to the root to look at; all by default.
     """
-    listed = git(
-        "--literal-pathspecs",
-        "status",
-        "--porcelain=v1",
-        "-z",
-        "--no-renames",
-        "--untracked-files=all",
-        "--ignore-submodules=none",
-        "--",
-        *within,
-        cwd=repository,
-    )
+    command = "--literal-pathspecs status --porcelain=v1 -z --no-renames --untracked-files=all --ignore-submodules=none"
+    listed = git(*command.split(), "--", *within, cwd=repository)
     return tuple(sorted(entry[3:] for entry in listed.split("\0") if entry))
 
 
@@ -114,23 +92,15 @@ def is_ignored(repository: Path, path: Path) -> bool:
 
     :param path: without links, in the working tree of `repository`.
     """
-    arguments = ("check-ignore", "--quiet", "--", str(path))
-    ended = _run(arguments, repository)
-    if ended.returncode not in (0, 1):
-        raise _failure(arguments, repository, _text(ended.stderr))
-    return ended.returncode == 0
+    return _asked("check-ignore", "--quiet", "--", str(path), cwd=repository) is not None
 
 
 def remote_url(repository: Path) -> str | None:
     """Where `repository` is fetched from: ``origin``, else its first remote, without credentials."""
-    arguments = ("config", "-z", "--get-regexp", r"^remote\..*\.url$")
-    ended = _run(arguments, repository)
-    if ended.returncode not in (0, 1):
-        raise _failure(arguments, repository, _text(ended.stderr))
-    entries = [entry.partition("\n") for entry in _text(ended.stdout).split("\0") if entry]
-    urls = {key.removeprefix("remote.").removesuffix(".url"): url for key, _, url in reversed(entries)}
-    url = urls.get("origin") or next(reversed(urls.values()), None)
-    return without_credentials(url) if url else None
+    answer = _asked("config", "-z", "--get-regexp", r"^remote\..*\.url$", cwd=repository) or ""
+    entries = [entry.partition("\n") for entry in answer.split("\0") if entry]
+    urls = [url for key, _, url in entries if key == "remote.origin.url"] or [url for _, _, url in entries]
+    return without_credentials(urls[0]) if urls else None
 
 
 def without_credentials(url: str) -> str:
@@ -157,24 +127,14 @@ def describe_repository(folder: Path) -> Repository:
     return Repository(path=root, url=remote_url(root), commit=commit_of(root), clean=not changes(root))
 
 
-def _run(
-    arguments: Iterable[str], cwd: Path, added: Mapping[str, str] = MappingProxyType({})
-) -> subprocess.CompletedProcess[bytes]:
-    environment = {
-        **git_environment(os.environ),
-        "LC_ALL": "C",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_OPTIONAL_LOCKS": "0",
-        **added,
-    }
+def _run(arguments: Iterable[str], cwd: Path, added: Mapping[str, str]) -> tuple[int, str, str]:
+    """The exit code of git and what it prints on stdout and stderr."""
+    own = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    environment = {**git_environment(os.environ), **own, **added}
+    command = ["git", *arguments]
     try:
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=cwd,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
+        ended = subprocess.run(
+            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
     except OSError as error:
         if not cwd.is_dir():
@@ -182,6 +142,9 @@ def _run(
         raise Refused(
             f"git cannot be started ({error.strerror}).", "Install git and see that it is on the PATH."
         ) from None
+    # git prints paths as the bytes they are; on the platforms of rigs that is UTF-8.
+    output, complaint = (printed.decode("utf-8", "surrogateescape") for printed in (ended.stdout, ended.stderr))
+    return ended.returncode, output, complaint
 
 
 def _failure(arguments: Iterable[str], cwd: Path, stderr: str) -> Refused:
@@ -195,8 +158,3 @@ def _failure(arguments: Iterable[str], cwd: Path, stderr: str) -> Refused:
     complaints = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines or ["it gave no reason"]
     command = next((argument for argument in arguments if not argument.startswith("-")), "")
     return Refused(f"`git {command}` failed in {cwd}: {complaints[-1].rstrip('.')}.")
-
-
-def _text(output: bytes) -> str:
-    # git prints paths as the bytes they are; on the platforms of rigs that is UTF-8.
-    return output.decode("utf-8", "surrogateescape")

@@ -34,7 +34,7 @@ def curriculum_environment(environ: Mapping[str, str], platform: str) -> dict[st
     if {"VIRTUAL_ENV", "PATH"} <= by_name.keys():
         search = by_name["PATH"]
         kept[search] = _without(kept[search], environ[by_name["VIRTUAL_ENV"]], platform)
-    # Unbuffered, since what a killed program holds back is lost; seeded, since the order of sets reaches the answer.
+    # Unbuffered, because a killed program loses its buffer; seeded, because the order of sets can change the answer.
     return kept | {"PYTHONSAFEPATH": "1", "PYTHONUTF8": "1", "PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
 
 

@@ -1,4 +1,4 @@
-"""Child processes: what they inherit, where their output goes, and the end of the whole tree."""
+"""Child processes: where their output goes, and the end of the whole tree."""
 
 import os
 import shutil
@@ -11,8 +11,10 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from math import inf
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import psutil
 
@@ -27,8 +29,11 @@ MARKER: Final = "AIND_LAUNCHER_CHILD"
 
 # Ctrl-C cannot wake a wait on Windows, so waits are cut into pieces; the end of the child wakes them at once.
 _PIECE: Final = 0.2
-# Seconds for which killing is repeated. What outlives that hangs in a driver, and no program can end it.
-_STUBBORN: Final = 10.0
+# Seconds for which killing is repeated. A process that is still there hangs in a driver, and no program can end it.
+_KILL_TIMEOUT: Final = 10.0
+
+
+EndedBy = Literal["itself", "timeout", "output limit"]
 
 
 @dataclass(frozen=True)
@@ -36,20 +41,18 @@ class Ended:
     """How a child ended.
 
     :param exit_code: its own; negative for a signal, as in `subprocess`.
-    :param duration: seconds from its start to its end.
     :param ended_by: *itself*, or what made the launcher end it.
     """
 
     exit_code: int
-    duration: float
-    ended_by: Literal["itself", "timeout", "output limit"]
+    ended_by: EndedBy
 
 
 @dataclass(frozen=True)
 class Program:
     """A program to run: its command line, where its output goes, and what makes the launcher end it.
 
-    Its output goes into files, not through pipes: nothing is lost, and nobody who keeps one open holds us up.
+    Its output goes into files, not pipes: nothing is lost, and a process that keeps a pipe open cannot make us wait.
 
     :param env: all of its environment; see `inherited`.
     :param timeout: seconds after which it is ended.
@@ -79,32 +82,26 @@ def run_child(program: Program) -> Ended:
     :raises KeyboardInterrupt: after the tree has ended.
     :raises InterruptedAgain: at a second Ctrl-C during `close_grace`, which kills the tree at once.
     """
-    child: _Child | None = None
-    tail: Tail | None = None
-    try:
-        # What is being started could not be ended yet, and a virus scanner may have it wait for long.
-        with interrupts.held(however_long=True):
-            child = _Child(program)
-            tail = Tail(program.stdout, program.stderr, program.on_line) if program.on_line else None
-        ended_by = child.wait(program.timeout, program.output_limit)
-    except BaseException:
+    # Ctrl-C waits while the program is started, which a virus scanner may delay, and while its tree is killed.
+    with interrupts.held(inf):
+        child = _Child(program)
+        tail = Tail(program.stdout, program.stderr, program.on_line) if program.on_line else None
         try:
-            if child is not None:
-                program.on_close()
-                child.close(program.close_grace)
-        except KeyboardInterrupt:
-            raise InterruptedAgain from None
-        raise
-    else:
-        if ended_by != "itself":
-            program.on_close()
-            child.close(program.close_grace)
-    finally:
-        if child is not None:
+            try:
+                ended_by = child.wait(program.timeout, program.output_limit)
+            except KeyboardInterrupt:
+                try:
+                    child.close()
+                except KeyboardInterrupt:
+                    raise InterruptedAgain from None
+                raise
+            if ended_by != "itself":
+                child.close()
+        finally:
             child.kill()
-        if tail:
-            tail.finish()
-    return Ended(child.exit_code, child.duration, ended_by)
+            if tail:
+                tail.finish()
+    return Ended(child.exit_code, ended_by)
 
 
 class _Child:
@@ -112,11 +109,11 @@ class _Child:
 
     def __init__(self, program: Program) -> None:
         path = _path_of(program)
-        # What finds it, whatever becomes of its parents; and, where the launcher dies, what it belonged to.
+        self._program = program
+        # Finds its tree whatever becomes of the parents and, if the launcher dies, names the session's folder.
         self._mark = f"{uuid.uuid4().hex} {os.getpid()} {program.stdout.parent}"
-        self._outputs = (program.stdout, program.stderr)
         try:
-            for output in self._outputs:
+            for output in (program.stdout, program.stderr):
                 output.parent.mkdir(parents=True, exist_ok=True)
             out, err = program.stdout.open("wb"), program.stderr.open("wb")
         except OSError as error:
@@ -125,8 +122,8 @@ class _Child:
                 "See that its disk has room and can be written.",
             ) from None
         with out, err:
-            started = time.monotonic()
             try:
+                # In a group of its own, so that a Ctrl-C reaches the launcher alone.
                 self._process = subprocess.Popen(
                     [path, *map(str, program.command[1:])],
                     cwd=program.cwd,
@@ -134,59 +131,51 @@ class _Child:
                     stdin=subprocess.DEVNULL,
                     stdout=out,
                     stderr=err,
-                    **own_group(sys.platform),
+                    start_new_session=True,
+                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
                 )
             except (OSError, ValueError) as error:
                 raise _unstartable(path, program.cwd, error) from None
-        self.duration = 0.0
         self._ended = threading.Event()
         self._since = _created(self._process.pid)
-        threading.Thread(target=self._watch, args=(started,), daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     @property
     def exit_code(self) -> int:
         code = self._process.returncode
         return -9 if code is None else code  # killed, and hanging in a driver
 
-    def wait(self, timeout: float | None, output_limit: int | None) -> Literal["itself", "timeout", "output limit"]:
+    @interrupts.heard()
+    def wait(self, timeout: float | None, output_limit: int | None = None) -> EndedBy:
         """Wait until it ends, or has to be ended."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        patience = _PIECE if output_limit is None else _PIECE / 4
-        while True:
-            left = patience if deadline is None else min(patience, deadline - time.monotonic())
-            if self._ended.wait(max(left, 0)):
-                return "itself"
-            if deadline is not None and time.monotonic() >= deadline:
+        deadline = inf if timeout is None else time.monotonic() + timeout
+        piece = _PIECE if output_limit is None else _PIECE / 4
+        while not self._ended.wait(max(0, min(piece, deadline - time.monotonic()))):
+            if time.monotonic() >= deadline:
                 return "timeout"
             if output_limit is not None and self._printed() > output_limit:
                 return "output limit"
+        return "itself"
 
-    def close(self, grace: float) -> None:
-        """Ask it to close, in all the ways that programs listen to, and wait `grace` seconds at the most."""
-        ways = ways_to_close(sys.platform) if grace > 0 else ()
+    @interrupts.heard()
+    def close(self) -> None:
+        """Ask it to close, in all the ways that programs listen to, and wait for its grace at the most."""
+        self._program.on_close()
+        grace = self._program.close_grace
+        ways = ways_to_close(self._process) if grace > 0 else []
         for way in ways:
-            if self._ended.is_set():
-                return
-            self._ask(way)
-            deadline = time.monotonic() + grace / len(ways)
-            while (left := deadline - time.monotonic()) > 0 and not self._ended.wait(min(left, _PIECE)):
-                pass
+            if not self._ended.is_set():
+                with suppress(OSError, subprocess.TimeoutExpired):
+                    way()
+                self.wait(grace / len(ways))
 
     def kill(self) -> None:
-        """End it and all that it started, also what is no longer its child."""
-        try:
-            self._kill()
-        except KeyboardInterrupt:
-            # However often Ctrl-C is pressed, nothing may live on.
-            self._kill()
-            raise
-
-    def _kill(self) -> None:
-        deadline = time.monotonic() + _STUBBORN
+        """End it and all that it started, also processes whose parent has ended."""
+        deadline = time.monotonic() + _KILL_TIMEOUT
         pause = 0.001
         killed = set[psutil.Process]()
-        # Round after round, since what is being started while the others are killed is found in the next. One that is
-        # just ending has lost its mark already.
+        # Repeated, because a process that starts while the others are killed is only found in the next round. One that
+        # is just ending has lost its mark already, so those that were killed are asked again.
         while (leftovers := {*self._leftovers(), *filter(_runs, killed)}) or not self._ended.is_set():
             killed |= leftovers
             for process in leftovers:
@@ -201,37 +190,18 @@ class _Child:
     def _printed(self) -> int:
         # The child may have removed the files.
         with suppress(OSError):
-            return sum(output.stat().st_size for output in self._outputs)
+            return sum(output.stat().st_size for output in (self._program.stdout, self._program.stderr))
         return 0
 
-    def _watch(self, started: float) -> None:
+    def _watch(self) -> None:
         self._process.wait()
-        self.duration = time.monotonic() - started
         self._ended.set()
 
-    def _ask(self, way: str) -> None:
-        pid = self._process.pid
-        if way == "taskkill":
-            taskkill = Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
-            with suppress(OSError, subprocess.TimeoutExpired):
-                subprocess.run(
-                    [taskkill, "/PID", str(pid), "/T"],
-                    env=tool_environment(os.environ),
-                    capture_output=True,
-                    timeout=_PIECE * 10,
-                )
-        elif sys.platform == "win32":
-            with suppress(OSError):
-                self._process.send_signal(signal.CTRL_BREAK_EVENT)
-        else:
-            with suppress(OSError):
-                os.killpg(pid, signal.Signals[way])
-
     def _leftovers(self) -> Iterator[psutil.Process]:
-        """All that it started and that still runs: its descendants, its group, and who carries its mark."""
+        """The processes of its tree that still run: its descendants, its group, and those with its mark."""
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):
-                # Cheap questions first: a process that is older cannot be one of its.
+                # Cheap questions first: an older process cannot be one of its tree.
                 if process.pid == os.getpid() or process.create_time() < self._since - 1:
                     continue
                 if _runs(process) and self._is_ours(process):
@@ -254,20 +224,21 @@ def _runs(process: psutil.Process) -> bool:
     return False
 
 
-def own_group(platform: str) -> dict[str, Any]:
-    """Arguments for `subprocess.Popen`: a group of its own, so that a Ctrl-C reaches the launcher alone."""
-    if platform == "win32":
-        return {"creationflags": 0x00000200}  # CREATE_NEW_PROCESS_GROUP, which `subprocess` names on Windows only
-    return {"start_new_session": True}
-
-
-def ways_to_close(platform: str) -> tuple[str, ...]:
+def ways_to_close(process: "subprocess.Popen[bytes]") -> list[Callable[[], object]]:
     """How a program is asked to close, in the order tried; each way gets an equal part of the grace.
 
     SIGINT comes before SIGTERM: Python and .NET programs clean up (close valves) on the first and just die of the
     second. On Windows windows get WM_CLOSE first, as console programs just die of CTRL_BREAK if they do not handle it.
     """
-    return ("taskkill", "CTRL_BREAK_EVENT") if platform == "win32" else ("SIGINT", "SIGTERM")
+    if sys.platform != "win32":
+        return [partial(os.killpg, process.pid, number) for number in (signal.SIGINT, signal.SIGTERM)]
+    return [partial(_close_windows, process.pid), partial(process.send_signal, signal.CTRL_BREAK_EVENT)]
+
+
+def _close_windows(pid: int) -> None:
+    taskkill = Path(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "taskkill.exe")
+    command = [str(taskkill), "/PID", str(pid), "/T"]
+    subprocess.run(command, env=tool_environment(os.environ), capture_output=True, timeout=_PIECE * 10, check=False)
 
 
 def _path_of(program: Program) -> str:
@@ -299,31 +270,7 @@ def _created(pid: int) -> float:
         return time.time() - 5
 
 
-@dataclass(frozen=True)
-class Orphan:
-    """A child without a launcher.
-
-    :param kept: the folder that its output goes to; tells the session that it belongs to.
-    """
-
-    pid: int
-    name: str
-    kept: Path
-
-
-def orphans() -> Iterator[Orphan]:
-    """Children of launchers that are no more; those of other accounts may not be seen."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, OSError, ValueError):
-            mark = process.environ().get(MARKER)
-            if mark is None or process.status() == psutil.STATUS_ZOMBIE:
-                continue
-            _, launcher, kept = mark.split(" ", 2)
-            if not _is_running_since(int(launcher), process.create_time()):
-                yield Orphan(process.pid, process.name(), Path(kept))
-
-
-def _is_running_since(pid: int, moment: float) -> bool:
+def is_running_since(pid: int, moment: float) -> bool:
     """Whether the process `pid` runs and is the one that ran at `moment`, not a later one of the same number."""
     try:
         return psutil.Process(pid).create_time() <= moment + 1
@@ -334,14 +281,22 @@ def _is_running_since(pid: int, moment: float) -> bool:
 
 
 def refuse_orphans(*places: Path) -> None:
-    """Refuse to go on beside a task or a curriculum that outlived its launcher.
+    """Refuse to go on beside a task or a curriculum that outlived its launcher, as far as this account can see it.
 
     :param places: where its output would be kept.
     :raises Refused: one runs; two acquisitions would drive one rig, or one folder be handed off while it grows.
     """
-    for orphan in orphans():
-        if any(orphan.kept.is_relative_to(place) for place in places):
-            raise Refused(
-                f"{orphan.name} (process {orphan.pid}) of an earlier session still runs; its launcher was killed.",
-                f"End it, or wait for it. What it prints is in {orphan.kept}.",
-            )
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError, ValueError):
+            mark = process.environ().get(MARKER)
+            if mark is None or not _runs(process):
+                continue
+            _, launcher, folder = mark.split(" ", 2)
+            if is_running_since(int(launcher), process.create_time()):
+                continue
+            if any(Path(folder).is_relative_to(place) for place in places):
+                raise Refused(
+                    f"{process.name()} (process {process.pid}) of an earlier session still runs; "
+                    "its launcher was killed.",
+                    f"End it, or wait for it. What it prints is in {folder}.",
+                )

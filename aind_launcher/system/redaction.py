@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -12,7 +13,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 
 HIDDEN: Final = "**********"
 
-# Fewer give so few letters of base64 that they stand by chance in words, hashes and names of files.
+# The base64 of a shorter secret occurs by chance in words, hashes and names of files.
 _FEWEST_BYTES: Final = 5
 _LETTER: Final = r"[A-Za-z0-9+/_-]"
 # The two letters that base64 for addresses replaces, which in an address or in JSON may be escaped themselves.
@@ -28,7 +29,7 @@ class Redactor:
     def __call__(self, text: str) -> str:
         shown: list[str] = []
         end = 0
-        # What is hidden may overlap: one secret may be part of another, or begin in another.
+        # Matches may overlap: one secret may be part of another, or begin in another.
         for start, stop in sorted(self._found(text)):
             if start > end or not shown:
                 shown += [text[end:start], HIDDEN]
@@ -43,16 +44,16 @@ class Redactor:
                 found = pattern.search(text, found.start() + 1)
 
     @cached_property
-    def _patterns(self) -> tuple[re.Pattern[str], ...]:
-        return tuple(pattern for secret in self.secrets for pattern in patterns_of(secret))
+    def _patterns(self) -> list[re.Pattern[str]]:
+        return [re.compile(form) for secret in self.secrets for form in _forms(secret)]
 
 
-def patterns_of(text: str) -> Iterator[re.Pattern[str]]:
-    """Patterns that find `text` in each of its forms, also within a longer text that was encoded as a whole."""
-    yield re.compile("".join(map(_character, text)))
-    for encoded in sorted(_bytes_of(text)):
+def _forms(secret: str) -> Iterator[str]:
+    """Patterns that find `secret` in each of its forms, also within a longer text that was encoded as a whole."""
+    yield "".join(map(_character, secret))
+    for encoded in _bytes_of(secret):
         if len(encoded) >= _FEWEST_BYTES:
-            yield from (re.compile(_base64(encoded, before)) for before in range(3))
+            yield from (_base64(encoded, before) for before in range(3))
 
 
 def _character(character: str) -> str:
@@ -78,13 +79,11 @@ def _base64(encoded: bytes, before: int) -> str:
 
 
 def _bytes_of(text: str) -> set[bytes]:
-    """In UTF-8, and in the encoding that HTTP began with; empty where `text` is none."""
+    """`text` in UTF-8 and in the encoding that HTTP began with, as far as they can encode it."""
     found = set()
     for encoding in ("utf-8", "latin-1"):
-        try:
+        with suppress(UnicodeEncodeError):
             found.add(text.encode(encoding))
-        except UnicodeEncodeError:
-            continue
     return found
 
 
@@ -96,11 +95,9 @@ def secrets_in(value: object) -> Iterator[str]:
         # One or two characters would blank out half of every line.
         if len(text) > 2:
             yield text
-    elif isinstance(value, BaseModel):
-        for _, field in value:
+    elif isinstance(value, BaseModel | Mapping):
+        for field in dict(value).values():
             yield from secrets_in(field)
-    elif isinstance(value, Mapping):
-        yield from secrets_in(list(value.values()))
     elif isinstance(value, list | tuple | set | frozenset):
         for item in value:
             yield from secrets_in(item)

@@ -43,15 +43,8 @@ def open_state_directory(directory: Path) -> Path:
     try:
         if not directory.is_dir():
             directory.mkdir(parents=True)
-            command = sharing_command(directory, sys.platform)
-            if command:
-                subprocess.run(
-                    command,
-                    env=tool_environment(os.environ),
-                    check=False,
-                    capture_output=True,
-                    stdin=subprocess.DEVNULL,
-                )
+            if sys.platform == "win32":
+                _share(directory)
     except OSError as error:
         raise Refused(
             f"The state directory {directory} cannot be made: {error.strerror}.",
@@ -60,15 +53,16 @@ def open_state_directory(directory: Path) -> Path:
     return directory
 
 
-def sharing_command(directory: Path, platform: str) -> list[str] | None:
-    """What lets every user of this machine change the files that another made in `directory`.
+def _share(directory: Path) -> None:
+    """Let every user of this machine change the files that another made in `directory`.
 
     Below %PROGRAMDATA% a file is otherwise its maker's alone, and the next operator could not write the journal.
     """
-    if platform != "win32":
-        return None
     users = "*S-1-5-32-545"  # the group Users, in every language of Windows
-    return ["icacls", str(directory), "/grant", f"{users}:(OI)(CI)M", "/Q"]
+    command = ["icacls", str(directory), "/grant", f"{users}:(OI)(CI)M", "/Q"]
+    subprocess.run(
+        command, env=tool_environment(os.environ), check=False, capture_output=True, stdin=subprocess.DEVNULL
+    )
 
 
 @dataclass(frozen=True)
@@ -78,12 +72,12 @@ class RigLock:
     note: Path
 
     def write_note(self, session: str | None) -> None:
-        """Leave word of who holds the rig, and for which session if for one yet, for whoever is refused."""
+        """Write down who holds the rig, and for which session, if any yet, so that a refused launcher can say it."""
         holder = {"session": session, "since": now().isoformat(), "process": os.getpid(), "login": login()}
         try:
             write_whole(self.note, json.dumps(holder))
         except OSError as error:
-            logger.warning("The note of who holds the rig cannot be written: %s.", error.strerror)
+            logger.warning("The note %s, who holds the rig, cannot be written: %s.", self.note, error.strerror)
 
 
 @contextmanager
@@ -100,7 +94,7 @@ def rig_lock(state_directory: Path) -> Iterator[RigLock]:
         lock.acquire(timeout=0)
     except Timeout:
         raise Refused(
-            f"This rig is busy: {_holder(note)}.", "Wait for it to end, or end that launcher, and try again."
+            f"This rig is busy: {_holder(state_directory)}.", "Wait for it to end, or end that launcher, and try again."
         ) from None
     except OSError as error:
         raise Refused(
@@ -119,39 +113,33 @@ def rig_lock(state_directory: Path) -> Iterator[RigLock]:
 
 
 def session_in_progress(state_directory: Path) -> str | None:
-    """The session that a launcher is at now."""
+    """The session that a launcher works on now."""
     session: str | None = (living_holder(state_directory) or {}).get("session")
     return session
 
 
 def living_holder(state_directory: Path) -> dict[str, Any] | None:
-    """The note of the launcher that has this machine; the note of a launcher that died does not count."""
+    """The note of the launcher that holds this machine; the note of a launcher that died does not count."""
     note = state_directory / "rig.json"
     if not note.is_file():
         return None
-    import psutil
+    from aind_launcher.system.processes import is_running_since
 
     try:
-        holder: dict[str, Any] = _told(note)
-        begun = psutil.Process(holder["process"]).create_time()
-        # A process that began later has the number of the one that died.
-        return holder if begun <= datetime.fromisoformat(holder["since"]).timestamp() else None
-    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        holder: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+        since = datetime.fromisoformat(holder["since"]).timestamp()
+        return holder if is_running_since(holder["process"], since) else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _told(note: Path) -> Any:
-    return json.loads(note.read_text(encoding="utf-8"))
-
-
-def _holder(note: Path) -> str:
-    try:
-        holder = _told(note)
-        since = datetime.fromisoformat(holder["since"]).astimezone()
-        who = f"session {holder['session']}" if holder["session"] else "another launcher"
-        return f"{who} since {since:%Y-%m-%d %H:%M} (process {holder['process']}, {holder['login']})"
-    except (OSError, ValueError, KeyError, TypeError):
+def _holder(state_directory: Path) -> str:
+    holder = living_holder(state_directory)
+    if holder is None:
         return "another launcher is starting"
+    since = datetime.fromisoformat(holder["since"]).astimezone()
+    who = f"session {holder['session']}" if holder["session"] else "another launcher"
+    return f"{who} since {since:%Y-%m-%d %H:%M} (process {holder['process']}, {holder['login']})"
 
 
 def login() -> str:

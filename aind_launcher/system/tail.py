@@ -6,6 +6,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
+from aind_launcher.system import interrupts
+
 OnLine = Callable[[Literal["stdout", "stderr"], str], None]
 
 _LONGEST_LINE: Final = 8192
@@ -26,40 +28,35 @@ class Tail:
         self._thread.start()
 
     def finish(self) -> None:
-        """Show what is left and stop."""
+        """Show what is left and stop; Ctrl-C is heard, since a terminal may not take the lines."""
         self._finished.set()
-        self._thread.join()
+        with interrupts.heard():
+            self._thread.join()
 
     def _follow(self) -> None:
         # Isolates the display: a terminal that cannot show a line must not end the child; its output is kept.
         with suppress(Exception), ExitStack() as opened:
             streams = [(name, opened.enter_context(path.open("rb")), bytearray()) for name, path in self._files]
-            last_round = False
-            while not last_round:
-                last_round = self._finished.wait(_PAUSE)
+            is_last = False
+            while not is_last:
+                is_last = self._finished.wait(_PAUSE)
                 for name, file, pending in streams:
-                    self._show(name, file, pending)
-                    if last_round and pending:
-                        self._on_line(name, _decoded(pending))
+                    self._show(name, file, pending, is_last)
 
-    def _show(self, name: Literal["stdout", "stderr"], file: BinaryIO, pending: bytearray) -> None:
-        """Show what came since the last round; of a flood only its beginning, so that nobody waits for a terminal."""
-        hidden, left, size = 0, _MOST_LINES, _LONGEST_LINE
-        while chunk := file.read(1 << 16):
-            pending += chunk
-            *lines, rest = pending.split(b"\n")
-            pieces = [line[at : at + size] for line in lines for at in range(0, max(len(line), 1), size)]
-            while len(rest) > size:
-                pieces.append(rest[:size])
-                del rest[:size]
-            pending[:] = rest
-            for piece in pieces[:left]:
-                self._on_line(name, _decoded(piece))
-            hidden += max(0, len(pieces) - left)
-            left = max(0, left - len(pieces))
-        if hidden:
-            self._on_line(name, f"... {hidden} more lines are in {Path(file.name).name}")
+    def _show(self, name: Literal["stdout", "stderr"], file: BinaryIO, pending: bytearray, is_last: bool) -> None:
+        """Show what came since the last round; of a flood only its beginning, so that nobody waits for a terminal.
 
-
-def _decoded(line: bytes | bytearray) -> str:
-    return line.removesuffix(b"\r").decode("utf-8", "replace")
+        :param pending: the beginning of a line whose end has not come yet.
+        :param is_last: its end will not come.
+        """
+        count = 0
+        while (part := file.readline(_LONGEST_LINE - len(pending))) or (is_last and pending):
+            pending += part
+            if part and not part.endswith(b"\n") and len(pending) < _LONGEST_LINE:
+                continue
+            count += 1
+            if count <= _MOST_LINES:
+                self._on_line(name, pending.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "replace"))
+            pending.clear()
+        if count > _MOST_LINES:
+            self._on_line(name, f"... {count - _MOST_LINES} more lines are in {Path(file.name).name}")
