@@ -1,7 +1,6 @@
 """The built-in `isolated-curriculum` plugin: the pinned curriculum decides, in its own environment and process."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,12 +18,7 @@ from pydantic import (
 
 from aind_launcher.curriculum.catalogue import Catalogue
 from aind_launcher.curriculum.contract import Contract
-from aind_launcher.curriculum.environments import (
-    changed_file,
-    ensure_environment,
-    find_environment,
-    health_check,
-)
+from aind_launcher.curriculum.environments import ensure_environment, find_environment, health_check
 from aind_launcher.curriculum.installed import Installed
 from aind_launcher.curriculum.sources import Pin, Source, choose_source, find_sources, pin
 from aind_launcher.curriculum.specification import EnvironmentSpec, specify
@@ -32,11 +26,11 @@ from aind_launcher.errors import CurriculumError, LauncherError, StepSkipped
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import Check, SessionContext
+from aind_launcher.model.sources import Progress
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[str], None]
 Size = Annotated[
     ByteSize,
     PlainSerializer(lambda size: size.human_readable(), return_type=str, when_used="json"),
@@ -147,10 +141,10 @@ class IsolatedCurriculum:
 
     def _unbuilt(self, source: Source, pinned: Pin) -> str | None:
         """Say why a session would have to build the environment of `source` first, or return None."""
-        environment = None if pinned.blocked else find_environment(self.specify(source, pinned))
+        environment = None if pinned.blocked else find_environment(self.specify(source, pinned).folder)
         if environment is None:
             return "its environment is not built yet."
-        problem = health_check(environment) or changed_file(environment)
+        problem = health_check(environment)
         return f"its environment will be built again. {problem}" if problem else None
 
     @hookimpl
