@@ -114,7 +114,7 @@ with tempfile.TemporaryDirectory() as name:
     session.paths.behavior.mkdir(parents=True)
     session.paths.trainer_state.write_text(state.text, encoding="utf-8")
     session = session.model_copy(update={"animal_state": AnimalState(trainer_state=state, date=datetime.now(UTC))})
-    argv = installed.commands.run(session.folder, session.paths.trainer_state)
+    argv = installed.commands.run(session.folder, session.paths.trainer_state, "")
     environ = curriculum_environment(os.environ, sys.platform)
     uv_run = [uv.find_uv_bin(), "run", "--quiet", "--frozen", "--no-default-groups", "curriculum", *argv[1:]]
     compare(

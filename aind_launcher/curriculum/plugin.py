@@ -2,24 +2,14 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import (
-    BaseModel,
-    ByteSize,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PositiveFloat,
-    WithJsonSchema,
-    field_validator,
-)
+from pydantic import ConfigDict, Field
 
 from aind_launcher.curriculum.catalogue import Catalogue
-from aind_launcher.curriculum.contract import Contract
+from aind_launcher.curriculum.contract import Commands, SourceSettings
 from aind_launcher.curriculum.environments import ensure_environment, find_environment, health_check
-from aind_launcher.curriculum.installed import Installed
+from aind_launcher.curriculum.installed import Installed, Limits
 from aind_launcher.curriculum.sources import Pin, Source, choose_source, find_sources, pin
 from aind_launcher.curriculum.specification import EnvironmentSpec, specify
 from aind_launcher.errors import CurriculumError, LauncherError, StepSkipped
@@ -31,59 +21,17 @@ from aind_launcher.model.suggestion import CurriculumSuggestion
 
 logger = logging.getLogger(__name__)
 
-Size = Annotated[
-    ByteSize,
-    PlainSerializer(lambda size: size.human_readable(), return_type=str, when_used="json"),
-    WithJsonSchema({"type": ["integer", "string"], "minimum": 0}),
-]
-
-
-class SourceSettings(BaseModel):
-    """How one curriculum source is found and asked."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: Path | None = Field(None, description="Its folder in the task repository, for one that is not a submodule.")
-    contract: Literal["default", "path"] | list[str] = Field(
-        "default",
-        description="How it is called: 'default' (curriculum run …), 'path' (curriculum -run --path=…), or a command "
-        "of its own with the placeholders {data_directory}, {trainer_state} and {curriculum}.",
-    )
-    module: str | None = Field(None, description="Run as 'python -m MODULE', for a source without a console script.")
-    options: dict[str, str | int | float | bool] = Field({}, description="Options passed to every run.")
-    extras: list[str] = Field([], description="Extras to install with it.")
-    python: str | None = Field(None, description="The Python of its environment, such as 3.12.")
-
-    @field_validator("contract")
-    @classmethod
-    def _known_placeholders(
-        cls, value: Literal["default", "path"] | list[str]
-    ) -> Literal["default", "path"] | list[str]:
-        try:
-            Contract(tuple(value) if isinstance(value, list) else value)
-        except LauncherError as error:
-            raise ValueError(str(error)) from None
-        return value
-
-    def as_contract(self) -> Contract:
-        """The same as the value that makes command lines."""
-        form = tuple(self.contract) if isinstance(self.contract, list) else self.contract
-        return Contract(form, self.module, self.options)
-
 
 class IsolatedCurriculum:
     """Verifies the curriculum's environment before a session, and asks it after."""
 
-    class Settings(BaseModel):
+    class Settings(Limits):
         """``[tool.aind-launcher.plugin.isolated-curriculum]``"""
 
         model_config = ConfigDict(frozen=True, extra="forbid")
 
         source: str | None = Field(None, description="The source that serves every animal, where there are several.")
         sources: dict[str, SourceSettings] = Field({}, description="Sources by name: folders, and how each is asked.")
-        timeout: PositiveFloat = Field(900, description="Seconds that a curriculum may take to decide.")
-        answer_timeout: PositiveFloat = Field(120, description="Seconds for list, init, version and for importing.")
-        output_limit: Size = Field(ByteSize(1 << 30), description="What a curriculum may print, as in '1 GiB'.")
         cache_directory: Path = Field(
             default_factory=lambda: Path(platformdirs.user_cache_dir("aind-launcher", appauthor=False)),
             description="Where environments are built; a short path on a local disk.",
@@ -98,7 +46,7 @@ class IsolatedCurriculum:
         return find_sources(
             repository,
             {name: source.path for name, source in chosen.items() if source.path},
-            {name for name, source in chosen.items() if source.module or isinstance(source.contract, list)},
+            {name for name, source in chosen.items() if not source.needs_script},
         )
 
     def choose(self, repository: Path, package: str | None = None, wanted: str | None = None) -> Source:
@@ -125,15 +73,8 @@ class IsolatedCurriculum:
         pinned = pin(source)
         pinned.require(allow_dirty=allow_dirty)
         environment = ensure_environment(self.specify(source, pinned), progress or logger.info, compared=compared)
-        return Installed(
-            source,
-            pinned,
-            environment,
-            self._of(source).as_contract().commands(environment.python, environment.scripts),
-            self.settings.timeout,
-            self.settings.answer_timeout,
-            self.settings.output_limit,
-        )
+        commands = Commands(self._of(source), environment.python, environment.scripts)
+        return Installed(source, pinned, environment, commands, self.settings)
 
     def is_built(self, source: Source, pinned: Pin) -> bool:
         """Whether the environment of `source` at its pin is built and complete."""
