@@ -53,6 +53,8 @@ class SourceSettings(BaseModel):
     @field_validator("contract")
     @classmethod
     def _check_contract(cls, value: str | list[str]) -> str | list[str]:
+        if isinstance(value, str):
+            return value
         known = ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
         if not value or not value[0]:
             raise ValueError(f"The curriculum's command is empty. Give a program; placeholders: {known}.")

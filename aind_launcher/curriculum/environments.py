@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from aind_launcher import __version__
 from aind_launcher.curriculum.build import build, executable, remove_tree, scripts_folder
 from aind_launcher.curriculum.contents import first_changed_file, list_contents
-from aind_launcher.curriculum.sources import content_identity, pin
+from aind_launcher.curriculum.sources import pin
 from aind_launcher.curriculum.specification import EnvironmentSpec, home_of
 from aind_launcher.errors import EnvironmentBuildError, LauncherError
 from aind_launcher.model.sources import Progress
@@ -114,7 +114,7 @@ def ensure_environment(
     try:
         if usable := _usable(spec, lambda line: None, compared):
             return usable
-        home_of(spec.cache).mkdir(parents=True, exist_ok=True)
+        spec.folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(spec.folder, progress):
             return _usable(spec, progress, compared) or _built(spec, progress)
     except OSError as error:
@@ -180,7 +180,7 @@ def _built(spec: EnvironmentSpec, progress: Progress) -> Environment:
     try:
         build(spec, progress)
         # A clean source was cloned by its commit; changes were copied while an editor may have been at them.
-        if spec.pin.changes and content_identity(source, pin(source)) != spec.identity:
+        if spec.pin.changes and pin(source).identity != spec.pin.identity:
             raise EnvironmentBuildError(f"{source.name} was changed while it was being built.", "Try again.")
     except LauncherError:
         with suppress(OSError):
