@@ -19,29 +19,12 @@ from aind_launcher.model.sources import Progress
 from aind_launcher.system.git import changes, commit_of, git, git_environment
 
 # Each would make uv work on another environment, project or lock than the one it is asked for.
-_MISLEADING = frozenset(
-    {
-        "CONDA_DEFAULT_ENV",
-        "CONDA_PREFIX",
-        "PYTHONHOME",
-        "PYTHONPATH",
-        "UV_BREAK_SYSTEM_PACKAGES",
-        "UV_EDITABLE",
-        "UV_FROZEN",
-        "UV_LOCKED",
-        "UV_NO_EDITABLE",
-        "UV_NO_SYNC",
-        "UV_PREFIX",
-        "UV_PROJECT",
-        "UV_PROJECT_ENVIRONMENT",
-        "UV_PYTHON",
-        "UV_SYSTEM_PYTHON",
-        "UV_TARGET",
-        "UV_WORKING_DIR",
-        "UV_WORKING_DIRECTORY",
-        "VIRTUAL_ENV",
-        "__PYVENV_LAUNCHER__",
-    }
+_MISLEADING = re.compile(
+    r"""CONDA_DEFAULT_ENV | CONDA_PREFIX | VIRTUAL_ENV | PYTHONHOME | PYTHONPATH | __PYVENV_LAUNCHER__
+    | UV_PROJECT | UV_PROJECT_ENVIRONMENT | UV_WORKING_DIR | UV_WORKING_DIRECTORY | UV_PREFIX | UV_TARGET
+    | UV_PYTHON | UV_SYSTEM_PYTHON | UV_BREAK_SYSTEM_PACKAGES
+    | UV_FROZEN | UV_LOCKED | UV_NO_SYNC | UV_EDITABLE | UV_NO_EDITABLE""",
+    re.VERBOSE,
 )
 _SHOWN_OUTPUT = 400
 # One line a package, and what is said of the Python: too much for whoever waits, and in the log all the same.
@@ -280,7 +263,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """What uv runs with: proxies, indexes, certificates and caches, but no other environment."""
     # The name and password of an index may stand in variables of its own; uv starts git for what lies in repositories.
     kept = git_environment(environ, "UV_INDEX_")
-    kept = {name: value for name, value in kept.items() if name.upper() not in _MISLEADING}
+    kept = {name: value for name, value in kept.items() if not _MISLEADING.fullmatch(name.upper())}
     # Laboratories look into encrypted traffic with certificates of their own, which the machine's store has.
     trusted = {} if "SSL_CERT_FILE" in kept else {"UV_SYSTEM_CERTS": "true"}
     # A linked file is the one in uv's cache and in other environments: an edit in one would be an edit in all. A copy

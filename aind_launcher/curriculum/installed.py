@@ -86,18 +86,15 @@ class Installed:
         with ThreadPoolExecutor(max_workers=2) as pool:
             asked, asked_dsl = pool.submit(self._version, own), pool.submit(self._version, dsl)
             if package:
-                self.import_package(package)
+                self._import(package)
         versions = Versions(asked.result(), asked_dsl.result())
         if not package and own and versions == Versions(None, None):
             # Raises what is wrong.
             self._ask(own)
         return versions
 
-    def import_package(self, package: str) -> None:
-        """Import the module of an animal's curriculum in the environment, as evaluating it will.
-
-        :raises CurriculumError: it does not exist there, or fails.
-        """
+    def _import(self, package: str) -> None:
+        """Import the module of an animal's curriculum in the environment, as evaluating it will."""
         if not MODULE.fullmatch(package):
             raise CurriculumError(f"{package!r}, which the trainer state names, is not the name of a Python module.")
         try:

@@ -76,11 +76,7 @@ class IsolatedCurriculum:
         commands = Commands(self._of(source), environment.python, environment.scripts)
         return Installed(source, pinned, environment, commands, self.settings)
 
-    def is_built(self, source: Source, pinned: Pin) -> bool:
-        """Whether the environment of `source` at its pin is built and complete."""
-        return self._unbuilt(source, pinned) is None
-
-    def _unbuilt(self, source: Source, pinned: Pin) -> str | None:
+    def unbuilt(self, source: Source, pinned: Pin) -> str | None:
         """Say why a session would have to build the environment of `source` first, or return None."""
         environment = None if pinned.blocked else find_environment(self.specify(source, pinned).folder)
         if environment is None:
@@ -101,20 +97,17 @@ class IsolatedCurriculum:
             try:
                 self.choose(repository)
             except LauncherError as error:
-                checks.append(Check(name="curriculum", outcome="failed", message=error.message, hint=error.hint))
+                checks.append(_failed("curriculum", error))
         for source in self.sources(repository):
-            pinned = pin(source)
-            name = f"curriculum {source.name}"
+            pinned, name = pin(source), f"curriculum {source.name}"
             if pinned.problem:
-                problem = pinned.problem
-                checks.append(Check(name=name, outcome="failed", message=problem.message, hint=problem.hint))
-            elif unbuilt := self._unbuilt(source, pinned):
+                checks.append(_failed(name, pinned.problem))
+            elif unbuilt := self.unbuilt(source, pinned):
                 hint = "Run `aind-launch curricula sync` before the first animal."
                 checks.append(Check(name=name, outcome="warning", message=unbuilt, hint=hint))
             else:
-                checks.append(
-                    Check(name=name, outcome="passed", message=f"pinned at {(pinned.commit or '')[:10]}, built")
-                )
+                known = f"pinned at {(pinned.commit or '')[:10]}, built"
+                checks.append(Check(name=name, outcome="passed", message=known))
         return checks or [Check(name="curriculum", outcome="passed", message="no source; no curriculum decides here")]
 
     @hookimpl
@@ -124,22 +117,16 @@ class IsolatedCurriculum:
             state = _deciding_state(session)
         except StepSkipped as reason:
             return [Check(name="curriculum", outcome="passed", message=reason.message)]
-        allow_dirty = session.session.allow_dirty_repo
         try:
             source = self.choose(session.repository.path, state.package)
-            installed = self.install(source, allow_dirty=allow_dirty)
+            installed = self.install(source, allow_dirty=session.session.allow_dirty_repo)
             versions = installed.check(state.package)
         except LauncherError as error:
-            return [Check(name="curriculum", outcome="failed", message=error.message, hint=error.hint)]
+            return [_failed("curriculum", error)]
         checks = []
-        if installed.pin.unreviewed:
-            checks.append(
-                Check(
-                    name="curriculum source",
-                    outcome="warning",
-                    message=f"{installed.pin.unreviewed.message} It decides all the same (--allow-dirty).",
-                )
-            )
+        if unreviewed := installed.pin.unreviewed:
+            message = f"{unreviewed.message} It decides all the same (--allow-dirty)."
+            checks.append(Check(name="curriculum source", outcome="warning", message=message))
         known = f"{source.name} {versions.package or ''}".strip()
         where = f"Python {installed.environment.python_version}, DSL {versions.dsl or 'unknown'}"
         message = f"{state.curriculum} of {known} at {installed.environment.commit[:10]} ({where})"
@@ -160,6 +147,10 @@ class IsolatedCurriculum:
 
     def _of(self, source: Source) -> SourceSettings:
         return self.settings.sources.get(source.name) or SourceSettings.model_validate({})
+
+
+def _failed(name: str, error: LauncherError) -> Check:
+    return Check(name=name, outcome="failed", message=error.message, hint=error.hint)
 
 
 def _deciding_state(session: SessionContext) -> TrainerStateText:
