@@ -92,9 +92,9 @@ with tempfile.TemporaryDirectory() as name:
     specified = curricula.specify(source, pin(source))
 
     def check() -> None:
-        found = find_environment(specified)
+        found = find_environment(specified.folder)
         assert found is not None
-        assert health_check(found) is None
+        assert health_check(found, compared=False) is None
 
     compare("a check of a built environment", [("find and health check", check)], runs=200, aim="under 20 ms")
     compare(
@@ -114,7 +114,7 @@ with tempfile.TemporaryDirectory() as name:
     session.paths.behavior.mkdir(parents=True)
     session.paths.trainer_state.write_text(state.text, encoding="utf-8")
     session = session.model_copy(update={"animal_state": AnimalState(trainer_state=state, date=datetime.now(UTC))})
-    argv = installed.commands.run(session.folder, session.paths.trainer_state)
+    argv = installed.commands.run(session.folder, session.paths.trainer_state, "")
     environ = curriculum_environment(os.environ, sys.platform)
     uv_run = [uv.find_uv_bin(), "run", "--quiet", "--frozen", "--no-default-groups", "curriculum", *argv[1:]]
     compare(

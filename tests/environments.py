@@ -1,4 +1,4 @@
-"""Environments of curricula for tests: built by the real uv and virtualenv from real git repositories."""
+"""Environments of curricula for tests: built by the real uv from real git repositories."""
 
 import subprocess
 import sys

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from aind_launcher.curriculum.contract import Commands, Contract, parse_list, read_suggestion, read_trainer_state
-from aind_launcher.errors import AnimalError, NoAnswer, SettingsError, UsageError
+from aind_launcher.curriculum.contract import Commands, SourceSettings, parse_list, read_suggestion, read_trainer_state
+from aind_launcher.errors import AnimalError, NoAnswer, UsageError
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
 REAL = sorted(Path(__file__).with_name("data").joinpath("suggestions").glob("*.json"))
@@ -22,20 +23,17 @@ DATA = Path("/data/a mouse_2026")
 STATE = DATA / "behavior" / "trainer_state.json"
 
 
-def in_environment(contract: Contract, platform: str = "linux") -> Commands:
-    return contract.commands(PYTHON, SCRIPTS, platform)
+def commands_of(scripts: Path = SCRIPTS, platform: str = "linux", **settings_of_a_source: Any) -> Commands:
+    return Commands(SourceSettings(**settings_of_a_source), PYTHON, scripts, platform)
 
 
 class TestTheCommandLine:
     def test_of_published_curricula(self) -> None:
-        commands = in_environment(Contract(options={"window": 3, "shift": -0.5, "fast": True, "slow": False}))
+        commands = commands_of(options={"window": 3, "shift": -0.5, "fast": True, "slow": False})
         program = str(SCRIPTS / "curriculum")
         asked = ["--data-directory", str(DATA), "--input-trainer-state", str(STATE)]
-        assert commands.run(DATA, STATE) == [program, "run", *asked, "--window", "3", "--shift=-0.5", "--fast"]
-        assert commands.run(DATA, STATE, "template")[6:8] == ["--curriculum", "template"]
-        assert commands.list == [program, "list"]
-        assert commands.version == [program, "version"]
-        assert commands.dsl_version == [program, "dsl-version"]
+        assert commands.run(DATA, STATE, "A") == [program, "run", *asked, "--window", "3", "--shift=-0.5", "--fast"]
+        assert commands.ask("list") == [program, "list"]
         assert commands.init("template") == [program, "init", "--curriculum", "template"]
         assert commands.init("template", "stage a") == [
             *(program, "init", "--curriculum", "template"),
@@ -43,44 +41,40 @@ class TestTheCommandLine:
         ]
 
     def test_of_the_older_form_has_no_other_verbs(self) -> None:
-        commands = in_environment(Contract("path", options={"window": 3, "fast": True}))
-        assert commands.run(DATA, STATE) == [
+        commands = commands_of(contract="path", options={"window": 3, "fast": True})
+        assert commands.run(DATA, STATE, "A") == [
             *(str(SCRIPTS / "curriculum"), "-run", f"--path={DATA}"),
             *("--window=3", "--fast"),
         ]
-        assert (commands.list, commands.version, commands.dsl_version, commands.init("a")) == (None,) * 4
+        assert (commands.ask("list"), commands.ask("version"), commands.init("a")) == (None,) * 3
 
     def test_names_the_executable_as_windows_does(self) -> None:
-        assert in_environment(Contract(), "win32").version == [str(SCRIPTS / "curriculum.exe"), "version"]
+        assert commands_of(platform="win32").ask("version") == [str(SCRIPTS / "curriculum.exe"), "version"]
 
     def test_may_start_a_module_instead(self) -> None:
-        commands = in_environment(Contract(module="my_curricula.cli"))
-        assert commands.list == [str(PYTHON), "-m", "my_curricula.cli", "list"]
-        assert commands.run(DATA, STATE)[:4] == [str(PYTHON), "-m", "my_curricula.cli", "run"]
+        commands = commands_of(module="my_curricula.cli")
+        assert commands.ask("list") == [str(PYTHON), "-m", "my_curricula.cli", "list"]
+        assert commands.run(DATA, STATE, "A")[:4] == [str(PYTHON), "-m", "my_curricula.cli", "run"]
 
     def test_may_be_any_other_with_placeholders(self) -> None:
-        form = ("python", "decide.py", "{data_directory}", "--state={trainer_state}", "{curriculum}", "{}", "a;b $HOME")
-        commands = in_environment(Contract(form))
+        form = ["python", "decide.py", "{data_directory}", "--state={trainer_state}", "{curriculum}", "{}", "a;b $HOME"]
+        commands = commands_of(contract=form)
         odd = Path("/data/{trainer_state} {0}")
         assert commands.run(odd, STATE, "{curriculum}") == [
             *(str(PYTHON), "decide.py", str(odd), f"--state={STATE}", "{curriculum}", "{}", "a;b $HOME"),
         ]
-        assert commands.list is None
-        with pytest.raises(UsageError, match="no curriculum was given"):
-            commands.run(DATA, STATE)
+        assert commands.ask("list") is None
 
     def test_prefers_a_program_of_the_environment(self, tmp_path: Path) -> None:
         (tmp_path / "decide").touch()
-        commands = Contract(("decide", "{data_directory}")).commands(PYTHON, tmp_path, "linux")
-        assert commands.run(DATA, STATE) == [str(tmp_path / "decide"), str(DATA)]
-        elsewhere = Contract(("Rscript", "{data_directory}")).commands(PYTHON, tmp_path, "linux")
-        assert elsewhere.run(DATA, STATE) == ["Rscript", str(DATA)]
+        commands = commands_of(tmp_path, contract=["decide", "{data_directory}"])
+        assert commands.run(DATA, STATE, "A") == [str(tmp_path / "decide"), str(DATA)]
+        elsewhere = commands_of(tmp_path, contract=["Rscript", "{data_directory}"])
+        assert elsewhere.run(DATA, STATE, "A") == ["Rscript", str(DATA)]
 
     @pytest.mark.parametrize("name", ["", "-rf", "--mute-suggestion", "a\nb", "a\0b"])
     def test_takes_no_name_for_an_option(self, name: str) -> None:
-        commands = in_environment(Contract())
-        with pytest.raises(UsageError, match="not a valid name of a curriculum"):
-            commands.run(DATA, STATE, name)
+        commands = commands_of()
         with pytest.raises(UsageError, match="not a valid name of a curriculum"):
             commands.init(name)
         with pytest.raises(UsageError, match="not a valid name of a stage"):
@@ -90,9 +84,9 @@ class TestTheCommandLine:
 @pytest.mark.parametrize(
     ("settings_of_a_source", "what"),
     [
-        ({"form": ("x", "{session}")}, r"\{session\}.*\{data_directory\}, \{trainer_state\}, \{curriculum\}"),
-        ({"form": ()}, "is empty"),
-        ({"form": ("x",), "options": {"a": 1}}, "neither 'module' nor 'options'"),
+        ({"contract": ["x", "{session}"]}, r"\{session\}.*\{data_directory\}, \{trainer_state\}, \{curriculum\}"),
+        ({"contract": []}, "is empty"),
+        ({"contract": ["x"], "options": {"a": 1}}, "neither 'module' nor 'options'"),
         ({"module": "my-module"}, "not the name of a Python module"),
         ({"module": "-c"}, "not the name of a Python module"),
         ({"options": {"--window": 3}}, "without leading dashes"),
@@ -101,8 +95,8 @@ class TestTheCommandLine:
     ],
 )
 def test_a_contract_that_cannot_work_is_refused(settings_of_a_source: dict[str, Any], what: str) -> None:
-    with pytest.raises(SettingsError, match=what):
-        Contract(**settings_of_a_source)
+    with pytest.raises(ValidationError, match=what):
+        SourceSettings(**settings_of_a_source)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from aind_launcher.curriculum.environments import (
 )
 from aind_launcher.curriculum.sources import find_sources, pin
 from aind_launcher.curriculum.specification import specify
-from aind_launcher.errors import EnvironmentBuildError, SourceError
+from aind_launcher.errors import EnvironmentBuildError
 
 
 @pytest.mark.integration
@@ -60,8 +60,7 @@ class TestLocks:
 
         environment = ensure_environment(the_spec(locked_task, cache, python=OWN_PYTHON))
 
-        # Only virtualenv writes this line; an environment that uv made in its place would lack it.
-        assert "virtualenv = " in (environment.folder / "venv" / "pyvenv.cfg").read_text(encoding="utf-8")
+        assert environment.python_version.startswith(OWN_PYTHON)
         assert output(environment) == "1.0.0"
 
     def test_a_project_whose_scripts_are_not_installed_is_refused(self, tmp_path: Path, cache: Path) -> None:
@@ -99,13 +98,6 @@ class TestDirectories:
         with pytest.raises(subprocess.CalledProcessError):
             files_of(environment, "other")
         assert run_git("status", "--porcelain", "--ignored", cwd=workspace) == ""
-
-    def test_a_commit_elsewhere_needs_no_other_environment(self, tmp_path: Path, cache: Path) -> None:
-        workspace = make_workspace(tmp_path / "my workspace")
-        first = built(workspace, cache, "packages/curriculum")
-        commit(workspace, {"README.md": "Changed\n"})
-
-        assert built(workspace, cache, "packages/curriculum") == first
 
     def test_a_member_in_a_submodule_is_there_when_uv_reads_the_workspace(self, tmp_path: Path, cache: Path) -> None:
         workspace = make_workspace(tmp_path / "my workspace")
@@ -174,12 +166,6 @@ class TestUnreviewed:
         assert environment.commit == head
         assert output(environment) == "2.0.0"
 
-    def test_a_source_that_is_not_there_cannot_be_specified(self, task: Path, tmp_path: Path, cache: Path) -> None:
-        run_git("clone", "--quiet", str(task), "fresh", cwd=tmp_path)
-
-        with pytest.raises(SourceError, match="not initialised"):
-            the_spec(tmp_path / "fresh", cache)
-
     def test_an_edit_during_the_build_is_never_taken_for_what_was_specified(self, task: Path, cache: Path) -> None:
         write(task / "the curricula", {"new.txt": "one"})
         spec = the_spec(task, cache)
@@ -188,4 +174,4 @@ class TestUnreviewed:
         with pytest.raises(EnvironmentBuildError, match="was changed while it was being built"):
             ensure_environment(spec)
 
-        assert find_environment(spec) is None
+        assert find_environment(spec.folder) is None

@@ -57,7 +57,7 @@ class TestFailures:
         log = spec.folder.with_suffix(".log")
         assert str(log) in str(caught.value.hint)
         assert "surely-not-a-package" in log.read_text(encoding="utf-8")
-        assert find_environment(spec) is None
+        assert find_environment(spec.folder) is None
         assert not spec.folder.exists()
 
     def test_an_index_that_is_not_reached_is_told_with_what_to_do_once_it_is(
@@ -142,7 +142,7 @@ class TestInterruptedAndConcurrent:
             process.kill()
         launchers[0].wait()
         connection.close()
-        assert find_environment(spec) is None
+        assert find_environment(spec.folder) is None
 
         launchers.append(self.launcher(slow_task, cache))
         connection, _ = backend.accept()
@@ -150,7 +150,7 @@ class TestInterruptedAndConcurrent:
         assert launchers[1].wait(60) == 0
         connection.close()
 
-        environment = find_environment(spec)
+        environment = find_environment(spec.folder)
         assert environment is not None
         assert output(environment, "curriculum") == "0"
         assert not (spec.folder / "venv" / "left behind").exists()

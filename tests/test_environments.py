@@ -50,11 +50,11 @@ class TestBuilding:
         first = built(task, cache)
         second = ensure_environment(the_spec(task, cache), lines.append)
 
-        assert second == first == find_environment(the_spec(task, cache))
+        assert second == first == find_environment(the_spec(task, cache).folder)
         assert lines == []
 
     def test_nothing_is_found_before_it_is_built(self, task: Path, cache: Path) -> None:
-        assert find_environment(the_spec(task, cache)) is None
+        assert find_environment(the_spec(task, cache).folder) is None
         assert list_environments(cache) == ()
         assert prune(cache, timedelta(0), ()) == ()
 
@@ -94,17 +94,16 @@ class TestBuilding:
         self, locked_task: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         elsewhere = tmp_path / "elsewhere"
-        write(elsewhere, {"virtualenv.py": "raise SystemExit('shadowed')"})
+        write(elsewhere, {"encodings.py": "raise SystemExit('shadowed')"})
         for name in ("VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "UV_PROJECT", "PYTHONPATH", "GIT_DIR", "CONDA_PREFIX"):
             monkeypatch.setenv(name, str(elsewhere))
         monkeypatch.setenv("UV_FROZEN", "1")
-        monkeypatch.setenv("VIRTUALENV_SYSTEM_SITE_PACKAGES", "1")
 
         environment = built(locked_task, cache)
 
         configuration = (environment.folder / "venv" / "pyvenv.cfg").read_text(encoding="utf-8")
         assert "include-system-site-packages = false" in configuration
-        assert list(elsewhere.iterdir()) == [elsewhere / "virtualenv.py"]
+        assert list(elsewhere.iterdir()) == [elsewhere / "encodings.py"]
 
     def test_hooks_of_the_account_have_no_part_in_what_is_built(self, task: Path, cache: Path, tmp_path: Path) -> None:
         hook = write(tmp_path / "hooks", {"post-checkout": "#!/bin/sh\ntouch hooked\n"}) / "post-checkout"

@@ -49,7 +49,7 @@ def test_the_line_of_each_command_in_the_overview_is_what_the_command_says_of_it
             assert command.get_short_help_str(limit=500) == root.one_line(context, name)
 
 
-HEAVY = ("pydantic", "pydantic_settings", "pluggy", "rich", "uv", "virtualenv", "aind_behavior_curriculum", "psutil")
+HEAVY = ("pydantic", "pydantic_settings", "pluggy", "rich", "uv", "aind_behavior_curriculum", "psutil")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["rnu"], []], ids=str)

@@ -30,7 +30,7 @@ LIST = "\nprint(*sorted(sys.modules), file=sys.stderr)"
 # What `--help` may take of the package: values and names of the standard library alone.
 LIGHT = {"cli", "errors", "journal.records", "model.clock", "model.names", "system.interrupts"}
 # Each costs a reading command some 20 to 500 ms.
-NEVER = {"aind_behavior_curriculum", "asyncio", "pydantic_settings", "rich", "uv", "virtualenv"}
+NEVER = {"aind_behavior_curriculum", "asyncio", "pydantic_settings", "rich", "uv"}
 FOR_PLUGINS = {"filelock", "importlib_metadata", "pluggy", "psutil"}
 
 

@@ -69,10 +69,14 @@ def test_code_that_was_changed_after_a_check_is_built_again_by_the_next(
     assert curricula.curriculum_suggest(session).trainer_state.stage == "first"
 
 
-def test_a_curriculum_may_keep_files_beside_its_code(
-    curricula: IsolatedCurriculum, session: SessionContext, code: Path
+def test_a_command_of_its_own_is_given_the_name_of_the_animals_curriculum(
+    tmp_path: Path, session: SessionContext
 ) -> None:
-    code.with_name("tables.csv").touch()
-    (check,) = curricula.pre_session(session)
-    assert check.outcome == "passed"
-    assert code.with_name("tables.csv").exists()
+    files = ["--data-directory", "{data_directory}", "--input-trainer-state", "{trainer_state}"]
+    own = {"contract": ["curriculum", "run", *files, "--curriculum", "{curriculum}"]}
+    curricula = IsolatedCurriculum(
+        IsolatedCurriculum.Settings.model_validate(
+            {"cache_directory": tmp_path / "cache", "sources": {"curricula": own}}
+        )
+    )
+    assert curricula.curriculum_suggest(session).trainer_state.curriculum == "counting"

@@ -1,5 +1,6 @@
 """Curriculum sources are pinned and judged in real git repositories."""
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from repositories import (
     write,
 )
 
-from aind_launcher.curriculum.sources import Pin, Source, content_identity, find_sources, pin
+from aind_launcher.curriculum.sources import Pin, Source, find_sources, pin
 from aind_launcher.errors import SourceError
 
 
@@ -276,12 +277,7 @@ class TestDirectoryPin:
         assert "has no commit yet" in str(pin(source).problem)
 
 
-class TestContentIdentity:
-    def test_of_a_clean_source_it_is_the_pin(self, task: Path) -> None:
-        source = the_source(task)
-
-        assert content_identity(source, pin(source)) == pin(source).identity
-
+class TestIdentity:
     @pytest.mark.parametrize(
         "change",
         [
@@ -296,26 +292,40 @@ class TestContentIdentity:
         self, task: Path, change: Callable[[Path], object]
     ) -> None:
         source = the_source(task)
-        clean = content_identity(source, pin(source))
+        clean = pin(source).identity
 
         change(source.path)
-        dirty = content_identity(source, pin(source))
-        again = content_identity(source, pin(source))
+        dirty = pin(source).identity
+        again = pin(source).identity
         run_git("reset", "--quiet", "--hard", cwd=source.path)
         run_git("clean", "-ffdq", cwd=source.path)
 
         assert dirty == again
         assert dirty != clean
-        assert content_identity(source, pin(source)) == clean
+        assert pin(source).identity == clean
 
     def test_a_change_of_a_change_is_another(self, task: Path) -> None:
         source = the_source(task)
         write(source.path, {"new.py": "one"})
-        one = content_identity(source, pin(source))
+        one = pin(source).identity
 
         write(source.path, {"new.py": "two"})
 
-        assert content_identity(source, pin(source)) != one
+        assert pin(source).identity != one
+
+    def test_a_change_that_cannot_be_read_is_refused(self, task: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        source, read_bytes = the_source(task), Path.read_bytes
+        write(source.path, {"new.py": "one"})
+
+        def in_use(path: Path) -> bytes:
+            # As Windows does while another program has it open for itself alone.
+            if path.name == "new.py":
+                raise PermissionError(errno.EACCES, "Access is denied", str(path))
+            return read_bytes(path)
+
+        monkeypatch.setattr(Path, "read_bytes", in_use)
+
+        assert "cannot be read: " in str(pin(source).problem)
 
     def test_ignored_files_do_not_count(self, task: Path) -> None:
         source = the_source(task)

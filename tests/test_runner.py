@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from test_answer import NOISE, last_answer_tried_everywhere
 
 from aind_launcher.curriculum.contract import read_suggestion
-from aind_launcher.curriculum.runner import Call, ask, how_it_ended, last_lines, run_curriculum
+from aind_launcher.curriculum.runner import ask, how_it_ended, last_lines, run_curriculum
 from aind_launcher.errors import CurriculumError, CurriculumFailed, CurriculumTimedOut, NoAnswer
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
@@ -34,10 +34,10 @@ class Curriculum:
         self.stdout, self.stderr = self.kept / "curriculum.stdout.txt", self.kept / "curriculum.stderr.txt"
 
     def __call__(self, code: str, **how: Any) -> CurriculumSuggestion:
-        return run_curriculum(Call([sys.executable, "-c", code], self.folder, **how), self.kept)
+        return run_curriculum([sys.executable, "-c", code], self.folder, self.kept, **how)
 
     def ask(self, code: str, *arguments: str, **how: Any) -> str:
-        return ask(Call([sys.executable, "-c", code, *arguments], self.folder, **how))
+        return ask([sys.executable, "-c", code, *arguments], self.folder, **how)
 
 
 @pytest.fixture
@@ -65,8 +65,6 @@ class TestACurriculumThatAnswers:
         monkeypatch.setenv("MUTE_SUGGESTION", "1")
         code = f"import os; 'MUTE_SUGGESTION' in os.environ or print({ANSWER!r})"
         assert curriculum(code).text == ANSWER
-        with pytest.raises(NoAnswer, match="printed nothing"):
-            curriculum(code, env=os.environ)
 
     def test_keeps_the_output_of_each_attempt(self, curriculum: Curriculum) -> None:
         for attempt in (1, 2, 3):
@@ -137,16 +135,16 @@ class TestACurriculumThatFails:
 class TestAnEnvironmentThatIsNotWhole:
     @pytest.mark.parametrize("verb", ["run", "list"])
     def test_is_mended_by_sync(self, curriculum: Curriculum, verb: str) -> None:
-        gone = curriculum.folder / "environment" / "bin" / "curriculum"
+        gone = str(curriculum.folder / "environment" / "bin" / "curriculum")
         with pytest.raises(CurriculumError, match=r"does not exist.*aind-launch curricula sync"):
             if verb == "run":
-                run_curriculum(Call([gone, "run"], curriculum.folder), curriculum.kept)
+                run_curriculum([gone, "run"], curriculum.folder, curriculum.kept)
             else:
-                ask(Call([gone, "list"], curriculum.folder))
+                ask([gone, "list"], curriculum.folder)
 
     def test_is_told_from_a_clone_that_is_gone(self, curriculum: Curriculum) -> None:
         with pytest.raises(CurriculumError, match=r"clone does not exist.*aind-launch curricula sync"):
-            run_curriculum(Call([sys.executable, "-c", ""], curriculum.folder / "clone"), curriculum.kept)
+            run_curriculum([sys.executable, "-c", ""], curriculum.folder / "clone", curriculum.kept)
 
 
 class TestAShortQuestion:
@@ -206,7 +204,7 @@ def test_whatever_is_printed_there_is_an_answer_or_the_designed_error(
     answer = last_answer_tried_everywhere(printed)
     text = answer.decode() if answer else None
     try:
-        suggestion = run_curriculum(Call([sys.executable, "-I", "-S", "-c", code], folder), folder / "kept")
+        suggestion = run_curriculum([sys.executable, "-I", "-S", "-c", code], folder, folder / "kept")
     except NoAnswer:
         state = json.loads(text)["trainer_state"] if text else None
         assert not isinstance(state, dict) or not {"curriculum", "stage"} <= state.keys()

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,34 +15,16 @@ from aind_launcher.curriculum.project import COMMAND, LOCK, built_from, read_pro
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.curriculum.specification import EnvironmentSpec, satisfies
 from aind_launcher.errors import EnvironmentBuildError, Refused
+from aind_launcher.model.sources import Progress
 from aind_launcher.system.git import changes, commit_of, git, git_environment
 
-Progress = Callable[[str], None]
-
-# Each would make uv or virtualenv work on another environment, project or lock than the one it is asked for.
-_MISLEADING = frozenset(
-    {
-        "CONDA_DEFAULT_ENV",
-        "CONDA_PREFIX",
-        "PYTHONHOME",
-        "PYTHONPATH",
-        "UV_BREAK_SYSTEM_PACKAGES",
-        "UV_EDITABLE",
-        "UV_FROZEN",
-        "UV_LOCKED",
-        "UV_NO_EDITABLE",
-        "UV_NO_SYNC",
-        "UV_PREFIX",
-        "UV_PROJECT",
-        "UV_PROJECT_ENVIRONMENT",
-        "UV_PYTHON",
-        "UV_SYSTEM_PYTHON",
-        "UV_TARGET",
-        "UV_WORKING_DIR",
-        "UV_WORKING_DIRECTORY",
-        "VIRTUAL_ENV",
-        "__PYVENV_LAUNCHER__",
-    }
+# Each would make uv work on another environment, project or lock than the one it is asked for.
+_MISLEADING = re.compile(
+    r"""CONDA_DEFAULT_ENV | CONDA_PREFIX | VIRTUAL_ENV | PYTHONHOME | PYTHONPATH | __PYVENV_LAUNCHER__
+    | UV_PROJECT | UV_PROJECT_ENVIRONMENT | UV_WORKING_DIR | UV_WORKING_DIRECTORY | UV_PREFIX | UV_TARGET
+    | UV_PYTHON | UV_SYSTEM_PYTHON | UV_BREAK_SYSTEM_PACKAGES
+    | UV_FROZEN | UV_LOCKED | UV_NO_SYNC | UV_EDITABLE | UV_NO_EDITABLE""",
+    re.VERBOSE,
 )
 _SHOWN_OUTPUT = 400
 # One line a package, and what is said of the Python: too much for whoever waits, and in the log all the same.
@@ -53,34 +36,28 @@ _UNREACHABLE = re.compile(
 _FRAME = re.compile(r"[\s│]*(error:|cause:|hint:|[\u00d7╰├]─?▶?)?\s*(.*)", re.DOTALL)
 
 
-def build(spec: EnvironmentSpec, progress: Progress) -> str:
+def build(spec: EnvironmentSpec, progress: Progress) -> None:
     """Build the source of `spec` as it is at its pin, with its uncommitted changes, in the empty folder of `spec`.
 
     The log beside the folder gets everything that the tools print.
 
-    :return: the environment's Python version.
     :raises EnvironmentBuildError: says what failed in one sentence.
     """
-    source, folder = spec.source, spec.folder
-    interpreter = find_interpreter(spec.pythons, folder)
-    environment, clone = folder / "venv", folder / "source"
-    python = scripts_folder(environment, sys.platform) / executable("python", sys.platform)
+    source, environment, clone = spec.source, spec.folder / "venv", spec.folder / "source"
+    interpreter = find_interpreter(spec.pythons, spec.folder)
     with spec.log.open("w", encoding="utf-8") as output:
         progress(f"Cloning {source.name} at {(spec.pin.head or '')[:10]}")
         _clone(source, spec.pin, clone)
-        # Outside the clone's folder, and without the current directory on its path: no file there can pose as it.
-        tool = _Tool(source.name, output, spec.log, progress)
-        virtualenv = [sys.executable, "-P", "-m", "virtualenv", "--quiet", "--no-seed"]
-        tool.run([*virtualenv, "--python", interpreter, str(environment)], folder)
-        _fill(tool, spec, clone, environment, python)
-        command = scripts_folder(environment, sys.platform) / executable(COMMAND, sys.platform)
-        if not source.configured and not command.exists():
-            raise EnvironmentBuildError(
-                f"The environment of {source.name} was built, but has no command `{COMMAND}`.",
-                "Give its pyproject.toml a [build-system], so that its scripts are installed.",
-            )
-        version = "import platform; print('Python', platform.python_version())"
-        return tool.run([str(python), "-I", "-c", version], folder)[-1].split()[-1]
+        uv = _Uv(spec, output, progress)
+        # Outside the clone, so that nothing in it says which Python this is.
+        uv.run("venv", "--quiet", "--no-project", "--python", interpreter, str(environment), cwd=spec.folder)
+        _install(uv, clone, environment)
+    command = scripts_folder(environment, sys.platform) / executable(COMMAND, sys.platform)
+    if not source.configured and not command.exists():
+        raise EnvironmentBuildError(
+            f"The environment of {source.name} was built, but has no command `{COMMAND}`.",
+            "Give its pyproject.toml a [build-system], so that its scripts are installed.",
+        )
 
 
 def find_interpreter(pythons: Sequence[str], folder: Path) -> str:
@@ -95,7 +72,7 @@ def find_interpreter(pythons: Sequence[str], folder: Path) -> str:
     for wanted in pythons:
         if satisfies(sys.version_info[:3], wanted):
             return sys.executable
-        asked = [_uv(), "python", "find", "--system", "--no-project", "--no-python-downloads", wanted]
+        asked = [_program(), "python", "find", "--system", "--no-project", "--no-python-downloads", wanted]
         found = subprocess.run(asked, cwd=folder, env=_environment(os.environ), capture_output=True, check=False)
         if found.returncode == 0:
             return found.stdout.decode("utf-8").strip()
@@ -157,10 +134,9 @@ def _replicate(origin: Path, target: Path, commit: str, is_needed: Callable[[str
     """Clone the repository at `origin` with its history, its tags and its submodules, without the network."""
     # No hook and no template of this account has a part in what is built. From a path, git links or copies the
     # objects that are there: nothing is fetched, also where the origin is a partial clone.
-    quiet = ("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false", "-c", "core.longpaths=true")
-    git(*quiet, "clone", "--quiet", "--no-checkout", "--template=", "--", str(origin), str(target), cwd=target.parent)
-    git("config", "core.longpaths", "true", cwd=target)
-    git(*quiet, "checkout", "--quiet", "--detach", commit, cwd=target)
+    own = ("--no-checkout", "--template=", "-c", "core.hooksPath=/dev/null", "-c", "core.longpaths=true")
+    git("clone", "--quiet", *own, "--", str(origin), str(target), cwd=target.parent)
+    git("checkout", "--quiet", "--detach", commit, cwd=target)
     for entry in git("ls-tree", "-r", "-z", commit, cwd=target).split("\0"):
         description, _, path = entry.partition("\t")
         if description.startswith("160000") and (origin / path / ".git").exists() and is_needed(path):
@@ -181,89 +157,79 @@ def _copy_over(origin: Path, target: Path) -> None:
         shutil.copy2(origin, target, follow_symlinks=False)
 
 
-def _fill(tool: "_Tool", spec: EnvironmentSpec, clone: Path, environment: Path, python: Path) -> None:
-    """Install the project with uv: what its lock says, where there is a lock."""
-    folder, extras = clone / spec.source.inside, spec.extras
+def _install(uv: "_Uv", clone: Path, environment: Path) -> None:
+    """Install the project: what its lock says, where there is a lock."""
+    folder, extras = clone / uv.spec.source.inside, uv.spec.extras
+    # Without it, and with a differing .python-version, uv would make another environment.
+    python = ("--python", str(scripts_folder(environment, sys.platform) / executable("python", sys.platform)))
     project = read_project(folder)
     workspace = workspace_of(project, clone) if project else None
     root = workspace.folder if workspace else folder
     if not (root / LOCK).is_file():
-        # Without --python, and with a differing .python-version, uv would make another environment.
-        wanted = f".[{','.join(extras)}]" if extras else "."
-        tool.run([_uv(), "pip", "install", "--python", str(python), wanted], folder)
+        uv.run("pip", "install", *python, f".[{','.join(extras)}]" if extras else ".", cwd=folder)
         return
-    command = [_uv(), "sync", "--locked", "--no-default-groups", "--no-editable", "--no-python-downloads"]
-    command += ["--python", str(python)]
-    if project and project.name and root != folder:
-        command += ["--package", project.name]
-    for extra in extras:
-        command += ["--extra", extra]
-    tool.run(command, root, UV_PROJECT_ENVIRONMENT=str(environment))
+    member = ("--package", project.name) if project and project.name and root != folder else ()
+    chosen = [part for extra in extras for part in ("--extra", extra)]
+    locked = ("--locked", "--no-default-groups", "--no-editable", "--no-python-downloads")
+    uv.run("sync", *locked, *python, *member, *chosen, cwd=root, UV_PROJECT_ENVIRONMENT=str(environment))
 
 
-class _Tool:
-    """Runs programs for one build: their output goes to its log, line by line, and to whoever watches."""
+@dataclass(frozen=True)
+class _Uv:
+    """Runs uv for one build: its output goes to the log, line by line, and to whoever watches."""
 
-    def __init__(self, source: str, output: TextIO, log: Path, progress: Progress) -> None:
-        self._source = source
-        self._output = output
-        self._log = log
-        self._progress = progress
+    spec: EnvironmentSpec
+    output: TextIO
+    progress: Progress
 
-    def run(self, command: Sequence[str], cwd: Path, **environment: str) -> list[str]:
-        """Run `command` and return the lines it prints.
+    def run(self, *arguments: str, cwd: Path, **variables: str) -> None:
+        """Run ``uv ARGUMENTS``.
 
-        :raises EnvironmentBuildError: it cannot be started or fails.
+        :raises EnvironmentBuildError: it fails.
         """
-        print(f"$ {subprocess.list2cmdline(command)}", file=self._output, flush=True)
+        command = [_program(), *arguments]
+        print(f"$ {subprocess.list2cmdline(command)}", file=self.output, flush=True)
         lines: list[str] = []
-        try:
-            process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env={**_environment(os.environ), **environment},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            )
-        except OSError as error:
-            raise EnvironmentBuildError(f"{Path(command[0]).name} cannot be started: {error.strerror}.") from None
-        with process:
+        with subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**_environment(os.environ), **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        ) as process:
             try:
                 for line in process.stdout or ():
-                    print(line, end="", file=self._output, flush=True)
+                    print(line, end="", file=self.output, flush=True)
                     if line.strip():
                         lines.append(line.rstrip())
                     if line.strip() and not _FOR_THE_LOG.match(line):
-                        self._progress(line.strip())
+                        self.progress(line.strip())
             except BaseException:
                 # Ctrl-C: nothing goes on writing into a folder that will be built again.
                 process.kill()
                 raise
         if process.returncode:
             raise self._failure(lines)
-        return lines
 
     def _failure(self, lines: Sequence[str]) -> EnvironmentBuildError:
+        source, whole = self.spec.source.name, f"The whole output is in {self.spec.log}."
         if any("needs to be updated" in line and "lock" in line for line in lines):
             return EnvironmentBuildError(
-                f"The lock file of {self._source} does not fit its pyproject.toml.",
-                f"Run `uv lock` in the source and commit {LOCK}. The whole output is in {self._log}.",
+                f"The lock file of {source} does not fit its pyproject.toml.",
+                f"Run `uv lock` in the source and commit {LOCK}. {whole}",
             )
         if any(_UNREACHABLE.search(line) for line in lines):
             return EnvironmentBuildError(
-                f"The environment of {self._source} cannot be built, for the package index or a repository was not "
-                f"reached: {complaint(lines)}",
+                f"The environment of {source} cannot be built, for the package index or a repository was not reached: "
+                f"{complaint(lines)}",
                 "Run `aind-launch curricula sync` when this machine is connected; after that no network is needed. "
-                f"The whole output is in {self._log}.",
+                f"{whole}",
             )
-        return EnvironmentBuildError(
-            f"The environment of {self._source} cannot be built: {complaint(lines)}",
-            f"The whole output is in {self._log}.",
-        )
+        return EnvironmentBuildError(f"The environment of {source} cannot be built: {complaint(lines)}", whole)
 
 
 def complaint(lines: Sequence[str]) -> str:
@@ -287,25 +253,17 @@ def complaint(lines: Sequence[str]) -> str:
     return sentence[:_SHOWN_OUTPUT].rstrip(" .") + ("…" if len(sentence) > _SHOWN_OUTPUT else ".")
 
 
-def _uv() -> str:
+def _program() -> str:
     import uv
 
-    try:
-        return os.fspath(uv.find_uv_bin())
-    except FileNotFoundError:
-        if found := shutil.which("uv"):
-            return found
-    raise EnvironmentBuildError("uv is not installed.", "Install the launcher again; uv is one of its dependencies.")
+    return os.fspath(uv.find_uv_bin())
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What uv and virtualenv run with: proxies, indexes, certificates and caches, but no other environment."""
+    """What uv runs with: proxies, indexes, certificates and caches, but no other environment."""
     # The name and password of an index may stand in variables of its own; uv starts git for what lies in repositories.
     kept = git_environment(environ, "UV_INDEX_")
-    for name in [name for name in kept if name.upper() in _MISLEADING or name.upper().startswith("VIRTUALENV_")]:
-        # Where virtualenv keeps its own files may have to be said; no other of its options may.
-        if name.upper() != "VIRTUALENV_OVERRIDE_APP_DATA":
-            del kept[name]
+    kept = {name: value for name, value in kept.items() if not _MISLEADING.fullmatch(name.upper())}
     # Laboratories look into encrypted traffic with certificates of their own, which the machine's store has.
     trusted = {} if "SSL_CERT_FILE" in kept else {"UV_SYSTEM_CERTS": "true"}
     # A linked file is the one in uv's cache and in other environments: an edit in one would be an edit in all. A copy

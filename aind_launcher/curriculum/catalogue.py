@@ -106,11 +106,14 @@ class Catalogue:
                 problems.append(f"{source.name}: {error.message}")
         if len(found) == 1:
             return found[0]
-        raise _undecided(curriculum, sources, found, problems)
+        which = "Several curriculum sources have" if found else "No curriculum source has"
+        names = ", ".join(source.name for source in ([installed.source for installed in found] or sources))
+        unasked = f" Not asked: {'; '.join(problems)}." if problems else ""
+        raise UsageError(f"{which} a curriculum {curriculum!r} ({names}).{unasked}", "Choose one with --source NAME.")
 
     def _status(self, source: Source) -> SourceStatus:
         pinned = pin(source)
-        built = self.plugin.is_built(source, pinned)
+        built = self.plugin.unbuilt(source, pinned) is None
         curricula: tuple[str, ...] | None = None
         unasked = None
         if pinned.problem is None and not built:
@@ -150,10 +153,3 @@ def _as_values(environments: Iterable[Environment], pinned: set[str]) -> tuple[B
     return tuple(
         BuiltEnvironment(**e.model_dump(), folder=e.folder, used=e.used, pinned=e.key in pinned) for e in environments
     )
-
-
-def _undecided(curriculum: str, sources: tuple[Source, ...], found: list[Installed], problems: list[str]) -> UsageError:
-    names = ", ".join(item.source.name for item in found) or ", ".join(source.name for source in sources)
-    which = "Several curriculum sources have" if found else "No curriculum source has"
-    unasked = f" Not asked: {'; '.join(problems)}." if problems else ""
-    return UsageError(f"{which} a curriculum {curriculum!r} ({names}).{unasked}", "Choose one with --source NAME.")

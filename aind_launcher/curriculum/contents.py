@@ -10,17 +10,14 @@ from typing import Final
 
 from aind_launcher.system.files import write_whole
 
-# Size and time of each file, as git notices that one was edited.
-Contents = dict[str, list[int]]
-
 _LIST: Final = "contents.json"
 # What Python imports, or runs at its start, where it is found in site-packages. Other files a package may write there.
 _IMPORTED: Final = (*all_suffixes(), ".pth")
 
 
 def list_contents(folder: Path) -> None:
-    """Write the list of all files below `folder` beside them."""
-    _write(folder, dict(_files(folder)))
+    """Write the list of all files below `folder` into it."""
+    write_whole(folder / _LIST, json.dumps(dict(_files(folder))))
 
 
 def first_changed_file(folder: Path) -> str | None:
@@ -30,7 +27,7 @@ def first_changed_file(folder: Path) -> str | None:
 
     :raises OSError, ValueError: `folder` or its list cannot be read.
     """
-    listed: Contents = json.loads((folder / _LIST).read_bytes())
+    listed: dict[str, list[int]] = json.loads((folder / _LIST).read_bytes())
     present = dict(_files(folder))
     changed = [path for path, state in listed.items() if present.get(path) != state]
     added = [path for path in present.keys() - listed.keys() if _is_imported(path)]
@@ -40,15 +37,12 @@ def first_changed_file(folder: Path) -> str | None:
     if bytecode:
         # The environment may belong to another account.
         with suppress(OSError):
-            _write(folder, listed | {path: present[path] for path in bytecode})
+            write_whole(folder / _LIST, json.dumps(listed | {path: present[path] for path in bytecode}))
     return None
 
 
-def _write(folder: Path, contents: Contents) -> None:
-    write_whole(folder / _LIST, json.dumps(contents))
-
-
 def _files(folder: Path, inside: str = "") -> Iterator[tuple[str, list[int]]]:
+    """The size and time of each file, by which git, too, notices that one was edited."""
     try:
         entries = list(os.scandir(folder / inside))
     except FileNotFoundError:

@@ -3,25 +3,26 @@
 import json
 import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from pydantic import Field, field_validator, model_validator
+
 from aind_launcher.curriculum.answer import Output, last_object
-from aind_launcher.errors import AnimalError, NoAnswer, SettingsError, UsageError
+from aind_launcher.errors import AnimalError, NoAnswer, UsageError
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.json_text import members
 from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher.settings.model import SettingsModel
 
-Form = Literal["default", "path"] | tuple[str, ...]
 Option = str | int | float | bool
 Argv = list[str]
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _PLACEHOLDERS: Final = ("data_directory", "trainer_state", "curriculum")
 _OPTION: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 # What the launcher passes itself.
 _RESERVED: Final = {"data-directory", "input-trainer-state", "curriculum", "path", "run"}
 
@@ -29,141 +30,122 @@ _RESERVED: Final = {"data-directory", "input-trainer-state", "curriculum", "path
 _HALF_CHARACTER: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-@dataclass(frozen=True)
-class Contract:
-    """How a source is asked, as its settings say.
+class SourceSettings(SettingsModel):
+    """How one curriculum source is found and asked."""
 
-    :param form: *default* is what published curricula understand, *path* the older form; a tuple is any other
-        command, with placeholders.
-    :param module: started as ``python -m MODULE`` where the source has no console script.
-    :param options: passed to every run, ``--NAME VALUE``; True passes a flag and False nothing.
-    :raises SettingsError: an unknown placeholder, or a name that cannot be an option or a module.
-    """
+    path: Path | None = Field(None, description="Its folder in the task repository, for one that is not a submodule.")
+    contract: Literal["default", "path"] | list[str] = Field(
+        "default",
+        description="How it is called: 'default' (curriculum run …), 'path' (curriculum -run --path=…), or a command "
+        "of its own with the placeholders {data_directory}, {trainer_state} and {curriculum}.",
+    )
+    module: str | None = Field(None, description="Run as 'python -m MODULE', for a source without a console script.")
+    options: dict[str, Option] = Field({}, description="Options passed to every run.")
+    extras: list[str] = Field([], description="Extras to install with it.")
+    python: str | None = Field(None, description="The Python of its environment, such as 3.12.")
 
-    form: Form = "default"
-    module: str | None = None
-    options: Mapping[str, Option] = field(default_factory=dict)
+    @property
+    def needs_script(self) -> bool:
+        """Whether it is run by its console script ``curriculum``."""
+        return self.module is None and not isinstance(self.contract, list)
 
-    def __post_init__(self) -> None:
-        if isinstance(self.form, tuple):
-            self._check_custom(self.form)
-        if self.module is not None and not _MODULE.fullmatch(self.module):
-            raise SettingsError(f"{self.module!r} is not the name of a Python module.", "Name it as in 'import'.")
-        for name, value in self.options.items():
-            if not _OPTION.fullmatch(name):
-                raise SettingsError(
-                    f"{name!r} is not the name of a curriculum's option.", "Write it without leading dashes."
-                )
-            if name.replace("_", "-") in _RESERVED:
-                raise SettingsError(f"The curriculum's option {name!r} is set by the launcher.", "Remove it.")
-            if "\0" in str(value):
-                raise SettingsError(f"The curriculum's option {name!r} has a NUL character.", "Remove it.")
-
-    def _check_custom(self, command: tuple[str, ...]) -> None:
+    @field_validator("contract")
+    @classmethod
+    def _check_contract(cls, value: str | list[str]) -> str | list[str]:
+        if isinstance(value, str):
+            return value
         known = ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
-        if not command or not command[0]:
-            raise SettingsError("The curriculum's command is empty.", f"Give a program; placeholders: {known}.")
-        for name in _PLACEHOLDER.findall(" ".join(command)):
+        if not value or not value[0]:
+            raise ValueError(f"The curriculum's command is empty. Give a program; placeholders: {known}.")
+        for name in _PLACEHOLDER.findall(" ".join(value)):
             if name not in _PLACEHOLDERS:
-                raise SettingsError(f"The curriculum's command has an unknown placeholder {{{name}}}.", f"Use {known}.")
-        if self.module or self.options:
-            raise SettingsError(
-                "A curriculum with a command of its own takes neither 'module' nor 'options'.",
-                "Write them into the command.",
+                raise ValueError(f"The curriculum's command has an unknown placeholder {{{name}}}. Use {known}.")
+        return value
+
+    @field_validator("module")
+    @classmethod
+    def _check_module(cls, value: str | None) -> str | None:
+        if value is not None and not MODULE.fullmatch(value):
+            raise ValueError(f"{value!r} is not the name of a Python module. Name it as in 'import'.")
+        return value
+
+    @field_validator("options")
+    @classmethod
+    def _check_options(cls, options: dict[str, Option]) -> dict[str, Option]:
+        for name, value in options.items():
+            if not _OPTION.fullmatch(name):
+                raise ValueError(f"{name!r} is not the name of a curriculum's option. Write it without leading dashes.")
+            if name.replace("_", "-") in _RESERVED:
+                raise ValueError(f"The curriculum's option {name!r} is set by the launcher. Remove it.")
+            if "\0" in str(value):
+                raise ValueError(f"The curriculum's option {name!r} has a NUL character. Remove it.")
+        return options
+
+    @model_validator(mode="after")
+    def _check_command(self) -> "SourceSettings":
+        if isinstance(self.contract, list) and (self.module or self.options):
+            raise ValueError(
+                "A curriculum with a command of its own takes neither 'module' nor 'options'. "
+                "Write them into the command."
             )
-
-    def commands(self, python: Path, scripts: Path, platform: str = sys.platform) -> "Commands":
-        """The same in an environment.
-
-        :param python: the environment's interpreter.
-        :param scripts: its folder of console scripts, ``bin`` or ``Scripts``.
-        """
-        return Commands(self, python, scripts, platform)
+        return self
 
 
 @dataclass(frozen=True)
 class Commands:
     """Whole command lines, one argument per item; never read by a shell.
 
-    A verb is None where the contract does not have it.
+    :param python: the interpreter of the source's environment.
+    :param scripts: its folder of console scripts, ``bin`` or ``Scripts``.
     """
 
-    contract: Contract
+    settings: SourceSettings
     python: Path
     scripts: Path
     platform: str = sys.platform
 
-    def run(self, data_directory: Path, trainer_state: Path, curriculum: str | None = None) -> Argv:
+    def run(self, data_directory: Path, trainer_state: Path, curriculum: str) -> Argv:
         """Evaluate the curriculum on a session.
 
-        :param curriculum: forces a curriculum instead of the one that the trainer state names.
-        :raises UsageError: `curriculum` is no name, or the command needs one and there is none.
+        :param curriculum: its name, for a command that needs it.
         """
-        form = self.contract.form
-        if curriculum is not None:
-            _argument("curriculum", curriculum)
-        if isinstance(form, tuple):
-            return self._custom(form, data_directory, trainer_state, curriculum)
+        form = self.settings.contract
+        options = [(name, value) for name, value in self.settings.options.items() if value is not False]
+        if isinstance(form, list):
+            known = (str(data_directory), str(trainer_state), curriculum)
+            values = dict(zip(_PLACEHOLDERS, known, strict=True))
+            # One pass: a brace in a value is a character like any other.
+            program, *arguments = (_PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in form)
+            return [self._resolved(program), *arguments]
         if form == "path":
-            options = [_joined(name, value) for name, value in self._options]
-            return [*self._program, "-run", f"--path={data_directory}", *options]
+            return [*self._program, "-run", f"--path={data_directory}", *(_joined(*option) for option in options)]
         command = [*self._program, "run", "--data-directory", str(data_directory)]
         command += ["--input-trainer-state", str(trainer_state)]
-        command += ["--curriculum", curriculum] if curriculum is not None else []
-        return command + [part for name, value in self._options for part in _apart(name, value)]
+        return command + [part for option in options for part in _apart(*option)]
 
-    @property
-    def list(self) -> Argv | None:
-        """Name the curricula of the source."""
-        return [*self._program, "list"] if self._has_verbs else None
+    def ask(self, verb: Literal["list", "version", "dsl-version"]) -> Argv | None:
+        """Ask for the source's curricula, its package's version or its DSL's; None where it has no such command."""
+        return [*self._program, verb] if self.settings.contract == "default" else None
 
     def init(self, curriculum: str, stage: str | None = None) -> Argv | None:
-        """Print the trainer state with which an animal starts.
+        """Print the trainer state with which an animal starts; None where the source has no such command.
 
         :raises UsageError: `curriculum` or `stage` is no name.
         """
-        if not self._has_verbs:
+        if self.settings.contract != "default":
             return None
         command = [*self._program, "init", "--curriculum", _argument("curriculum", curriculum)]
         return command if stage is None else [*command, "--stage", _argument("stage", stage)]
 
     @property
-    def version(self) -> Argv | None:
-        """Print the version of the source's package."""
-        return [*self._program, "version"] if self._has_verbs else None
-
-    @property
-    def dsl_version(self) -> Argv | None:
-        """Print the version of `aind-behavior-curriculum` in the environment."""
-        return [*self._program, "dsl-version"] if self._has_verbs else None
-
-    @property
-    def _has_verbs(self) -> bool:
-        return self.contract.form == "default"
-
-    @property
     def _program(self) -> Argv:
-        if self.contract.module:
-            return [str(self.python), "-m", self.contract.module]
+        if self.settings.module:
+            return [str(self.python), "-m", self.settings.module]
         return [str(self._script("curriculum"))]
-
-    @property
-    def _options(self) -> tuple[tuple[str, Option], ...]:
-        return tuple((name, value) for name, value in self.contract.options.items() if value is not False)
 
     def _script(self, name: str) -> Path:
         suffix = ".exe" if self.platform == "win32" and not name.lower().endswith(".exe") else ""
         return self.scripts / f"{name}{suffix}"
-
-    def _custom(self, form: tuple[str, ...], data_directory: Path, trainer_state: Path, curriculum: str | None) -> Argv:
-        values = {"data_directory": str(data_directory), "trainer_state": str(trainer_state)}
-        if curriculum is not None:
-            values["curriculum"] = curriculum
-        elif any("{curriculum}" in part for part in form):
-            raise UsageError("The curriculum's command has the placeholder {curriculum}, and no curriculum was given.")
-        # One pass: a brace in a value is a character like any other.
-        program, *arguments = (_PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in form)
-        return [self._resolved(program), *arguments]
 
     def _resolved(self, program: str) -> str:
         """``python`` and bare names are the environment's where it has them, else as they stand."""

@@ -12,11 +12,12 @@ from uuid import uuid4
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from aind_launcher import __version__
-from aind_launcher.curriculum.build import Progress, build, executable, remove_tree, scripts_folder
+from aind_launcher.curriculum.build import build, executable, remove_tree, scripts_folder
 from aind_launcher.curriculum.contents import first_changed_file, list_contents
-from aind_launcher.curriculum.sources import content_identity, pin
+from aind_launcher.curriculum.sources import pin
 from aind_launcher.curriculum.specification import EnvironmentSpec, home_of
 from aind_launcher.errors import EnvironmentBuildError, LauncherError
+from aind_launcher.model.sources import Progress
 from aind_launcher.system.files import write_whole
 
 _DISCARDED = "-discarded-"
@@ -68,34 +69,32 @@ class Environment(BaseModel):
 
     @property
     def used(self) -> datetime:
-        """When it was last used, or, if that is not known, when it was built."""
-        try:
-            return datetime.fromtimestamp(_marker(self.folder).stat().st_mtime, UTC)
-        except OSError:
-            return self.built
+        """When it was last used."""
+        return _last_used(self.folder)
 
 
-def find_environment(spec: EnvironmentSpec) -> Environment | None:
-    """Return the environment that was built for `spec`, also a damaged one; None if there is no finished build."""
-    return _read_marker(spec.folder)
+def find_environment(folder: Path) -> Environment | None:
+    """Return the environment in `folder`, also a damaged one; None if there is no finished build."""
+    try:
+        written = json.loads(_marker(folder).read_bytes())
+        return Environment.model_validate({**written, "folder": folder})
+    except (OSError, ValueError, TypeError):
+        return None
 
 
-def health_check(environment: Environment) -> str | None:
-    """Describe what is missing in `environment`, or return None. Starts no process and compares no files."""
+def health_check(environment: Environment, *, compared: bool = True) -> str | None:
+    """Describe the first thing in `environment` that is not as it was built, or return None. Starts no process.
+
+    :param compared: compare every file, too.
+    """
     if not environment.python.exists():
         return f"Its Python, {environment.python}, is missing."
-    base = _base_python(environment.folder / "venv" / "pyvenv.cfg")
-    if base is None or not base.exists():
-        return f"The Python that it was made from{f', {base},' if base else ''} is gone."
-    if not (environment.source_folder / "pyproject.toml").is_file():
-        return f"Its clone of the source, {environment.source_folder}, is missing."
-    return None
-
-
-def changed_file(environment: Environment) -> str | None:
-    """Describe the first file of `environment` that is not as it was built, or return None."""
+    # On Windows its Python is no link, and still there when the one that it was made from is gone.
+    base = _configuration(environment.folder).get("home")
+    if base is None or not Path(base).exists():
+        return f"The Python that it was made from{f', in {base},' if base else ''} is gone."
     try:
-        changed = first_changed_file(environment.folder)
+        changed = first_changed_file(environment.folder) if compared else None
     except (OSError, ValueError) as error:
         return f"The files in {environment.folder} cannot be compared with what was built ({error})."
     return f"{changed} in {environment.folder} was changed after it was built." if changed else None
@@ -115,7 +114,7 @@ def ensure_environment(
     try:
         if usable := _usable(spec, lambda line: None, compared):
             return usable
-        home_of(spec.cache).mkdir(parents=True, exist_ok=True)
+        spec.folder.parent.mkdir(parents=True, exist_ok=True)
         with _locked(spec.folder, progress):
             return _usable(spec, progress, compared) or _built(spec, progress)
     except OSError as error:
@@ -128,7 +127,7 @@ def ensure_environment(
 def list_environments(cache: Path) -> tuple[Environment, ...]:
     """Every environment that was built, the last used first."""
     markers = home_of(cache).glob("*.json")
-    found = (_read_marker(marker.with_suffix("")) for marker in markers)
+    found = (find_environment(marker.with_suffix("")) for marker in markers)
     return tuple(sorted((x for x in found if x), key=lambda environment: environment.used, reverse=True))
 
 
@@ -140,25 +139,25 @@ def prune(cache: Path, older_than: timedelta, pinned: Collection[str]) -> tuple[
     :param pinned: the keys of environments to keep.
     :return: those that were removed.
     """
-    limit = datetime.now(UTC) - older_than
+    home, limit = home_of(cache), datetime.now(UTC) - older_than
     removed = []
-    for environment in list_environments(cache):
-        if environment.key not in pinned and environment.used <= limit and _discard(environment.folder):
-            removed.append(environment)
-    for folder in _folders(home_of(cache)):
+    # A marker that cannot be read may be that of another version of the launcher.
+    for folder in sorted({path.with_suffix("") for path in (*home.glob("*/"), *home.glob("*.json"))}):
         if _DISCARDED in folder.name:
             with suppress(OSError):
                 remove_tree(folder)
-        elif _read_marker(folder) is None and folder.name not in pinned and _last_used(folder) <= limit:
-            _discard(folder)
+        elif folder.name not in pinned and _last_used(folder) <= limit:
+            environment = find_environment(folder)
+            if _discard(folder) and environment:
+                removed.append(environment)
     return tuple(removed)
 
 
 def _usable(spec: EnvironmentSpec, progress: Progress, compared: bool) -> Environment | None:
-    environment = find_environment(spec)
+    environment = find_environment(spec.folder)
     if environment is None:
         return None
-    if problem := health_check(environment) or (changed_file(environment) if compared else None):
+    if problem := health_check(environment, compared=compared):
         progress(f"The environment of {spec.source.name} is built again. {problem}")
         return None
     # The marker's time is when the environment was last used. On a shared machine it may be another account's.
@@ -179,9 +178,9 @@ def _built(spec: EnvironmentSpec, progress: Progress) -> Environment:
         ) from None
     spec.folder.mkdir()
     try:
-        python_version = build(spec, progress)
+        build(spec, progress)
         # A clean source was cloned by its commit; changes were copied while an editor may have been at them.
-        if spec.pin.changes and content_identity(source, pin(source)) != spec.identity:
+        if spec.pin.changes and pin(source).identity != spec.pin.identity:
             raise EnvironmentBuildError(f"{source.name} was changed while it was being built.", "Try again.")
     except LauncherError:
         with suppress(OSError):
@@ -197,7 +196,7 @@ def _built(spec: EnvironmentSpec, progress: Progress) -> Environment:
         dirty=bool(spec.pin.changes),
         inside=source.inside,
         extras=spec.extras,
-        python_version=python_version,
+        python_version=_configuration(spec.folder)["version_info"],
         launcher_version=__version__,
         built=datetime.now(UTC),
     )
@@ -249,34 +248,22 @@ def _set_aside(folder: Path) -> None:
         remove_tree(aside)
 
 
-def _folders(home: Path) -> list[Path]:
-    return [path for path in home.iterdir() if path.is_dir()] if home.is_dir() else []
-
-
 def _marker(folder: Path) -> Path:
     return folder.with_suffix(".json")
 
 
-def _read_marker(folder: Path) -> Environment | None:
+def _configuration(folder: Path) -> dict[str, str]:
+    """What the virtual environment in `folder` says of its Python."""
     try:
-        written = json.loads(_marker(folder).read_bytes())
-        return Environment.model_validate({**written, "folder": folder})
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _base_python(configuration: Path) -> Path | None:
-    """The interpreter that a virtual environment was made from, or at least its folder."""
-    try:
-        lines = configuration.read_text(encoding="utf-8").splitlines()
+        lines = (folder / "venv" / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        return None
-    values = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
-    base = values.get("base-executable") or values.get("home")
-    return Path(base) if base else None
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
 
 
 def _last_used(folder: Path) -> datetime:
-    """When an environment was last used or, while it has no marker, built; for markers that cannot be read."""
-    times = [path.stat().st_mtime for path in (folder, _marker(folder)) if path.exists()]
-    return datetime.fromtimestamp(max(times), UTC) if times else datetime.now(UTC)
+    """When an environment was last used or, while it has no marker, built."""
+    for path in (_marker(folder), folder):
+        with suppress(OSError):
+            return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return datetime.now(UTC)

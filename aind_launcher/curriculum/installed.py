@@ -1,29 +1,43 @@
 """A curriculum source in its environment, ready to be asked."""
 
 import logging
-import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import ByteSize, Field, PlainSerializer, PositiveFloat, WithJsonSchema
 
 from aind_launcher import __version__
-from aind_launcher.curriculum.contract import Commands, parse_list, read_trainer_state
+from aind_launcher.curriculum.contract import MODULE, Commands, parse_list, read_trainer_state
 from aind_launcher.curriculum.environments import Environment
-from aind_launcher.curriculum.runner import Call, ask, run_curriculum
+from aind_launcher.curriculum.runner import ask, run_curriculum
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.errors import CurriculumError
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
+from aind_launcher.settings.model import SettingsModel
 from aind_launcher.system.tail import OnLine
 
 logger = logging.getLogger(__name__)
 
-_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+Size = Annotated[
+    ByteSize,
+    PlainSerializer(lambda size: size.human_readable(), return_type=str, when_used="json"),
+    WithJsonSchema({"type": ["integer", "string"], "minimum": 0}),
+]
 # Imports its argument in the source's environment: versions answer also where a curriculum itself is broken.
 _IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
+
+
+class Limits(SettingsModel):
+    """What a curriculum may take before it is ended."""
+
+    timeout: PositiveFloat = Field(900, description="Seconds that a curriculum may take to decide.")
+    answer_timeout: PositiveFloat = Field(120, description="Seconds for list, init, version and for importing.")
+    output_limit: Size = Field(ByteSize(1 << 30), description="What a curriculum may print, as in '1 GiB'.")
 
 
 @dataclass(frozen=True)
@@ -36,24 +50,17 @@ class Versions:
 
 @dataclass(frozen=True)
 class Installed:
-    """One source at its pin, its environment, and how it is asked.
-
-    :param timeout: seconds for a run.
-    :param answer_timeout: seconds for a short answer.
-    :param output_limit: bytes that a run may print.
-    """
+    """One source at its pin, its environment, and how it is asked."""
 
     source: Source
     pin: Pin
     environment: Environment
     commands: Commands
-    timeout: float
-    answer_timeout: float
-    output_limit: int
+    limits: Limits
 
     def curricula(self) -> tuple[str, ...] | None:
         """The curricula that its own ``list`` names; None where it has no such command."""
-        command = self.commands.list
+        command = self.commands.ask("list")
         return parse_list(self._ask(command)) if command else None
 
     def enrolled(self, curriculum: str, stage: str | None = None) -> TrainerStateText:
@@ -76,23 +83,20 @@ class Installed:
 
         :raises CurriculumError: the import failed or, without `package`, nothing answered.
         """
+        own, dsl = self.commands.ask("version"), self.commands.ask("dsl-version")
         with ThreadPoolExecutor(max_workers=2) as pool:
-            asked = pool.submit(self._version, self.commands.version)
-            asked_dsl = pool.submit(self._version, self.commands.dsl_version)
+            asked, asked_dsl = pool.submit(self._version, own), pool.submit(self._version, dsl)
             if package:
-                self.import_package(package)
+                self._import(package)
         versions = Versions(asked.result(), asked_dsl.result())
-        if not package and self.commands.version and versions == Versions(None, None):
+        if not package and own and versions == Versions(None, None):
             # Raises what is wrong.
-            self._ask(self.commands.version)
+            self._ask(own)
         return versions
 
-    def import_package(self, package: str) -> None:
-        """Import the module of an animal's curriculum in the environment, as evaluating it will.
-
-        :raises CurriculumError: it does not exist there, or fails.
-        """
-        if not _MODULE.fullmatch(package):
+    def _import(self, package: str) -> None:
+        """Import the module of an animal's curriculum in the environment, as evaluating it will."""
+        if not MODULE.fullmatch(package):
             raise CurriculumError(f"{package!r}, which the trainer state names, is not the name of a Python module.")
         try:
             self._ask([str(self.environment.python), "-c", _IMPORT, package])
@@ -111,9 +115,14 @@ class Installed:
         :param kept: the folder for all that it prints.
         :raises CurriculumError: it gave no usable answer.
         """
-        argv, cwd = self.commands.run(folder, trainer_state), self.environment.source_folder
+        curriculum = TrainerStateText.read_file(trainer_state).curriculum or ""
         return run_curriculum(
-            Call(argv, cwd, timeout=self.timeout, output_limit=self.output_limit, on_line=on_line), kept
+            self.commands.run(folder, trainer_state, curriculum),
+            self.environment.source_folder,
+            kept,
+            timeout=self.limits.timeout,
+            output_limit=self.limits.output_limit,
+            on_line=on_line,
         )
 
     def suggest(self, session: SessionContext, on_line: OnLine | None = None) -> CurriculumSuggestion:
@@ -136,7 +145,6 @@ class Installed:
             launcher_version=__version__,
             duration=round(time.monotonic() - started, 3),
         )
-        _say_if_newer(provenance.dsl_version)
         after = _files(session.folder)
         if lost := sorted(name for name in before if before[name] != after.get(name)):
             logger.warning("the curriculum changed or removed files of the session: %s", ", ".join(lost[:5]))
@@ -157,7 +165,7 @@ class Installed:
         return words[-1] if words else None
 
     def _ask(self, command: list[str]) -> str:
-        return ask(Call(command, self.environment.source_folder, timeout=self.answer_timeout))
+        return ask(command, self.environment.source_folder, self.limits.answer_timeout)
 
     def _known(self) -> str | None:
         try:
@@ -171,17 +179,8 @@ def _files(folder: Path) -> dict[str, tuple[int, int]]:
     """Size and time of every file of a session but the launcher's own, by its path in the folder."""
     launcher = folder / "behavior" / "Logs" / "launcher"
     found = (path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(launcher))
+    states = ((path.relative_to(folder).as_posix(), path.stat()) for path in found)
     # A name may be no text; the journal and the record have to be.
-    states = ((_as_text(path.relative_to(folder).as_posix()), path.stat()) for path in found)
-    return {name: (state.st_size, state.st_mtime_ns) for name, state in states}
-
-
-def _as_text(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
-def _say_if_newer(dsl: str | None) -> None:
-    """The launcher keeps what it cannot read; whoever reads the log should know why."""
-    own = version("aind-behavior-curriculum")
-    if dsl and dsl != own:
-        logger.info("the curriculum's DSL is %s, the launcher's is %s; its answer is kept as it is", dsl, own)
+    return {
+        name.encode("utf-8", "backslashreplace").decode(): (state.st_size, state.st_mtime_ns) for name, state in states
+    }

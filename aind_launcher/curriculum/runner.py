@@ -6,8 +6,7 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,48 +19,46 @@ from aind_launcher.system.tail import OnLine
 
 _LAST_LINES: Final = 5
 _TAIL: Final = 64 << 10
+# Bytes that a short answer may have.
+_SHORT: Final = 16 << 20
 _TRACEBACK: Final = re.compile(r"^[ +]*(?:Exception Group )?Traceback \(most recent call last\):$", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Call:
-    """One command line of a curriculum, and what it may take.
-
-    :param env: its environment; without one, what `curriculum_environment` lets through of ours.
-    :param timeout: seconds, as `output_limit` is bytes, after which its whole process tree is ended.
-    """
-
-    argv: Sequence[str | Path]
-    cwd: Path
-    env: Mapping[str, str] | None = None
-    timeout: float | None = None
-    output_limit: int = 16 << 20
-    on_line: OnLine | None = None
-
-
-def run_curriculum(call: Call, kept: Path) -> CurriculumSuggestion:
+def run_curriculum(
+    argv: Sequence[str],
+    cwd: Path,
+    kept: Path,
+    *,
+    timeout: float | None = None,
+    output_limit: int = _SHORT,
+    on_line: OnLine | None = None,
+) -> CurriculumSuggestion:
     """Run a curriculum and read its answer, without provenance.
 
     :param kept: a folder; all that it prints is kept there, each attempt under names of its own.
+    :param timeout: seconds, as `output_limit` is bytes, after which its whole process tree is ended.
     :raises CurriculumError: one of its kinds: failed, timed out, no answer; itself where it could not be started.
     """
-    stdout, stderr = _next_attempt(kept)
-    _run(call, "The curriculum", stdout, stderr, f"All that it printed is in {stdout} and {stderr.name}.")
-    return read_suggestion(stdout)
+    out, err = _next_attempt(kept)
+    environ = curriculum_environment(os.environ, sys.platform)
+    program = Program(argv, cwd, environ, out, err, timeout, output_limit=output_limit, on_line=on_line)
+    _run(program, "The curriculum", f"All that it printed is in {out} and {err.name}.")
+    return read_suggestion(out)
 
 
-def ask(call: Call) -> str:
+def ask(argv: Sequence[str], cwd: Path, timeout: float | None = None) -> str:
     """The answer of a short command: ``list``, ``init``, ``version``, ``dsl-version``.
 
     :raises CurriculumError: it could not be started, ended badly or not in time; it names the command, the exit code
         and the last lines of stderr.
     """
     # The program's own folder would be noise.
-    command = " ".join([Path(call.argv[0]).name, *map(str, call.argv[1:])])
+    command = " ".join([Path(argv[0]).name, *argv[1:]])
     with tempfile.TemporaryDirectory(prefix="aind-launcher-", ignore_cleanup_errors=True) as folder:
-        stdout, stderr = Path(folder, "stdout.txt"), Path(folder, "stderr.txt")
-        _run(call, f"'{command}'", stdout, stderr)
-        return stdout.read_bytes().decode("utf-8", "surrogateescape")
+        out, err = Path(folder, "stdout.txt"), Path(folder, "stderr.txt")
+        environ = curriculum_environment(os.environ, sys.platform)
+        _run(Program(argv, cwd, environ, out, err, timeout, output_limit=_SHORT), f"'{command}'")
+        return out.read_bytes().decode("utf-8", "surrogateescape")
 
 
 def how_it_ended(exit_code: int, platform: str) -> str:
@@ -85,22 +82,11 @@ def last_lines(stderr: str) -> list[str]:
     return lines[-_LAST_LINES:]
 
 
-def _run(call: Call, name: str, stdout: Path, stderr: Path, hint: str | None = None) -> None:
-    """Run `call` to its end.
+def _run(program: Program, name: str, hint: str | None = None) -> None:
+    """Run `program` to its end.
 
     :param name: what the errors call it.
     """
-    env = curriculum_environment(os.environ, sys.platform) if call.env is None else call.env
-    program = Program(
-        call.argv,
-        cwd=call.cwd,
-        env=env,
-        stdout=stdout,
-        stderr=stderr,
-        timeout=call.timeout,
-        output_limit=call.output_limit,
-        on_line=call.on_line,
-    )
     try:
         ended = run_child(program)
     except UsageError as error:
@@ -109,13 +95,15 @@ def _run(call: Call, name: str, stdout: Path, stderr: Path, hint: str | None = N
             "Run `aind-launch curricula sync`, which builds it again.",
         ) from None
     if ended.ended_by == "timeout":
-        how = f"did not end within {call.timeout:g} seconds and was ended"
-        raise CurriculumTimedOut(f"{name} {how}{_last_words(stderr)}", hint)
+        how = f"did not end within {program.timeout:g} seconds and was ended"
+        raise CurriculumTimedOut(f"{name} {how}{_last_words(program.stderr)}", hint)
     if ended.ended_by == "output limit":
-        how = f"printed more than {call.output_limit / (1 << 20):g} MiB and was ended"
-        raise CurriculumFailed(f"{name} {how}{_last_words(stderr)}", hint)
-    if ended.exit_code:
-        raise CurriculumFailed(f"{name} {how_it_ended(ended.exit_code, sys.platform)}{_last_words(stderr)}", hint)
+        how = f"printed more than {(program.output_limit or 0) / (1 << 20):g} MiB and was ended"
+    elif ended.exit_code:
+        how = how_it_ended(ended.exit_code, sys.platform)
+    else:
+        return
+    raise CurriculumFailed(f"{name} {how}{_last_words(program.stderr)}", hint)
 
 
 def _next_attempt(kept: Path) -> tuple[Path, Path]:

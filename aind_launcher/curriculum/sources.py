@@ -24,11 +24,15 @@ class Source:
     """
 
     name: str
-    kind: Literal["submodule", "directory"]
     path: Path
     repository: Path
     checkout: Path
     configured: bool = False
+
+    @property
+    def kind(self) -> Literal["submodule", "directory"]:
+        """What git knows it as."""
+        return "directory" if self.checkout == self.repository else "submodule"
 
     @property
     def relative(self) -> str:
@@ -52,7 +56,8 @@ class Pin:
 
     :param commit: the commit that HEAD pins; None where it pins none.
     :param head: the commit that is checked out.
-    :param identity: names all that is built, at `head`; a commit that changes nothing of it leaves it the same.
+    :param identity: names all that would be built: at `head`, and what uncommitted changes make of it. A commit that
+        changes nothing of it leaves it the same.
     :param changes: files that differ from `head`, relative to the checkout.
     :param unreviewed: the source is not as pinned; ``--allow-dirty`` goes on all the same.
     :param blocked: the source cannot be used, whatever is allowed.
@@ -108,8 +113,7 @@ def find_sources(
     sources = []
     for name, path in {**names, **chosen}.items():
         checkout = next((x for x in submodules if path.is_relative_to(x)), root)
-        kind: Literal["submodule", "directory"] = "directory" if checkout == root else "submodule"
-        sources.append(Source(name, kind, path, root, checkout, name in configured))
+        sources.append(Source(name, path, root, checkout, name in configured))
     return tuple(sorted(sources, key=lambda source: source.name))
 
 
@@ -119,21 +123,11 @@ def pin(source: Source) -> Pin:
         return _submodule_pin(source) if source.kind == "submodule" else _directory_pin(source)
     except Refused as error:
         blocked = error if isinstance(error, SourceError) else SourceError(error.message, error.hint)
-        return Pin(None, None, None, None, blocked=blocked)
-
-
-def content_identity(source: Source, pinned: Pin) -> str:
-    """Names what would be built from the working tree as it is, uncommitted changes included.
-
-    Of a source that is as pinned, it is the pin's own identity.
-    """
-    identity = pinned.identity or ""
-    if not pinned.changes:
-        return identity
-    digest = hashlib.sha256(identity.encode())
-    for part in _contents(source.checkout, pinned.changes):
-        digest.update(hashlib.sha256(part).digest())
-    return digest.hexdigest()
+    except OSError as error:
+        blocked = SourceError(
+            f"The curriculum source {source.name!r} cannot be read: {error}.", "Close the program that has it open."
+        )
+    return Pin(None, None, None, None, blocked=blocked)
 
 
 def choose_source(sources: Sequence[Source], wanted: str | None = None, package: str | None = None) -> Source:
@@ -157,16 +151,12 @@ def choose_source(sources: Sequence[Source], wanted: str | None = None, package:
     serving = [source for source in sources if package and provides(source, package)]
     if len(serving) == 1:
         return serving[0]
-    missing = [source for source in sources if not source.is_present]
-    if not package and len(sources) - len(missing) == 1:
-        return next(source for source in sources if source.is_present)
-    hint = "Choose one in the settings."
-    if missing and not serving:
-        hint = f"Run `git submodule update --init {quoted(missing[0].relative)}`, or choose one in the settings."
-    if not package:
-        raise SourceError(f"There are several curriculum sources: {listed}.", hint)
-    which = "More than one curriculum source provides" if serving else "No curriculum source provides"
-    raise SourceError(f"{which} {package}; there are: {listed}.", hint)
+    which, hint = "More than one curriculum source provides", "Choose one in the settings."
+    if not serving:
+        which = "No curriculum source provides"
+        if missing := [source for source in sources if not source.is_present]:
+            hint = f"Run `git submodule update --init {quoted(missing[0].relative)}`, or choose one in the settings."
+    raise SourceError(f"{which} {package or 'what the trainer state names'}; there are: {listed}.", hint)
 
 
 def provides(source: Source, package: str) -> bool:
@@ -191,15 +181,17 @@ def quoted(path: str) -> str:
 _HOW_TO_ADD = "Add one with `git submodule add URL`, or name a folder of this repository in the settings."
 
 
-def _submodules(root: Path) -> list[str]:
+def _submodules(root: Path) -> dict[str, str | None]:
+    """The path and the URL of each submodule that ``.gitmodules`` names."""
     modules = root / ".gitmodules"
     if not modules.is_file() or not modules.read_bytes().strip():
-        return []
+        return {}
     listed = git("config", "--file", ".gitmodules", "-z", "--list", cwd=root)
-    entries = (entry.partition("\n") for entry in listed.split("\0"))
-    paths = [value for key, _, value in entries if key.startswith("submodule.") and key.endswith(".path")]
+    values = dict(entry.partition("\n")[::2] for entry in listed.split("\0") if entry)
+    paths = {x: values.get(f"{key.removesuffix('.path')}.url") for key, x in values.items() if key.endswith(".path")}
     # Git refuses such paths itself; this file can be written by hand.
-    return sorted({p for p in paths if p and not PurePosixPath(p).is_absolute() and ".." not in PurePosixPath(p).parts})
+    inside = sorted(x for x in paths if x and not PurePosixPath(x).is_absolute() and ".." not in PurePosixPath(x).parts)
+    return {path: without_credentials(paths[path] or "") or None for path in inside}
 
 
 def _named_folder(name: str, folder: Path, root: Path) -> Path:
@@ -231,6 +223,7 @@ def _submodule_pin(source: Source) -> Pin:
     relative = source.checkout.relative_to(source.repository).as_posix()
     shown = quoted(relative)
     commit = _recorded(source.repository, [relative]).get(relative)
+    recorded_url = _submodules(source.repository).get(relative)
     unpinned = SourceError(
         f"The submodule {relative} was never committed to the task repository.",
         f"Run `git add .gitmodules {shown}` and `git commit`.",
@@ -239,9 +232,7 @@ def _submodule_pin(source: Source) -> Pin:
         missing = SourceError(
             f"The submodule {relative} is not initialised.", f"Run `git submodule update --init {shown}`."
         )
-        return Pin(
-            commit, None, _recorded_url(source.repository, relative), None, (), None, missing if commit else unpinned
-        )
+        return Pin(commit, None, recorded_url, None, blocked=missing if commit else unpinned)
     head = commit_of(source.checkout)
     differing = changes(source.checkout)
     unreviewed = None
@@ -258,8 +249,8 @@ def _submodule_pin(source: Source) -> Pin:
             f"The submodule {relative} has uncommitted changes: {few(differing)}.",
             f"See `{there} status`; put them aside with `{there} stash -u`.",
         )
-    identity = f"{head}:{source.inside}"
-    url = remote_url(source.checkout) or _recorded_url(source.repository, relative)
+    identity = _identity(f"{head}:{source.inside}", source.checkout, differing)
+    url = remote_url(source.checkout) or recorded_url
     return Pin(commit, head, url, identity, differing, unreviewed, _unusable(source))
 
 
@@ -283,8 +274,8 @@ def _directory_pin(source: Source) -> Pin:
         unreviewed = SourceError(
             f"The curriculum in {source.relative} was never committed.", f"Run `git add {shown}` and `git commit`."
         )
-    digest = hashlib.sha256(repr((source.relative, sorted(recorded.items()))).encode("utf-8", "surrogateescape"))
-    return Pin(head, head, remote_url(source.repository), digest.hexdigest(), differing, unreviewed, blocked)
+    identity = _identity(repr((source.relative, sorted(recorded.items()))), source.repository, differing)
+    return Pin(head, head, remote_url(source.repository), identity, differing, unreviewed, blocked)
 
 
 def _pinned_paths(source: Source, project: Project | None) -> list[str]:
@@ -331,24 +322,22 @@ def _recorded(repository: Path, paths: Iterable[str]) -> dict[str, str]:
     """The git object that HEAD has at each of `paths`; those that it lacks are left out."""
     if commit_of(repository) is None:
         return {}
-    if "." in (listed := list(paths)):
-        root = {".": git("rev-parse", "HEAD^{tree}", cwd=repository).strip()}
-        return root | _recorded(repository, [path for path in listed if path != "."])
-    if not listed:
-        return {}
-    entries = git("ls-tree", "-z", "HEAD", "--", *listed, cwd=repository).split("\0")
-    described = (entry.partition("\t") for entry in entries if entry)
-    return {path: description.split()[2] for description, _, path in described}
+    below, recorded = set(paths), {}
+    if "." in below:
+        below.remove(".")
+        recorded["."] = git("rev-parse", "HEAD^{tree}", cwd=repository).strip()
+    listed = git("ls-tree", "-z", "HEAD", "--", *sorted(below), cwd=repository) if below else ""
+    for entry in filter(None, listed.split("\0")):
+        description, _, path = entry.partition("\t")
+        recorded[path] = description.split()[2]
+    return recorded
 
 
-def _recorded_url(repository: Path, relative: str) -> str | None:
-    listed = git("config", "--file", ".gitmodules", "-z", "--list", cwd=repository)
-    values = dict(entry.partition("\n")[::2] for entry in listed.split("\0") if entry)
-    section = next(
-        (key.removesuffix(".path") for key, x in values.items() if key.endswith(".path") and x == relative), ""
-    )
-    url = values.get(f"{section}.url")
-    return without_credentials(url) if url else None
+def _identity(committed: str, checkout: Path, changed: Collection[str]) -> str:
+    digest = hashlib.sha256(committed.encode("utf-8", "surrogateescape"))
+    for part in _contents(checkout, changed):
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()
 
 
 def _contents(checkout: Path, changed: Iterable[str]) -> Iterator[bytes]:

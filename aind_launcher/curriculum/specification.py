@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aind_launcher.curriculum.project import PYTHON_VERSION, read_project, workspace_of
-from aind_launcher.curriculum.sources import Pin, Source, content_identity
+from aind_launcher.curriculum.sources import Pin, Source
 
 # Part of every key: raise it when environments are built in another way, and all are built again.
 _RECIPE = "3"
@@ -20,23 +20,17 @@ class EnvironmentSpec:
     """Which environment a source needs.
 
     :param key: names all that decides what is built; the environment's folder.
-    :param identity: names what is built, uncommitted changes included.
+    :param folder: where it is built; marker, lock and log are beside it.
     :param pythons: the Pythons asked for, the best first: versions, ranges, or whatever uv understands.
     :param extras: extras of the source to install with it.
     """
 
     key: str
-    identity: str
+    folder: Path
     source: Source
     pin: Pin
-    cache: Path
     pythons: tuple[str, ...]
     extras: tuple[str, ...] = ()
-
-    @property
-    def folder(self) -> Path:
-        """Where it is built; marker, lock and log are beside it."""
-        return home_of(self.cache) / self.key
 
     @property
     def log(self) -> Path:
@@ -56,10 +50,9 @@ def specify(
     pinned.require(allow_dirty=True)
     pythons = python_requests(source, python)
     chosen = tuple(sorted(set(extras)))
-    identity = content_identity(source, pinned)
-    parts = (_RECIPE, identity, source.inside, chosen, pythons, sysconfig.get_platform())
+    parts = (_RECIPE, pinned.identity, source.inside, chosen, pythons, sysconfig.get_platform())
     key = hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return EnvironmentSpec(key, identity, source, pinned, cache, pythons, chosen)
+    return EnvironmentSpec(key, home_of(cache) / key, source, pinned, pythons, chosen)
 
 
 def python_requests(source: Source, setting: str | None = None) -> tuple[str, ...]:
@@ -82,13 +75,11 @@ def python_requests(source: Source, setting: str | None = None) -> tuple[str, ..
 
 def satisfies(version: tuple[int, int, int], wanted: str) -> bool:
     """Whether a Python `version` is what ``3.11``, ``3.11.7`` or ``>=3.11,<3.13`` asks for."""
-    if re.fullmatch(r"\d+(\.\d+){0,2}", wanted):
-        numbers = tuple(int(number) for number in wanted.split("."))
-        return version[: len(numbers)] == numbers
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+    plain = re.fullmatch(r"\d+(\.\d+){0,2}", wanted)
     try:
-        return SpecifierSet(wanted).contains(".".join(map(str, version)))
+        return SpecifierSet(f"=={wanted}.*" if plain else wanted).contains(".".join(map(str, version)))
     except InvalidSpecifier:
         return False
 
