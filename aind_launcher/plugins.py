@@ -7,9 +7,9 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-import importlib_metadata
 import pluggy
 from pydantic import BaseModel
 
@@ -136,7 +136,7 @@ def find_plugins(settings: LauncherSettings) -> tuple[Candidate, ...]:
     """What is installed or registered by the task repository; nothing is imported."""
     installed = [
         Candidate(point.name, point.value, point.dist.name if point.dist else None, _version(point))
-        for point in importlib_metadata.entry_points(group=GROUP)
+        for point in entry_points(group=GROUP)
     ]
     own = [Candidate(name, target, None, None) for name, target in settings.plugins.items()]
     return tuple(sorted({*installed, *own}, key=lambda c: (c.name, c.target)))
@@ -391,5 +391,5 @@ def _told_secrets(plugin: Any) -> object:
         return ()
 
 
-def _version(point: importlib_metadata.EntryPoint) -> str | None:
+def _version(point: EntryPoint) -> str | None:
     return point.dist.version if point.dist else None

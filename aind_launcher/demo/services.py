@@ -8,10 +8,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
-
-import importlib_metadata
 
 from aind_launcher.errors import LauncherError, UsageError
 
@@ -43,7 +42,7 @@ def running_services(folder: Path, subjects: Sequence[str]) -> Iterator[dict[str
     :raises UsageError: no installed plugin brings one.
     :raises LauncherError: a service cannot be started.
     """
-    found = sorted(importlib_metadata.entry_points(group=GROUP), key=lambda point: point.name)
+    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     if not found:
         raise UsageError(
             "No installed plugin brings a service to try.",
