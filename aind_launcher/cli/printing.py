@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any
@@ -38,6 +38,11 @@ def local_time(moment: datetime) -> str:
 def print_json(data: Any) -> None:
     """Data for another program, on stdout."""
     click.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Indented lines on stdout, one for each fact that is known."""
+    print_table(("", ""), [(f"  {name}", value) for name, value in facts.items() if value], empty="")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
