@@ -28,7 +28,7 @@ from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.plugins import find_plugins
 from aind_launcher.settings.layers import Layer, merged_overrides
-from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
+from aind_launcher.system.rig import RigLock
 
 SUBJECT = "demo-mouse"
 CURRICULUM = "lick_training"
@@ -164,10 +164,7 @@ class _Demo:
     @contextmanager
     def _launcher(self, more: Mapping[str, Any] | None = None) -> Iterator[tuple[Launcher, RigLock]]:
         repository = self.open(more)
-        with (
-            repository.launcher(unattended=True, calm=True) as (launcher, _),
-            rig_lock(open_state_directory(repository.settings.state_directory)) as lock,
-        ):
+        with repository.launcher(unattended=True, calm=True) as (launcher, _), repository.rig_lock() as lock:
             yield launcher, lock
 
 
