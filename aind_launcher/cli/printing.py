@@ -55,9 +55,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     else:
         lines = [line for row in listed for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue="")]
         headed = [tuple(columns), *lines] if any(columns) else lines
-        widths = [max(map(len, column)) for column in zip(*headed, strict=True)]
+        widths = [max(map(_cells, column)) for column in zip(*headed, strict=True)]
         for line in headed:
-            click.echo("  ".join(map(str.ljust, line, widths)).rstrip())
+            padded = (f"{cell}{' ' * (width - _cells(cell))}" for cell, width in zip(line, widths, strict=True))
+            click.echo("  ".join(padded).rstrip())
+
+
+def _cells(text: str) -> int:
+    """How wide a terminal shows `text`."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _print_fitting(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
