@@ -27,7 +27,7 @@ from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.plugins import find_plugins
-from aind_launcher.settings.layers import Layer, merged_overrides
+from aind_launcher.settings.layers import Layer, hyphenated, merged_overrides
 from aind_launcher.system.rig import RigLock
 
 SUBJECT = "demo-mouse"
@@ -139,9 +139,12 @@ class _Demo:
         # Without pauses: nothing comes back while the demo waits for it.
         for_services = {"retry-pauses": [], "plugin": sections}
         values = merged_overrides([opened.layers.own.values, for_services, more or {}])
+        # Of the rig's file, only where environments are built, since the commands that follow look there.
+        of_rig = opened.layers.rig.values.get("plugin", {}).get("isolated-curriculum", {})
+        cache = {key: value for key, value in of_rig.items() if hyphenated(key) == "cache-directory"}
         layers = replace(
             opened.layers,
-            rig=replace(opened.layers.rig, values={}),
+            rig=replace(opened.layers.rig, values={"plugin": {"isolated-curriculum": cache}}),
             command_line=Layer("command line", values, self.folder),
         )
         resolved = layers.launcher()
