@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from itertools import groupby
 from typing import Any
 
-import importlib_metadata
 import pluggy
 from pydantic import BaseModel
 
@@ -134,9 +134,9 @@ class Plugins:
 def find_plugins(settings: LauncherSettings) -> tuple[Candidate, ...]:
     """What is installed or registered by the task repository, in the order of calls; nothing is imported."""
     found = {Candidate(name, target) for name, target in settings.plugins.items()}
-    for point in importlib_metadata.entry_points(group=GROUP):
-        dist = point.dist
-        found.add(Candidate(point.name, point.value, dist and dist.name, dist and dist.version))
+    for point in entry_points(group=GROUP):
+        of = (point.dist.name, point.dist.version) if point.dist else (None, None)
+        found.add(Candidate(point.name, point.value, *of))
     own = {candidate.name for candidate in found if candidate.distribution is None}
     return tuple(sorted(found, key=lambda c: (c.name not in own, c.name, c.target)))
 
@@ -272,7 +272,7 @@ class _Loader:
         with self.isolating(candidate, f"cannot be imported from {candidate.target}"):
             if candidate.distribution is None:
                 self._own.refuse_another(candidate.name, candidate.target)
-            return importlib_metadata.EntryPoint(candidate.name, candidate.target.strip(), GROUP).load()
+            return EntryPoint(candidate.name, candidate.target.strip(), GROUP).load()
 
     def _settings(self, candidate: Candidate, kind: type[BaseModel] | None) -> Resolved[BaseModel] | None:
         if kind:

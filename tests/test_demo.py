@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -15,7 +14,7 @@ from command_line import launch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aind_launcher.curriculum.sources import find_sources, pin
+from aind_launcher.curriculum.sources import find_sources, pin, quoted
 from aind_launcher.demo.build import build_demo
 from aind_launcher.errors import Refused, UsageError
 from aind_launcher.model.session import Session
@@ -145,7 +144,8 @@ def test_the_task_can_be_told_to_lose_the_licks_and_keeps_the_trials(demo: Path,
 def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_second_time(tmp_path: Path) -> None:
     elsewhere = tmp_path / "the rig's own"
     rig_file = machine_directory("config", sys.platform, os.environ) / RIG_FILE
-    write_whole(rig_file, f"data-directory = {json.dumps(str(elsewhere))}\nexperiment = 'real'\n")
+    curricula = "plugin.isolated-curriculum = { cache-directory = 'its cache', source = 'real' }"
+    write_whole(rig_file, f"data-directory = {json.dumps(str(elsewhere))}\nexperiment = 'real'\n{curricula}\n")
 
     foreign = tmp_path / "installed"
     write_whole(foreign / "foreign.py", "raise RuntimeError('a plugin of another package was imported')\n")
@@ -167,13 +167,14 @@ def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_seco
     assert sessions[0]["provenance"]["dsl_version"] == "0.0.38"
     assert all(Path(place).exists() for place in told["places"].values())
     assert not elsewhere.exists()
+    assert Path(told["places"]["curriculum's environment"]).is_relative_to(rig_file.parent / "its cache")
     assert not (machine_directory("state", sys.platform, os.environ) / "journal.sqlite").exists()
 
     again = launch("demo", "a demo", cwd=tmp_path)
     assert again.code == 2
     assert "--fresh" in again.err
 
-    rig_file.unlink()
+    rig_file.write_text(f"{curricula}\n", encoding="utf-8")
     offline = {**OFFLINE, "UV_CACHE_DIR": str(tmp_path / "nothing cached")}
     second = launch("demo", "a demo", "--fresh", "--sessions", "2", cwd=tmp_path, environment=installed | offline)
     assert second.code == 1, second.err
@@ -189,8 +190,6 @@ def test_what_to_go_on_with_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.delenv("NOX_CURRENT_SESSION", raising=False)
     monkeypatch.setenv("PATH", scripts)
     assert _program() == "aind-launch"
-    own = shutil.which("aind-launch", path=scripts)
-    assert own
     for name, value in (("NOX_CURRENT_SESSION", "demo"), ("PATH", str(tmp_path))):
         monkeypatch.setenv(name, value)
-        assert Path(_program().strip('"')).samefile(own)
+        assert _program() == f"{quoted(sys.executable)} -m aind_launcher"

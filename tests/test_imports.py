@@ -31,7 +31,9 @@ LIST = "\nprint(*sorted(sys.modules), file=sys.stderr)"
 LIGHT = {"cli", "errors", "journal.records", "model.clock", "model.names", "system.interrupts"}
 # Each costs a reading command some 20 to 500 ms.
 NEVER = {"aind_behavior_curriculum", "asyncio", "pydantic_settings", "rich", "uv"}
-FOR_PLUGINS = {"filelock", "importlib_metadata", "pluggy", "psutil"}
+# For calling a curriculum.
+PROGRAMS = {"concurrent", "psutil"}
+FOR_PLUGINS = PROGRAMS | {"filelock", "pluggy"}
 
 
 def imported(program: str, *arguments: str, cwd: Path, **variables: str) -> set[str]:
@@ -81,6 +83,12 @@ def test_what_reads_through_plugins_imports_only_what_they_are_made_of(repositor
 def test_what_lists_for_curricula_imports_no_curriculum(tmp_path: Path, command: str) -> None:
     task = make_repository(tmp_path / "task", {"pyproject.toml": "[tool.aind-launcher]"})
     assert libraries(imported(READ, *command.split(), cwd=task)) & NEVER == set()
+
+
+@pytest.mark.parametrize("command", ["animals list", "plugins list", "config show"])
+def test_what_asks_no_curriculum_imports_nothing_that_starts_programs(tmp_path: Path, command: str) -> None:
+    task = make_repository(tmp_path / "task", {"pyproject.toml": "[tool.aind-launcher]"})
+    assert libraries(imported(READ, *command.split(), cwd=task)) & (NEVER | PROGRAMS) == set()
 
 
 def test_variables_are_read_with_their_library_only_where_one_is_set(repository: Path) -> None:

@@ -3,9 +3,9 @@
 import shutil
 import sys
 import textwrap
+from importlib.metadata import entry_points
 from pathlib import Path
 
-import importlib_metadata
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -41,7 +41,7 @@ class Site:
         self.folder.mkdir()
         self.repository = root / "repository"
         # The launcher's own plugins have tests of their own.
-        self.block = tuple({point.name for point in importlib_metadata.entry_points(group="aind_launcher")})
+        self.block = tuple({point.name for point in entry_points(group="aind_launcher")})
 
     def install(self, distribution: str, name: str, target: str, source: str) -> None:
         """A module, and a dist-info with an entry point to it."""

@@ -1,19 +1,20 @@
 """`aind-launch animals`: where animals stand, how they came there, and moving them by hand."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import print_json, print_table
+from aind_launcher.cli.printing import print_facts, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.model.names import checked_name
 
 if TYPE_CHECKING:
-    from aind_launcher.model.animal import AnimalState, TrainerStateText
+    from aind_launcher.model.animal import TrainerStateText
     from aind_launcher.model.store import AnimalStore, StoredAnimal
 
 
@@ -55,22 +56,22 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
         document = animal.state.trainer_state.document if animal.state else None
         print_json(_data(animal) | {"trainer_state": document, "history": entries})
         return
+    click.echo(f"Animal {subject}")
     state = animal.state
-    facts: list[tuple[str, Any]] = [("  folder", animal.folder)]
+    facts: dict[str, Any] = {}
     if state:
         trainer_state = state.trainer_state
-        facts = [
-            ("  curriculum", f"{trainer_state.curriculum} {trainer_state.curriculum_version or ''}"),
-            ("  stage", _stage(trainer_state)),
-            ("  since", f"{state.date.astimezone():%Y-%m-%d %H:%M}"),
-            ("  from", "changed outside the launcher" if animal.changed_outside else state.session_name),
-            ("  metrics", json.dumps(state.metrics)[:200] if state.metrics is not None else None),
-            *facts,
-        ]
+        facts = {
+            "curriculum": f"{trainer_state.curriculum} {trainer_state.curriculum_version or ''}",
+            "stage": _stage(trainer_state),
+            "since": f"{state.date.astimezone():%Y-%m-%d %H:%M}",
+            "from": "changed outside the launcher" if animal.changed_outside else state.session_name,
+            "metrics": json.dumps(state.metrics)[:200] if state.metrics is not None else None,
+        }
     elif animal.has_task:
-        facts.insert(0, ("  task", "its own task.json; no curriculum"))
-    click.echo(f"Animal {subject}")
-    print_table(("", ""), [fact for fact in facts if fact[1]], empty="")
+        facts = {"task": "its own task.json; no curriculum"}
+    facts["folder"] = animal.folder
+    print_facts(facts)
     click.echo("")
     print_table(
         ("date", "what", "stage", "session", "by", "reason"),
@@ -124,6 +125,8 @@ def move(
     by: str | None,
 ) -> None:
     """Move an animal to another stage or curriculum by hand."""
+    from aind_launcher.cli.terminal import Terminal
+    from aind_launcher.model.animal import TrainerStateText, at_stage
     from aind_launcher.model.store import state_in
     from aind_launcher.system.rig import login
 
@@ -135,62 +138,43 @@ def move(
         )
     if not reason.strip():
         raise UsageError("--reason is empty.", "Say in a few words why the animal is moved.")
+    by = by or login()
     store = repository.animal_store()
+    checked_name("subject", subject)
     if file:
-        given = state_in(file)
-        target = given.trainer_state
-        known = store.history(checked_name("subject", subject))
-        before = _readable_state(store, subject)
-        if before is None and not known:
-            store.enroll(subject, target, by=by or login())
+        restored = state_in(file)
+        target = restored.trainer_state
+        before = None
+        # A state that cannot be read is what a file of its history mends.
+        with suppress(AnimalError):
+            before = store.read(subject).state
+        if before is None and not store.history(subject):
+            store.enroll(subject, target, by=by)
             click.echo(f"Animal {subject} starts at {target.stage} of {target.curriculum}.")
             return
-        store.move(subject, target, reason=reason, by=by or login(), restored=given)
+        store.move(subject, target, reason=reason, by=by, restored=restored)
     else:
         before = _known(store, subject).state
         if before is None:
             raise AnimalError(
                 f"Animal {subject} has no trainer state.", "Enrol it with `aind-launch curricula enroll`."
             )
-        target = _target(repository, before.trainer_state, stage, curriculum, source, off_curriculum)
-        store.move(subject, target, reason=reason, by=by or login())
+        if off_curriculum:
+            document = {**before.trainer_state.document, "is_on_curriculum": False}
+            target = TrainerStateText(text=json.dumps(document))
+        elif curriculum:
+            target = repository.curriculum_sources().first_state(
+                curriculum, stage, source=source, allow_dirty=False, progress=Terminal().say
+            )
+        else:
+            target = at_stage(before.trainer_state, stage or "")
+        store.move(subject, target, reason=reason, by=by)
     where = f"stage {target.stage} of {target.curriculum}" if target.is_on_curriculum else "off curriculum"
     click.echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
 
 
-def _target(
-    repository: TaskRepository,
-    before: "TrainerStateText",
-    stage: str | None,
-    curriculum: str | None,
-    source: str | None,
-    off_curriculum: bool,
-) -> "TrainerStateText":
-    from aind_launcher.cli.terminal import Terminal
-    from aind_launcher.model.animal import TrainerStateText, at_stage
-
-    if off_curriculum:
-        return TrainerStateText(text=json.dumps({**before.document, "is_on_curriculum": False}))
-    if curriculum:
-        return repository.curriculum_sources().first_state(
-            curriculum, stage, source=source, allow_dirty=False, progress=Terminal().say
-        )
-    return at_stage(before, stage or "")
-
-
-def _stored(store: "AnimalStore", subject: str) -> "StoredAnimal":
-    return store.read(checked_name("subject", subject))
-
-
-def _readable_state(store: "AnimalStore", subject: str) -> "AnimalState | None":
-    try:
-        return _stored(store, subject).state
-    except AnimalError:
-        return None
-
-
 def _known(store: "AnimalStore", subject: str) -> "StoredAnimal":
-    animal = _stored(store, subject)
+    animal = store.read(checked_name("subject", subject))
     if animal.state is None and not animal.has_task:
         # Its state may be lost.
         store.refuse_known(subject)

@@ -6,7 +6,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,9 @@ import click
 
 from aind_launcher.cli.enrolment import enroll_animal
 from aind_launcher.cli.outcome import decision, outcome_data
-from aind_launcher.cli.printing import print_json, print_table
+from aind_launcher.cli.printing import print_facts, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, open_repository
 from aind_launcher.cli.terminal import Terminal
-from aind_launcher.curriculum.build import executable
-from aind_launcher.curriculum.plugin import IsolatedCurriculum
 from aind_launcher.curriculum.sources import quoted
 from aind_launcher.demo.build import build_demo
 from aind_launcher.demo.services import DemoService, running_services
@@ -30,7 +28,7 @@ from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.plugins import find_plugins
 from aind_launcher.settings.layers import Layer, merged_overrides
-from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
+from aind_launcher.system.rig import RigLock
 
 SUBJECT = "demo-mouse"
 CURRICULUM = "lick_training"
@@ -74,8 +72,8 @@ def show_demo(folder: Path, *, sessions: int, fresh: bool, with_services: bool, 
     """Build the demo in `folder`, run its sessions, and print what happened."""
     terminal = Terminal(unattended=True)
     folder = build_demo(folder, fresh=fresh)
-    nothing: AbstractContextManager[dict[str, DemoService]] = nullcontext({})
-    with running_services(folder / SERVICES, (SUBJECT,)) if with_services else nothing as services:
+    with ExitStack() as stack:
+        services = stack.enter_context(running_services(folder / SERVICES, (SUBJECT,))) if with_services else {}
         demo = _Demo(folder, services, terminal)
         repository = demo.open()
         terminal.say(f"The demo's task repository is {folder}.")
@@ -84,23 +82,15 @@ def show_demo(folder: Path, *, sessions: int, fresh: bool, with_services: bool, 
         shown = [demo.run(number) for number in range(1, sessions + 1)]
         if services:
             terminal.say("Waiting for what is still on its way.")
-        told = {name: list(service.arrived()) for name, service in services.items()}
-        arrived = {name: lines for name, lines in told.items() if lines}
+        arrived = {name: lines for name, service in services.items() if (lines := list(service.arrived()))}
     missing = _missing(shown)
     places = _places(repository)
     if as_json:
-        print_json(
-            {
-                "sessions": [
-                    {**outcome_data(s.outcome), "stage_before": s.stage, "duration": round(s.duration, 3)}
-                    for s in shown
-                ],
-                "stages": _stages(shown),
-                "missing": missing,
-                "arrived": arrived,
-                "places": places,
-            }
-        )
+        sessions_data = [
+            {**outcome_data(s.outcome), "stage_before": s.stage, "duration": round(s.duration, 3)} for s in shown
+        ]
+        data = {"sessions": sessions_data, "stages": _stages(shown)}
+        print_json({**data, "missing": missing, "arrived": arrived, "places": places})
     else:
         _print(repository, shown, places, arrived, without=list(services))
     if missing:
@@ -123,17 +113,19 @@ class _Demo:
                 f"Session {number}: the file of licks is lost on purpose; the curriculum will miss it.", "bold"
             )
             return self._run(number, _LOSES_LICKS)
-        down = [service.down for service in self.services.values() if service.down]
-        if number != OUTAGE or not down:
+        outages = {name: service.down for name, service in self.services.items() if service.down}
+        if number != OUTAGE or not outages:
             return self._run(number)
-        names = ", ".join(name for name, service in self.services.items() if service.down)
+        names = ", ".join(outages)
         self.terminal.say(f"Session {number}: {names} cannot be reached.", "bold")
-        with ExitStack() as outage:
-            for take_down in down:
-                outage.enter_context(take_down())
+        with ExitStack() as stack:
+            for down in outages.values():
+                stack.enter_context(down())
             shown = self._run(number)
         self.terminal.say(f"Session {number}: {names} can be reached again; resuming.", "bold")
-        resumed = self._resume(shown.outcome)
+        with self._launcher() as (launcher, lock):
+            record = launcher.journal.session(shown.outcome.session.name)
+            resumed = resume_session(launcher, record, ResumeOptions(), lock) if record else shown.outcome
         self.terminal.say(f"Session {number}: {resumed.state}")
         return replace(shown, outcome=resumed)
 
@@ -143,15 +135,18 @@ class _Demo:
         A simulated animal must not reach the stores and services that this rig's settings and plugins lead to.
         """
         opened = open_repository(self.folder)
-        cache = opened.layers.plugin("isolated-curriculum", IsolatedCurriculum.Settings).settings.cache_directory
         sections = {name: dict(service.settings) for name, service in self.services.items()}
-        kept = {
-            # Nothing comes back while the demo waits for it.
-            "retry-pauses": [],
-            "plugin": {"isolated-curriculum": {"cache-directory": str(cache)}, **sections},
-        }
-        strongest = Layer("command line", merged_overrides([opened.layers.own.values, kept, more or {}]), self.folder)
-        layers = replace(opened.layers, rig=replace(opened.layers.rig, values={}), command_line=strongest)
+        # Without pauses: nothing comes back while the demo waits for it.
+        for_services = {"retry-pauses": [], "plugin": sections}
+        values = merged_overrides([opened.layers.own.values, for_services, more or {}])
+        # Of the rig's file, only where environments are built, since the commands that follow look there.
+        of_rig = opened.layers.rig.values.get("plugin", {}).get("isolated-curriculum", {})
+        cache = {key: value for key, value in of_rig.items() if key == "cache-directory"}
+        layers = replace(
+            opened.layers,
+            rig=replace(opened.layers.rig, values={"plugin": {"isolated-curriculum": cache}}),
+            command_line=Layer("command line", values, self.folder),
+        )
         resolved = layers.launcher()
         foreign = tuple(
             found.name
@@ -169,19 +164,10 @@ class _Demo:
         self.terminal.say(f"Session {number}: {said}")
         return shown
 
-    def _resume(self, outcome: Outcome) -> Outcome:
-        """Finish a session, as `aind-launch resume` does."""
-        with self._launcher() as (launcher, lock):
-            record = launcher.journal.session(outcome.session.name)
-            return resume_session(launcher, record, ResumeOptions(), lock) if record else outcome
-
     @contextmanager
     def _launcher(self, more: Mapping[str, Any] | None = None) -> Iterator[tuple[Launcher, RigLock]]:
         repository = self.open(more)
-        with (
-            repository.launcher(unattended=True, calm=True) as (launcher, _),
-            rig_lock(open_state_directory(repository.settings.state_directory)) as lock,
-        ):
+        with repository.launcher(unattended=True, calm=True) as (launcher, _), repository.rig_lock() as lock:
             yield launcher, lock
 
 
@@ -221,13 +207,13 @@ def _places(repository: TaskRepository) -> dict[str, str]:
 
 
 def _program() -> str:
-    """What the user types to call this launcher: its name, unless the search path leads to another or to none."""
-    script = Path(sysconfig.get_path("scripts")) / executable("aind-launch", sys.platform)
-    if not script.is_file():
-        return f"{quoted(sys.executable)} -m aind_launcher"
+    """What the user types to call this launcher: its name where the search path leads to it."""
+    module = f"{quoted(sys.executable)} -m aind_launcher"
+    found = shutil.which("aind-launch")
     # nox has its environment on the search path only while it runs.
-    found = None if "NOX_CURRENT_SESSION" in os.environ else shutil.which("aind-launch")
-    return "aind-launch" if found and Path(found).samefile(script) else quoted(str(script))
+    if not found or "NOX_CURRENT_SESSION" in os.environ:
+        return module
+    return "aind-launch" if Path(found).parent.samefile(sysconfig.get_path("scripts")) else module
 
 
 def _print(
@@ -252,17 +238,17 @@ def _print(
         for line in lines:
             click.echo(f"  {line}")
     click.echo("\nWhere everything lies:")
-    print_table(("", ""), [(f"  {name}", place) for name, place in places.items()], empty="")
-    lost = shown[LOST - 1 : LOST] or shown[-1:]
+    print_facts(places)
+    lost = shown[LOST - 1] if len(shown) >= LOST else shown[-1]
     program = _program()
-    left_out = [f"-p no:{name}" for name in (*without, *repository.blocked)]
+    left_out = "".join(f" -p no:{name}" for name in (*without, *repository.blocked))
     click.echo("\nGo on with:")
     for line in (
         f'cd "{repository.path}"',
-        f"{program} sessions show {lost[0].outcome.session.name}",
+        f"{program} sessions show {lost.outcome.session.name}",
         f"{program} animals show {SUBJECT}",
         f"{program} curricula list",
-        " ".join([program, "run --subject", SUBJECT, "--experimenter me", *left_out]),
+        f"{program} run --subject {SUBJECT} --experimenter me{left_out}",
     ):
         click.echo(f"  {line}")
     if without:

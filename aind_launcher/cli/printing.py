@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest
 from typing import Any
@@ -40,6 +40,11 @@ def print_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
 
 
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Indented lines on stdout, one for each fact that is known."""
+    print_table(("", ""), [(f"  {name}", value) for name, value in facts.items() if value], empty="")
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """A table on stdout, without colours and not cut in a pipe; `empty` where there are no rows."""
     listed = [["" if cell is None else plain(str(cell)) for cell in row] for row in rows]
@@ -50,9 +55,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     else:
         lines = [line for row in listed for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue="")]
         headed = [tuple(columns), *lines] if any(columns) else lines
-        widths = [max(map(len, column)) for column in zip(*headed, strict=True)]
+        widths = [max(map(_cells, column)) for column in zip(*headed, strict=True)]
         for line in headed:
-            click.echo("  ".join(map(str.ljust, line, widths)).rstrip())
+            padded = (f"{cell}{' ' * (width - _cells(cell))}" for cell, width in zip(line, widths, strict=True))
+            click.echo("  ".join(padded).rstrip())
+
+
+def _cells(text: str) -> int:
+    """How wide a terminal shows `text`."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def _print_fitting(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

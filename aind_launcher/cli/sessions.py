@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -13,6 +13,9 @@ from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import UsageError
 from aind_launcher.journal.records import UNFINISHED, SessionRecord, SessionState
 from aind_launcher.model.clock import now
+
+if TYPE_CHECKING:
+    from aind_launcher.journal.journal import Journal
 
 _STATES = get_args(SessionState)
 
@@ -57,14 +60,13 @@ def list_(
     if as_json:
         print_json([_session_data(record, in_progress) for record in found])
         return
-    print_table(
-        ("session", "state", "started", "duration", "message"),
-        [
-            (r.name, r.state, local_time(r.started), _duration(r), _first_sentence(_message(r, in_progress)))
-            for r in found
-        ],
-        empty="No session matches.",
-    )
+    rows = []
+    for record in found:
+        seconds = round((record.ended - record.started).total_seconds()) if record.ended else None
+        duration = None if seconds is None else timedelta(seconds=seconds)
+        first_sentence = re.split(r"(?<=\.)\s", _message(record, in_progress) or "", maxsplit=1)[0]
+        rows.append((record.name, record.state, local_time(record.started), duration, first_sentence))
+    print_table(("session", "state", "started", "duration", "message"), rows, empty="No session matches.")
 
 
 @command.command("show", epilog="Example: aind-launch sessions show 123456_2026-01-31T170000Z")
@@ -78,12 +80,12 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
     from aind_launcher.system.rig import session_in_progress
 
     with repository.journal() as journal:
-        record = journal.session(session) if session else next(iter(journal.sessions(last=1)), None)
-        if record is None:
-            raise UsageError(
-                f"The journal has no session {session}." if session else "The journal has no session yet.",
-                "See `aind-launch sessions list`.",
-            )
+        if session:
+            record = _known(journal, session)
+        elif newest := journal.sessions(last=1):
+            record = newest[0]
+        else:
+            raise UsageError("The journal has no session yet.", "Start one with `aind-launch run`.")
         steps = journal.steps(record.name)
         context = SessionContext.model_validate_json(journal.context(record.name))
     in_progress = session_in_progress(repository.settings.state_directory)
@@ -107,17 +109,12 @@ def close(repository: TaskRepository, session: str, reason: str) -> None:
 
     Nothing of it is deleted, and `resume SESSION` still finishes it.
     """
-    from aind_launcher.system.rig import login, open_state_directory, rig_lock
+    from aind_launcher.system.rig import login
 
     if not reason.strip():
         raise UsageError("--reason is empty.", "Say in a few words why what is left is not to be done.")
-    with (
-        rig_lock(open_state_directory(repository.settings.state_directory)),
-        repository.journal() as journal,
-    ):
-        record = journal.session(session)
-        if record is None:
-            raise UsageError(f"The journal has no session {session}.", "See `aind-launch sessions list`.")
+    with repository.rig_lock(), repository.journal() as journal:
+        record = _known(journal, session)
         if record.state not in UNFINISHED:
             raise UsageError(f"Session {session} is {record.state}; nothing is left of it.")
         journal.end_session(session, "closed", record.exit_code or 0, f"closed by {login()}: {reason}")
@@ -134,15 +131,21 @@ def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
     machine, or at least in itself. `aind-launch resume` then does what is left.
     """
     from aind_launcher.lifecycle.record import import_session
-    from aind_launcher.system.rig import open_state_directory, rig_lock
 
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
-    with rig_lock(open_state_directory(repository.settings.state_directory)), repository.journal() as journal:
+    with repository.rig_lock(), repository.journal() as journal:
         for folder in folders:
             record = import_session(journal, folder.resolve(), repository.path)
             click.echo(f"{record.name}: {record.state}. `aind-launch resume {record.name}` does what is left.")
+
+
+def _known(journal: "Journal", name: str) -> SessionRecord:
+    record = journal.session(name)
+    if record is None:
+        raise UsageError(f"The journal has no session {name}.", "See `aind-launch sessions list`.")
+    return record
 
 
 def _session_data(record: SessionRecord, in_progress: str | None) -> dict[str, Any]:
@@ -166,23 +169,15 @@ def _message(record: SessionRecord, in_progress: str | None) -> str | None:
     return record.message
 
 
-def _first_sentence(message: str | None) -> str | None:
-    return re.split(r"(?<=\.)\s", message, maxsplit=1)[0] if message else None
-
-
 def _since(text: str | None) -> datetime | None:
     if text is None:
         return None
-    units = {"d": "days", "h": "hours", "w": "weeks"}
+    units = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
     try:
-        if text[:-1].isdecimal() and text[-1:] in units:
-            return now() - timedelta(**{units[text[-1]]: int(text[:-1])})
+        if text[:-1].isdecimal() and text[-1] in units:
+            return now() - int(text[:-1]) * units[text[-1]]
         return datetime.fromisoformat(text).astimezone(UTC)
     except OverflowError:
         raise UsageError(f"--since {text} is before all time.", "Leave it out to list all sessions.") from None
     except ValueError:
         raise UsageError(f"--since {text} is neither a date nor an age.", "Write 2026-01-31, 7d or 12h.") from None
-
-
-def _duration(record: SessionRecord) -> str | None:
-    return str(timedelta(seconds=round((record.ended - record.started).total_seconds()))) if record.ended else None

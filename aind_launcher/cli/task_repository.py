@@ -4,10 +4,10 @@ Each command imports this file for its options: what a method needs is imported 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aind_launcher.model.store import AnimalStore
     from aind_launcher.plugins import Plugins
     from aind_launcher.settings.layers import LauncherSettings, Resolved, SettingsLayers
-    from aind_launcher.system.redaction import Redactor
+    from aind_launcher.system.rig import RigLock
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -67,27 +67,37 @@ class TaskRepository:
 
         :raises LauncherError: no plugin does, or it is broken.
         """
-        sources: CurriculumSources | None = self._answer("curriculum_sources")
-        return sources or self._nobody("builds and asks curricula", "isolated-curriculum")
+        sources: CurriculumSources = self._ask("curriculum_sources", "builds and asks curricula", "isolated-curriculum")
+        return sources
 
     def animal_store(self) -> "AnimalStore":
         """What keeps the animals.
 
         :raises LauncherError: no plugin does, or it is broken.
         """
-        store: AnimalStore | None = self._answer("animal_store", experiment=self.settings.experiment)
-        return store or self._nobody("keeps animals", "local-store")
+        experiment = self.settings.experiment
+        store: AnimalStore = self._ask("animal_store", "keeps animals", "local-store", experiment=experiment)
+        return store
 
-    def _answer(self, hook: str, **arguments: Any) -> Any:
+    def _ask(self, hook: str, does: str, built_in: str, **arguments: Any) -> Any:
         from aind_launcher.plugins import first_answer
 
-        return first_answer(self.layers, self.settings, self.blocked, hook, repository=self.path, **arguments)
+        answer = first_answer(self.layers, self.settings, self.blocked, hook, repository=self.path, **arguments)
+        if answer is None:
+            raise UsageError(
+                f"No plugin {does}.",
+                f"The built-in {built_in} does; remove it from disable and -p no:, or install a plugin in its place.",
+            )
+        return answer
 
-    def _nobody(self, does: str, built_in: str) -> NoReturn:
-        raise UsageError(
-            f"No plugin {does}.",
-            f"The built-in {built_in} does; remove it from disable and -p no:, or install a plugin in its place.",
-        )
+    def rig_lock(self) -> AbstractContextManager["RigLock"]:
+        """The lock that one launcher at a time holds on this rig.
+
+        :raises Refused: another launcher holds it.
+        """
+        from aind_launcher.system.rig import open_state_directory, rig_lock
+
+        return rig_lock(open_state_directory(self.settings.state_directory))
 
     @contextmanager
     def journal(self) -> Iterator["Journal"]:
@@ -112,34 +122,26 @@ class TaskRepository:
 
         :param calm: see `Terminal`.
         """
-        from aind_launcher.cli.terminal import Terminal
+        from aind_launcher.cli.terminal import Terminal, show_error
         from aind_launcher.lifecycle.launcher import open_launcher
         from aind_launcher.system.redaction import Redactor
 
         plugins = self.sound_plugins()
         redact = Redactor(plugins.secrets())
         terminal = Terminal(redact=redact, unattended=unattended, calm=calm)
-        with (
-            _errors_shown(redact),
-            terminal.showing_log(self.verbose),
-            open_launcher(self.path, self.settings, plugins, terminal, redact) as launcher,
-        ):
-            yield launcher, terminal
-
-
-@contextmanager
-def _errors_shown(redact: "Redactor") -> Iterator[None]:
-    """Show an error here, where the secrets that it may carry are known, and end with its exit code."""
-    try:
-        # What Ctrl-C became on its way through foreign code is no error.
-        with interrupts.heard():
-            yield
-    except (click.ClickException, BrokenPipeError):
-        raise
-    except Exception as error:
-        from aind_launcher.cli.terminal import show_error
-
-        raise click.exceptions.Exit(show_error(error, redact)) from error
+        try:
+            with (
+                # What Ctrl-C became on its way through foreign code is no error.
+                interrupts.heard(),
+                terminal.showing_log(self.verbose),
+                open_launcher(self.path, self.settings, plugins, terminal, redact) as launcher,
+            ):
+                yield launcher, terminal
+        except (click.ClickException, BrokenPipeError):
+            raise
+        except Exception as error:
+            # Shown here, where the secrets that it may carry are known.
+            raise click.exceptions.Exit(show_error(error, redact)) from error
 
 
 def whole(journal: "Journal") -> "Journal":

@@ -1,13 +1,11 @@
 """The operator's terminal: what a session shows and asks, and how checks and errors are shown."""
 
 import logging
-import os
 import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -47,14 +45,11 @@ class Terminal:
     def checks(self, checks: "Sequence[Check]") -> None:
         for check in checks:
             if not self._calm or check.outcome != "passed":
-                self._console.print(_check_line(redacted(check, self.redact)), soft_wrap=True)
+                print_check(redacted(check, self.redact), self._console)
 
     @contextmanager
     def working(self, title: str) -> Iterator[None]:
-        if not self._console.is_terminal:
-            yield
-            return
-        with self._console.status(title, spinner="line"):
+        with self._console.status(title, spinner="line") if self._console.is_terminal else nullcontext():
             yield
 
     def ended(self, record: "StepRecord") -> None:
@@ -127,18 +122,14 @@ def redacted(check: "Check", redact: Redactor) -> "Check":
     return check.model_copy(update={"message": redact(check.message), "hint": hint})
 
 
-def print_check(check: "Check") -> None:
+def print_check(check: "Check", console: Console | None = None) -> None:
     """One line on stdout: how it stands, what was looked at, and a hint."""
-    _LastingConsole(highlight=False).print(_check_line(check), soft_wrap=True)
-
-
-def _check_line(check: "Check") -> Text:
     line = Text.assemble((f"  {check.outcome:<8}", STYLES[check.outcome]), check.name)
     if check.message:
         line.append(f": {check.message}")
     if check.hint and check.outcome != "passed":
         line.append(f" {check.hint}", style="bold")
-    return line
+    (console or _LastingConsole(highlight=False)).print(line, soft_wrap=True)
 
 
 def show_error(error: Exception, redact: Redactor | None = None) -> int:
@@ -155,10 +146,11 @@ def show_error(error: Exception, redact: Redactor | None = None) -> int:
         return int(error.exit_code)
     told = redact("".join(traceback.format_exception(error)))
     try:
-        handle, name = tempfile.mkstemp(prefix="aind-launch-", suffix=".txt")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", prefix="aind-launch-", suffix=".txt", delete=False
+        ) as file:
             file.write(told)
-        where = f"the file {Path(name)}"
+        where = f"the file {file.name}"
     except OSError:
         # The disk is full, which may be why this was called.
         where = f"this:\n{told}"

@@ -5,9 +5,9 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ByteSize, Field, PlainSerializer, PositiveFloat, WithJsonSchema, field_validator, model_validator
 
 from aind_launcher.curriculum.answer import Output, last_object
 from aind_launcher.errors import AnimalError, NoAnswer, UsageError
@@ -28,6 +28,21 @@ _RESERVED: Final = {"data-directory", "input-trainer-state", "curriculum", "path
 
 # JSON may name halves of characters, which no file and no database takes.
 _HALF_CHARACTER: Final = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+Size = Annotated[
+    ByteSize,
+    PlainSerializer(lambda size: size.human_readable(), return_type=str, when_used="json"),
+    WithJsonSchema({"type": ["integer", "string"], "minimum": 0}),
+]
+
+
+class Limits(SettingsModel):
+    """What a curriculum may take before it is ended."""
+
+    timeout: PositiveFloat = Field(900, description="Seconds that a curriculum may take to decide.")
+    answer_timeout: PositiveFloat = Field(120, description="Seconds for list, init, version and for importing.")
+    output_limit: Size = Field(ByteSize(1 << 30), description="What a curriculum may print, as in '1 GiB'.")
 
 
 class SourceSettings(SettingsModel):

@@ -5,12 +5,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
-
-from pydantic import ByteSize, Field, PlainSerializer, PositiveFloat, WithJsonSchema
 
 from aind_launcher import __version__
-from aind_launcher.curriculum.contract import MODULE, Commands, parse_list, read_trainer_state
+from aind_launcher.curriculum.contract import MODULE, Commands, Limits, parse_list, read_trainer_state
 from aind_launcher.curriculum.environments import Environment
 from aind_launcher.curriculum.runner import ask, run_curriculum
 from aind_launcher.curriculum.sources import Pin, Source
@@ -18,26 +15,12 @@ from aind_launcher.errors import CurriculumError
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
-from aind_launcher.settings.model import SettingsModel
 from aind_launcher.system.tail import OnLine
 
 logger = logging.getLogger(__name__)
 
-Size = Annotated[
-    ByteSize,
-    PlainSerializer(lambda size: size.human_readable(), return_type=str, when_used="json"),
-    WithJsonSchema({"type": ["integer", "string"], "minimum": 0}),
-]
 # Imports its argument in the source's environment: versions answer also where a curriculum itself is broken.
 _IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
-
-
-class Limits(SettingsModel):
-    """What a curriculum may take before it is ended."""
-
-    timeout: PositiveFloat = Field(900, description="Seconds that a curriculum may take to decide.")
-    answer_timeout: PositiveFloat = Field(120, description="Seconds for list, init, version and for importing.")
-    output_limit: Size = Field(ByteSize(1 << 30), description="What a curriculum may print, as in '1 GiB'.")
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
 from pydantic import Field
 
-from aind_launcher.curriculum.catalogue import Catalogue
-from aind_launcher.curriculum.contract import Commands, SourceSettings
+from aind_launcher.curriculum.contract import Commands, Limits, SourceSettings
 from aind_launcher.curriculum.environments import ensure_environment, find_environment, health_check
-from aind_launcher.curriculum.installed import Installed, Limits
 from aind_launcher.curriculum.sources import Pin, Source, choose_source, find_sources, pin
 from aind_launcher.curriculum.specification import EnvironmentSpec, specify
 from aind_launcher.errors import CurriculumError, LauncherError, StepSkipped
@@ -18,6 +17,11 @@ from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import Check, SessionContext
 from aind_launcher.model.sources import Progress
 from aind_launcher.model.suggestion import CurriculumSuggestion
+
+if TYPE_CHECKING:
+    # What asks a curriculum starts programs; what only lists animals or settings has no use for that.
+    from aind_launcher.curriculum.catalogue import Catalogue
+    from aind_launcher.curriculum.installed import Installed
 
 logger = logging.getLogger(__name__)
 
@@ -62,12 +66,14 @@ class IsolatedCurriculum:
 
     def install(
         self, source: Source, *, allow_dirty: bool = False, progress: Progress | None = None, compared: bool = True
-    ) -> Installed:
+    ) -> "Installed":
         """`source` in its environment, which is built where it is not there yet.
 
         :param compared: see `ensure_environment`.
         :raises LauncherError: the source is not as pinned, or its environment cannot be built.
         """
+        from aind_launcher.curriculum.installed import Installed
+
         pinned = pin(source)
         pinned.require(allow_dirty=allow_dirty)
         environment = ensure_environment(self.specify(source, pinned), progress or logger.info, compared=compared)
@@ -83,8 +89,10 @@ class IsolatedCurriculum:
         return f"its environment will be built again. {problem}" if problem else None
 
     @hookimpl
-    def curriculum_sources(self, repository: Path) -> Catalogue:
+    def curriculum_sources(self, repository: Path) -> "Catalogue":
         """The sources of a task repository, for the commands."""
+        from aind_launcher.curriculum.catalogue import Catalogue
+
         return Catalogue(self, repository)
 
     @hookimpl

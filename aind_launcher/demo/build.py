@@ -3,10 +3,8 @@
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -18,9 +16,13 @@ from aind_launcher.system.rig import rig_lock
 # What the curriculum was cloned from, and the proof that the whole folder is the demo's own.
 _PRIVATE: Final = ".demo"
 _MARKER: Final = "made-by-aind-launch-demo.txt"
+_MARKED: Final = (
+    "`aind-launch demo` made this folder and the one it lies in; `aind-launch demo --fresh` may remove them.\n"
+)
 _ORIGIN: Final = "curriculum.git"
 SUBMODULE: Final = "curriculum"
 
+_TEMPLATES: Final = Path(__file__).parent / "templates"
 _SUFFIX: Final = ".template"
 _PYTHON: Final = "@PYTHON@"
 
@@ -62,8 +64,10 @@ def build_demo(folder: Path, *, fresh: bool = False, python: Path | None = None)
     folder = folder.resolve()
     try:
         _make_room(folder, fresh)
-        _write_marker(folder / _PRIVATE)
-        _make_origin(folder / _PRIVATE / _ORIGIN)
+        private = folder / _PRIVATE
+        private.mkdir(parents=True)
+        (private / _MARKER).write_text(_MARKED, encoding="utf-8")
+        _make_origin(private / _ORIGIN)
         _make_task_repository(folder, python or Path(sys.executable))
     except OSError as error:
         raise Refused(
@@ -77,7 +81,8 @@ def _make_room(folder: Path, fresh: bool) -> None:
         raise UsageError(f"{folder} is a file.", "Name a folder that is empty or does not exist yet.")
     if not folder.exists() or not any(folder.iterdir()):
         return
-    if not (folder / _PRIVATE / _MARKER).is_file():
+    private = folder / _PRIVATE
+    if not (private / _MARKER).is_file():
         raise UsageError(
             f"{folder} is not empty and was not made by the demo.",
             "Name a folder that is empty or does not exist yet.",
@@ -86,12 +91,10 @@ def _make_room(folder: Path, fresh: bool) -> None:
         raise UsageError(
             f"{folder} holds a demo already.", "Make it anew with --fresh, which removes it first, or name another."
         )
-    state = folder / "state"
-    if state.is_dir():
+    if (state := folder / "state").is_dir():
         with rig_lock(state):
             """Nobody runs a session in it."""
     # The marker goes last: where something cannot be removed, the rest still can the next time.
-    private = folder / _PRIVATE
     rest = [path for path in folder.iterdir() if path != private]
     rest += [path for path in private.iterdir() if path.name != _MARKER]
     for path in (*rest, private):
@@ -99,14 +102,6 @@ def _make_room(folder: Path, fresh: bool) -> None:
             remove_tree(path)
         else:
             path.unlink()
-
-
-def _write_marker(private: Path) -> None:
-    private.mkdir(parents=True)
-    (private / _MARKER).write_text(
-        "`aind-launch demo` made this folder and the one it lies in; `aind-launch demo --fresh` may remove them.\n",
-        encoding="utf-8",
-    )
 
 
 def _make_origin(origin: Path) -> None:
@@ -121,7 +116,7 @@ def _make_origin(origin: Path) -> None:
 
 
 def _make_task_repository(folder: Path, python: Path) -> None:
-    _write_template("task", folder, {_PYTHON: _toml_string(str(python))})
+    _write_template("task", folder, python)
     # A data directory that is missing is worth a warning on a rig.
     (folder / "data").mkdir()
     _git("init", "--quiet", "--template=", "--initial-branch=main", cwd=folder)
@@ -135,26 +130,21 @@ def _git(*arguments: str, cwd: Path) -> None:
     git(*_CONFIGURED, *arguments, cwd=cwd, environment=_ALWAYS_THE_SAME)
 
 
-def _write_template(name: str, folder: Path, values: Mapping[str, str] = MappingProxyType({})) -> None:
-    """Write the files of a template; only those named ``.template`` have placeholders, and lose that name."""
-    for relative, text in _template(files("aind_launcher.demo") / "templates" / name, PurePosixPath()):
-        if relative.suffix == _SUFFIX:
-            relative = relative.with_suffix("")
-            for placeholder, value in values.items():
-                text = text.replace(placeholder, value)
-        path = folder / relative
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _template(folder: Traversable, inside: PurePosixPath) -> Iterator[tuple[PurePosixPath, str]]:
-    for item in sorted(folder.iterdir(), key=lambda item: item.name):
+def _write_template(name: str, folder: Path, python: Path | None = None) -> None:
+    """Write the files of a template; those named ``.template`` lose that suffix and may have the placeholder."""
+    template = _TEMPLATES / name
+    for source in sorted(path for path in template.rglob("*") if path.is_file()):
         # Installers compile every .py file that they find.
-        if item.is_dir() and item.name != "__pycache__":
-            yield from _template(item, inside / item.name)
-        elif item.is_file():
-            # Read as text: a checkout on Windows may have other line ends.
-            yield inside / item.name, item.read_text(encoding="utf-8")
+        if "__pycache__" in source.parts:
+            continue
+        target = folder / source.relative_to(template)
+        # Read as text: a checkout on Windows may have other line ends.
+        text = source.read_text(encoding="utf-8")
+        if target.suffix == _SUFFIX:
+            target = target.with_suffix("")
+            text = text.replace(_PYTHON, _toml_string(str(python)))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _toml_string(text: str) -> str:

@@ -8,10 +8,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final
-
-import importlib_metadata
 
 from aind_launcher.errors import LauncherError, UsageError
 
@@ -43,7 +42,7 @@ def running_services(folder: Path, subjects: Sequence[str]) -> Iterator[dict[str
     :raises UsageError: no installed plugin brings one.
     :raises LauncherError: a service cannot be started.
     """
-    found = sorted(importlib_metadata.entry_points(group=GROUP), key=lambda point: point.name)
+    found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     if not found:
         raise UsageError(
             "No installed plugin brings a service to try.",
@@ -61,10 +60,10 @@ def running_services(folder: Path, subjects: Sequence[str]) -> Iterator[dict[str
             except LauncherError:
                 raise
             except Exception as error:  # isolates the code of whoever brings the service
+                distribution = point.dist.name if point.dist else point.name
                 raise LauncherError(
                     f"The service for the plugin {point.name} cannot be started: {type(error).__name__}: {error}.",
-                    f"Leave its distribution out, or install it with its extra 'demo': "
-                    f"{point.dist.name if point.dist else point.name}[demo].",
+                    f"Leave its distribution out, or install it with its extra 'demo': {distribution}[demo].",
                 ) from error
         yield services
 
@@ -73,13 +72,12 @@ def running_services(folder: Path, subjects: Sequence[str]) -> Iterator[dict[str
 def _directly() -> Iterator[None]:
     """Reach what runs on this machine without the proxy that it may have; the services' own processes too."""
     before = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
-    told = [before["no_proxy"] or before["NO_PROXY"] or "", "127.0.0.1"]
+    others = before["no_proxy"] or before["NO_PROXY"]
     try:
-        os.environ.update(dict.fromkeys(before, ",".join(filter(None, told))))
+        os.environ.update(dict.fromkeys(before, f"{others},127.0.0.1" if others else "127.0.0.1"))
         yield
     finally:
         for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
+            os.environ.pop(name, None)
+            if value is not None:
                 os.environ[name] = value
