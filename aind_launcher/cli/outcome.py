@@ -1,6 +1,6 @@
 """The summary at the end of a session: what was decided and where everything lies."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from aind_launcher.cli.printing import plain, print_json, print_table
 from aind_launcher.errors import ExitCode
 from aind_launcher.journal.journal import Journal, StepRecord
 from aind_launcher.lifecycle.finish import Outcome
+from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.model.animal import AnimalState
 
 # Sessions that are named, of those that the journal does not know.
@@ -21,14 +22,15 @@ def exit_code(code: ExitCode, journal: Journal) -> ExitCode:
     return ExitCode.STEP_FAILED if journal.impaired and code == ExitCode.DONE else code
 
 
-def unknown_lines(folders: Sequence[Path]) -> Iterator[str]:
-    """Lines about sessions that lie on this machine and that the journal does not know."""
-    if folders:
-        yield f"{len(folders)} session(s) lie here that the journal does not know. Bring them back, then resume:"
+def say_unknown(operator: Operator, folders: Sequence[Path]) -> None:
+    """Name the sessions that lie on this machine and that the journal does not know."""
+    if not folders:
+        return
+    operator.say(f"{len(folders)} session(s) here are unknown to the journal. Bring them back, then resume:", "yellow")
     for folder in folders[-_SHOWN:]:
-        yield f"  aind-launch sessions import {folder}"
+        operator.say(f"  aind-launch sessions import {folder}", "yellow")
     if len(folders) > _SHOWN:
-        yield f"  and {len(folders) - _SHOWN} more in {folders[0].parent}"
+        operator.say(f"  and {len(folders) - _SHOWN} more in {folders[0].parent}", "yellow")
 
 
 def print_outcome(outcome: Outcome, journal_problem: str | None, *, as_json: bool) -> None:

@@ -93,11 +93,10 @@ def command(
 
 def _offer_to_finish(launcher: "Launcher", lock: "RigLock") -> None:
     """Say which earlier sessions are unfinished, and finish them if the operator wants it."""
-    from aind_launcher.cli.outcome import unknown_lines
+    from aind_launcher.cli.outcome import say_unknown
     from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unfinished, unknown_sessions
 
-    for line in unknown_lines(() if launcher.journal.impaired else unknown_sessions(launcher)):
-        launcher.operator.say(line, "yellow")
+    say_unknown(launcher.operator, () if launcher.journal.impaired else unknown_sessions(launcher))
     waiting = unfinished(launcher.journal, launcher.repository)
     if not waiting:
         return
