@@ -43,12 +43,9 @@ def command(
     session: str | None,
     everything: bool,
     dry_run: bool,
-    acquisition_complete: bool,
-    score: bool,
-    hand_off_again: bool,
-    hand_off_as_it_is: bool,
     unattended: bool,
     as_json: bool,
+    **options: bool,
 ) -> int:
     """Finish what earlier sessions left undone.
 
@@ -61,7 +58,7 @@ def command(
 
     if session and everything:
         raise UsageError("Give a session or --all, not both.")
-    options = ResumeOptions(acquisition_complete, score, hand_off_again, hand_off_as_it_is)
+    chosen = ResumeOptions(**options)
     code, planned, outcomes = ExitCode.DONE, [], []
     with (
         redirect_stdout(sys.stderr) if as_json else nullcontext(),
@@ -75,9 +72,9 @@ def command(
             try:
                 whole(launcher.journal)
                 if lock is None:
-                    planned += [(record.name, step) for step in plan(launcher, record, options)]
+                    planned += [(record.name, step) for step in plan(launcher, record, chosen)]
                     continue
-                outcome = resume_session(launcher, record, options, lock)
+                outcome = resume_session(launcher, record, chosen, lock)
             except Exception as error:
                 # Of several sessions, none may keep the others from being finished.
                 if not everything:
