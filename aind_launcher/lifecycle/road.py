@@ -230,13 +230,12 @@ def plan(standing: Standing, plugins_of: Callable[[str], Iterable[str]]) -> Iter
     holds: list[bool | None] = [None]
     is_something_left = False
     for step in road_of(standing.session):
-        futures = [
-            replace(standing, supposed_digest=digest, supposed_held=held) for digest, held in product(digests, holds)
-        ]
+        supposed = product(digests, holds)
+        futures = [replace(standing, supposed_digest=digest, supposed_held=held) for digest, held in supposed]
         before: list[str] = []
         for plugin in (LAUNCHER,) if step.called == "own" else plugins_of(step.hook):
-            if step is ROAD[-1]:
-                planned = _planned_end(standing, plugin, is_something_left)
+            if step is ROAD[-1] and is_something_left:
+                planned: Planned | None = _planned_end(standing, plugin)
             else:
                 planned = _planned(step, plugin, futures, before if step.called == "first" else [])
             if planned is None:
@@ -285,11 +284,9 @@ def _earlier(standing: Standing, step: RoadStep, plugin: str) -> list[StepRecord
     return [record for record in standing.records if (record.id.hook, record.id.plugin) == (step.hook, plugin)]
 
 
-def _planned_end(standing: Standing, plugin: str, is_something_left: bool) -> Planned | None:
-    """The part of `plugin` in the last step, whose key is how the session will end."""
+def _planned_end(standing: Standing, plugin: str) -> Planned:
+    """The part of `plugin` in the last step, where what is done before it may change how the session ends."""
     end = ROAD[-1]
-    if is_something_left and any(record.state == "done" for record in _earlier(standing, end, plugin)):
+    if any(record.state == "done" for record in _earlier(standing, end, plugin)):
         return Planned(end.hook, plugin, "has to run again", "the session ends otherwise than before")
-    if not is_something_left and _is_done(standing, end, plugin):
-        return None
     return Planned(end.hook, plugin, _why(standing, end, plugin))

@@ -114,8 +114,7 @@ def _with_animal_state(launcher: Launcher, session: SessionContext, request: Req
 
 def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
     """The session with rig and task as the acquisition will get them."""
-    task, source = inputs.first_task(request.task_file, session.animal_state)
-    session = session.model_copy(update={"task": task, "task_source": source})
+    session = inputs.with_task(session, request.task_file)
     for call in launcher.plugins.calls("prepare_session"):
         given = Inputs(rig=session.rig, task=session.task)
         record = launcher.steps.call(call, "prepare_session", session, inputs=given)
