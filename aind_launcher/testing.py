@@ -21,7 +21,7 @@ from aind_launcher.hookspecs import hookimpl
 from aind_launcher.journal.journal import Journal, StepRecord
 from aind_launcher.lifecycle.finish import Outcome
 from aind_launcher.lifecycle.launcher import Launcher, open_launcher
-from aind_launcher.lifecycle.operator import NoOperator, Operator
+from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.model.animal import TrainerStateText
@@ -195,7 +195,7 @@ minimum-free-space = "1 MB"
             settings = layers.launcher().settings
             plugins = load_plugins(layers, settings)
             plugins.require_sound()
-            operator = operator or NoOperator()
+            operator = operator or Operator()
             with (
                 open_launcher(self.path, settings, plugins, operator, Redactor(plugins.secrets())) as launcher,
                 rig_lock(settings.state_directory) as lock,

@@ -9,7 +9,7 @@ from contexts import journal_on_a_full_disk
 from task_repositories import laboratory
 
 from aind_launcher.journal.journal import Journal, StepRecord
-from aind_launcher.lifecycle.operator import NoOperator
+from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.lifecycle.resume import ResumeOptions
 from aind_launcher.testing import TaskRepositoryForTests
 
@@ -133,7 +133,7 @@ UNSTORABLE = """
 """
 
 
-class Somebody(NoOperator):
+class Somebody(Operator):
     """Somebody is at the rig, who takes every default."""
 
     attended = True

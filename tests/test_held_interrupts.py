@@ -18,7 +18,7 @@ from task_repositories import laboratory
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal.journal import Journal
-from aind_launcher.lifecycle.operator import NoOperator
+from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.lifecycle.steps import NOT_BEGUN
 from aind_launcher.model.session import Check
 from aind_launcher.system import interrupts, processes
@@ -235,13 +235,13 @@ def test_a_program_that_is_slow_to_start_is_ended_however_often_it_is_pressed(
 
 
 def test_pressed_just_before_the_acquisition_it_leaves_nothing_to_hand_off(tmp_path: Path) -> None:
-    class Operator(NoOperator):
+    class Somebody(Operator):
         def checks(self, checks: Sequence[Check]) -> None:
             signal.raise_signal(signal.SIGINT)
 
     lab = laboratory(tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        lab.run(operator=Operator())
+        lab.run(operator=Somebody())
     with Journal.open(lab.journal) as journal:
         (session,) = journal.sessions()
         steps = [(step.id.hook, step.error) for step in journal.steps(session.name)][-1:]

@@ -1,6 +1,9 @@
 """What a resume does of what was left undone, and what an operator may say of it."""
 
 import json
+import shutil
+import sqlite3
+from contextlib import closing
 
 import pytest
 from command_line import Ended, call
@@ -17,6 +20,18 @@ class Fails:
     def post_session(self, session):
         if not (session.repository.path.parent / "corrected").exists():
             raise RuntimeError("down")
+
+
+class Sends:
+    @hookimpl
+    def transfer_session(self, session):
+        return "sent"
+
+
+class Refuses:
+    @hookimpl
+    def pre_session(self, session):
+        raise RuntimeError("the valve is stuck")
 """
 
 
@@ -67,3 +82,36 @@ def test_a_session_that_nobody_can_finish_is_closed(repository: TaskRepositoryFo
     assert record.state == "closed"
     assert str(record.message).endswith("the file is lost")
     assert "Nothing is left undone" in resume_all(repository).out
+
+
+def test_a_dry_run_reads_the_sealed_folder_and_writes_nothing(repository: TaskRepositoryForTests) -> None:
+    name = repository.run().session.name
+    with closing(sqlite3.connect(repository.journal)) as connection:
+        connection.execute("DELETE FROM steps WHERE hook IN ('post_session', 'seal_folder')")
+        connection.commit()
+        before = list(connection.iterdump())
+        planned = json.loads(call("resume", name, "--dry-run", "--json", cwd=repository.path).out)
+        assert list(connection.iterdump()) == before
+    assert {step["plugin"]: step["why"] for step in planned}["fails"] == "RuntimeError: down"
+
+
+def test_a_plan_says_that_the_folder_is_gone(repository: TaskRepositoryForTests) -> None:
+    repository.configure(plugins={"fails": "mine:Fails", "sends": "mine:Sends"})
+    session = repository.run().session
+    shutil.rmtree(session.folder)
+    for also in ((), ("--dry-run",)):
+        ended = call("resume", session.name, "--hand-off-again", *also, cwd=repository.path)
+        assert (ended.code, ended.out) == (1, "")
+        assert f"The folder {session.folder} is gone" in ended.err
+
+
+def test_a_session_that_was_refused_stays_as_it_is_and_the_plan_says_so(repository: TaskRepositoryForTests) -> None:
+    repository.configure(plugins={"refuses": "mine:Refuses"})
+    assert call("run", "--subject", "123456", cwd=repository.path).code == 3
+    with Journal.open(repository.journal) as journal:
+        (refused,) = journal.sessions()
+    planned = call("resume", refused.name, "--dry-run", cwd=repository.path)
+    assert (planned.code, planned.out) == (0, "Nothing is left undone.\n")
+    assert call("resume", refused.name, cwd=repository.path).code == 0
+    with Journal.open(repository.journal) as journal:
+        assert journal.sessions() == (refused,)

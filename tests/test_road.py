@@ -20,7 +20,7 @@ from aind_launcher.journal.journal import Journal, StepId, StepRecord
 from aind_launcher.lifecycle import folder
 from aind_launcher.lifecycle.finish import finish_session, standing_of
 from aind_launcher.lifecycle.launcher import Launcher
-from aind_launcher.lifecycle.operator import NoOperator
+from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.lifecycle.road import Planned, Standing, ending, plan
 from aind_launcher.lifecycle.steps import Steps
 from aind_launcher.model.session import Repository
@@ -151,8 +151,8 @@ class Rig:
                 manager.register(part, name)
         plugins = Plugins(manager, tuple(loaded))
         chosen = LauncherSettings(required_steps=sorted(self.required), state_directory=self.root / "state")
-        steps = Steps(plugins, self.journal, NoOperator(), Redactor())
-        return Launcher(self.root, chosen, plugins, self.journal, NoOperator(), steps)
+        steps = Steps(plugins, self.journal, Operator(), Redactor())
+        return Launcher(self.root, chosen, plugins, self.journal, Operator(), steps)
 
     def plan(self, launcher: Launcher, call: Call) -> list[Planned]:
         standing = standing_of(launcher, self.session, as_it_is=call.as_it_is)

@@ -13,7 +13,7 @@ from task_repositories import laboratory
 
 from aind_launcher.errors import Refused
 from aind_launcher.journal.journal import Journal, StepRecord
-from aind_launcher.lifecycle.operator import NoOperator
+from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.testing import TaskRepositoryForTests
 
 PLUGINS = """
@@ -138,7 +138,7 @@ def test_a_check_without_an_end_refuses_the_session(tmp_path: Path) -> None:
 
 
 def test_who_asks_a_person_does_so_in_the_main_thread_and_without_a_limit(tmp_path: Path) -> None:
-    class Somebody(NoOperator):
+    class Somebody(Operator):
         attended = True
 
         def ask(self, question: str, answers: Mapping[str, str], default: str) -> str:
@@ -150,7 +150,7 @@ def test_who_asks_a_person_does_so_in_the_main_thread_and_without_a_limit(tmp_pa
 
 
 def test_ctrl_c_in_a_pause_gives_up_the_step_too(tmp_path: Path) -> None:
-    class Impatient(NoOperator):
+    class Impatient(Operator):
         @contextmanager
         def working(self, title: str) -> Iterator[None]:
             if "waiting" in title:

@@ -165,20 +165,45 @@ def test_sessions_of_a_repository_that_was_moved_are_named(lab: TaskRepositoryFo
     assert re.search(r"belongs to .*, which is gone\.\s+Put the task repository back .* sessions close", refused.err)
 
 
-def test_a_task_that_outlived_its_launcher_keeps_the_next_session_away(task_repository: TaskRepositoryForTests) -> None:
+@contextmanager
+def orphan_of(kept: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A task whose launcher is gone, and whose output would be kept in `kept`; it lives while the context lasts."""
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    mark = f"0123 {int(gone.stdout)} {task_repository.state / 'sessions' / 'an-earlier-one'}"
     orphan = subprocess.Popen(
         [sys.executable, "-c", "print('here', flush=True); input()"],
-        env={**os.environ, MARKER: mark},
+        env={**os.environ, MARKER: f"0123 {int(gone.stdout)} {kept}"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     try:
         assert orphan.stdout
         assert orphan.stdout.readline().strip() == b"here"
-        with pytest.raises(Refused, match=rf"\(process {orphan.pid}\) of an earlier session still runs"):
-            task_repository.run()
+        yield orphan
     finally:
         orphan.communicate(b"\n")
+
+
+def test_a_task_that_outlived_its_launcher_keeps_the_next_session_away(task_repository: TaskRepositoryForTests) -> None:
+    with (
+        orphan_of(task_repository.state / "sessions" / "an-earlier-one") as orphan,
+        pytest.raises(Refused, match=rf"\(process {orphan.pid}\) of an earlier session still runs"),
+    ):
+        task_repository.run()
     assert task_repository.run().state == "completed"
+
+
+def test_a_task_that_outlived_its_launcher_keeps_its_session_from_being_finished_and_the_plan_says_so(
+    task_repository: TaskRepositoryForTests,
+) -> None:
+    task_repository.break_curriculum()
+    session = task_repository.run().session
+    task_repository.mend_curriculum()
+    with orphan_of(session.staging / "output"):
+        refused = [call("resume", *also, cwd=task_repository.path) for also in ((), ("--dry-run",))]
+        of_all = call("resume", "--all", "--dry-run", cwd=task_repository.path)
+    for ended in refused:
+        assert (ended.code, ended.out) == (3, "")
+        assert "of an earlier session still runs" in ended.err
+    assert of_all.code == 1
+    assert "of an earlier session still runs" in of_all.err
+    assert call("resume", "--dry-run", cwd=task_repository.path).code == 0

@@ -120,7 +120,9 @@ def test_an_import_waits_for_the_rig(tmp_path):
 def test_a_dry_run_names_what_the_journal_lacks(tmp_path):
     lab, folder = sealed(tmp_path)
     lose_journal(lab)
-    assert f"aind-launch sessions import {folder}" in call("resume", "--dry-run", cwd=lab.path).err
+    planned = call("resume", "--dry-run", cwd=lab.path)
+    assert f"aind-launch sessions import {folder}" in planned.err
+    assert (planned.code, planned.out) == (1, "")
 
 
 # Only an administrator can play another account.

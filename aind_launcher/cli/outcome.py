@@ -1,6 +1,6 @@
 """The summary at the end of a session: what was decided and where everything lies."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +8,9 @@ import click
 
 from aind_launcher.cli.printing import plain, print_json, print_table
 from aind_launcher.errors import ExitCode
-from aind_launcher.journal.journal import Journal, StepRecord
+from aind_launcher.journal.journal import Journal
 from aind_launcher.lifecycle.finish import Outcome
+from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.model.animal import AnimalState
 
 # Sessions that are named, of those that the journal does not know.
@@ -21,14 +22,15 @@ def exit_code(code: ExitCode, journal: Journal) -> ExitCode:
     return ExitCode.STEP_FAILED if journal.impaired and code == ExitCode.DONE else code
 
 
-def unknown_lines(folders: Sequence[Path]) -> Iterator[str]:
-    """Lines about sessions that lie on this machine and that the journal does not know."""
-    if folders:
-        yield f"{len(folders)} session(s) lie here that the journal does not know. Bring them back, then resume:"
+def say_unknown(operator: Operator, folders: Sequence[Path]) -> None:
+    """Name the sessions that lie on this machine and that the journal does not know."""
+    if not folders:
+        return
+    operator.say(f"{len(folders)} session(s) here are unknown to the journal. Bring them back, then resume:", "yellow")
     for folder in folders[-_SHOWN:]:
-        yield f"  aind-launch sessions import {folder}"
+        operator.say(f"  aind-launch sessions import {folder}", "yellow")
     if len(folders) > _SHOWN:
-        yield f"  and {len(folders) - _SHOWN} more in {folders[0].parent}"
+        operator.say(f"  and {len(folders) - _SHOWN} more in {folders[0].parent}", "yellow")
 
 
 def print_outcome(outcome: Outcome, journal_problem: str | None, *, as_json: bool) -> None:
@@ -67,7 +69,8 @@ def decision(before: AnimalState | None, outcome: Outcome) -> str:
     if outcome.suggestion is None:
         state = before.trainer_state if before else None
         return "none; the animal's state is unchanged" if state else "none; no curriculum decides over this animal"
-    if any(_is_superseded(record) for record in outcome.steps):
+    states = [record.result for record in outcome.steps if record.id.hook == "record_state" and record.result]
+    if any(state["outcome"] == "superseded" for state in states):
         return "superseded: the animal has moved on since"
     then = outcome.suggestion.trainer_state
     stage = before.trainer_state.stage if before else None
@@ -78,7 +81,8 @@ def decision(before: AnimalState | None, outcome: Outcome) -> str:
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:
     """The outcome as JSON data."""
-    session = outcome.session
+    session, suggestion = outcome.session, outcome.suggestion
+    provenance = suggestion.provenance if suggestion else None
     return {
         "session": session.name,
         "subject": session.subject,
@@ -86,11 +90,9 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         "exit_code": int(outcome.exit_code),
         "folder": str(session.folder),
         "decision": decision(session.animal_state, outcome),
-        "stage": outcome.suggestion.trainer_state.stage if outcome.suggestion else None,
-        "metrics": outcome.suggestion.metrics if outcome.suggestion else None,
-        "provenance": outcome.suggestion.provenance.model_dump()
-        if outcome.suggestion and outcome.suggestion.provenance
-        else None,
+        "stage": suggestion.trainer_state.stage if suggestion else None,
+        "metrics": suggestion.metrics if suggestion else None,
+        "provenance": provenance.model_dump() if provenance else None,
         "held": outcome.held,
         "steps": [
             {"hook": r.id.hook, "plugin": r.id.plugin, "state": r.state, "error": r.error, "result": _brief(r.result)}
@@ -118,20 +120,13 @@ def _lines(outcome: Outcome) -> list[tuple[str, str | None]]:
 def _short(metrics: Any) -> str:
     if not isinstance(metrics, dict):
         return str(metrics)
-    text = ", ".join(f"{key} {_number(value)}" for key, value in metrics.items())
+    numbers = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in metrics.items()}
+    text = ", ".join(f"{key} {value}" for key, value in numbers.items())
     return text if len(text) <= 160 else f"{text[:157]}..."
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _is_superseded(record: StepRecord) -> bool:
-    return record.id.hook == "record_state" and bool(record.result) and record.result["outcome"] == "superseded"
 
 
 def _brief(result: Any) -> Any:
     """A result without the texts that lie in files anyway."""
-    return (
-        {k: v for k, v in result.items() if k not in ("text", "trainer_state")} if isinstance(result, dict) else result
-    )
+    if not isinstance(result, dict):
+        return result
+    return {name: value for name, value in result.items() if name not in ("text", "trainer_state")}

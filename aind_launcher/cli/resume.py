@@ -1,10 +1,8 @@
 """`aind-launch resume`: finish what earlier sessions left undone."""
 
 import sys
-from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +14,6 @@ from aind_launcher.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from aind_launcher.journal.records import SessionRecord
     from aind_launcher.lifecycle.launcher import Launcher
-    from aind_launcher.lifecycle.resume import ResumeOptions
 
 
 @click.command(
@@ -46,68 +43,69 @@ def command(
     session: str | None,
     everything: bool,
     dry_run: bool,
-    acquisition_complete: bool,
-    score: bool,
-    hand_off_again: bool,
-    hand_off_as_it_is: bool,
     unattended: bool,
     as_json: bool,
+    **options: bool,
 ) -> int:
     """Finish what earlier sessions left undone.
 
     Runs the steps that are not done, in order. What was done is not done again, and an acquisition never is.
     """
-    from aind_launcher.cli.outcome import exit_code, outcome_data, print_outcome
+    from aind_launcher.cli.outcome import exit_code, outcome_data, print_outcome, say_unknown
     from aind_launcher.cli.terminal import show_error
-    from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unfinished, unknown_sessions
+    from aind_launcher.lifecycle.resume import ResumeOptions, plan, resume_session, unfinished, unknown_sessions
     from aind_launcher.system.rig import open_state_directory, rig_lock
 
     if session and everything:
         raise UsageError("Give a session or --all, not both.")
-    options = ResumeOptions(acquisition_complete, score, hand_off_again, hand_off_as_it_is)
-    quiet = as_json and not dry_run
+    chosen = ResumeOptions(**options)
+    code, planned, outcomes = ExitCode.DONE, [], []
     with (
-        redirect_stdout(sys.stderr) if quiet else nullcontext(),
+        redirect_stdout(sys.stderr) if as_json else nullcontext(),
         repository.launcher(unattended=unattended) as (launcher, _),
+        nullcontext() if dry_run else rig_lock(open_state_directory(repository.settings.state_directory)) as lock,
     ):
         whole(launcher.journal)
-        if dry_run:
-            code = _print_plan(launcher, _chosen(launcher, session, everything), options, as_json)
-            _say_unknown(launcher, () if session else unknown_sessions(launcher))
-            return code
-        with rig_lock(open_state_directory(repository.settings.state_directory)) as lock:
-            # Chosen now that no other launcher can change them.
-            records = _chosen(launcher, session, everything)
-            codes, outcomes = [ExitCode.DONE], []
-            for record in records:
-                try:
-                    whole(launcher.journal)
-                    outcome = resume_session(launcher, record, options, lock)
-                except Exception as error:
-                    # Of several sessions, none may keep the others from being finished.
-                    if not everything:
-                        raise
-                    show_error(error, launcher.steps.redact)
-                    codes.append(ExitCode.STEP_FAILED)
+        # Chosen now that no other launcher can change them.
+        records = _chosen(launcher, session, everything)
+        for record in records:
+            try:
+                whole(launcher.journal)
+                if lock is None:
+                    planned += [(record.name, step) for step in plan(launcher, record, chosen)]
                     continue
-                # How the acquisition went was said when it did; here counts what is left to do.
-                is_left = outcome.state == "incomplete" or any(step.state == "failed" for step in outcome.steps)
-                codes.append(ExitCode.STEP_FAILED if is_left else ExitCode.DONE)
-                outcomes.append(outcome_data(outcome))
-                if not as_json:
-                    print_outcome(outcome, launcher.journal.impaired, as_json=False)
+                outcome = resume_session(launcher, record, chosen, lock)
+            except Exception as error:
+                # Of several sessions, none may keep the others from being finished.
+                if not everything:
+                    raise
+                show_error(error, launcher.steps.redact)
+                code = ExitCode.STEP_FAILED
+                continue
+            # How the acquisition went was said when it did; here counts what is left to do.
+            if outcome.state == "incomplete" or any(step.state == "failed" for step in outcome.steps):
+                code = ExitCode.STEP_FAILED
+            outcomes.append(outcome)
+            if not as_json:
+                print_outcome(outcome, launcher.journal.impaired, as_json=False)
         unknown = () if session else unknown_sessions(launcher)
+        if unknown:
+            code = ExitCode.STEP_FAILED
         # Of other task repositories.
         others = () if records else unfinished(launcher.journal)
-    codes += [ExitCode.STEP_FAILED] if unknown else []
-    if as_json:
-        print_json(outcomes)
-    elif not records and not unknown:
+    if as_json and dry_run:
+        print_json([{"session": name, **asdict(step)} for name, step in planned])
+    elif as_json:
+        print_json([outcome_data(outcome) for outcome in outcomes])
+    elif planned:
+        rows = [(name, step.hook, step.plugin, step.why, step.condition) for name, step in planned]
+        print_table(("session", "step", "plugin", "why", "if"), rows, empty="")
+    elif code == ExitCode.DONE and not outcomes:
         click.echo("Nothing is left undone.")
-    _say_unknown(launcher, unknown)
-    for record in others:
-        launcher.operator.say(f"  {record.name} is unfinished, too; it belongs to {record.repository}.", "yellow")
-    return exit_code(max(codes), launcher.journal)
+    say_unknown(launcher.operator, unknown)
+    for other in others:
+        launcher.operator.say(f"  {other.name} is unfinished, too; it belongs to {other.repository}.", "yellow")
+    return exit_code(code, launcher.journal)
 
 
 def _chosen(launcher: "Launcher", name: str | None, everything: bool) -> "tuple[SessionRecord, ...]":
@@ -123,24 +121,3 @@ def _chosen(launcher: "Launcher", name: str | None, everything: bool) -> "tuple[
         return (record,)
     waiting = unfinished(launcher.journal, launcher.repository)
     return waiting if everything else waiting[-1:]
-
-
-def _say_unknown(launcher: "Launcher", unknown: Sequence[Path]) -> None:
-    from aind_launcher.cli.outcome import unknown_lines
-
-    for line in unknown_lines(unknown):
-        launcher.operator.say(line, "yellow")
-
-
-def _print_plan(
-    launcher: "Launcher", records: "tuple[SessionRecord, ...]", options: "ResumeOptions", as_json: bool
-) -> int:
-    from aind_launcher.lifecycle.resume import plan
-
-    lines = [(record.name, step) for record in records for step in plan(launcher, record, options)]
-    if as_json:
-        print_json([{"session": name, **asdict(step)} for name, step in lines])
-    else:
-        rows = [(name, step.hook, step.plugin, step.why, step.condition) for name, step in lines]
-        print_table(("session", "step", "plugin", "why", "if"), rows, empty="Nothing is left undone.")
-    return ExitCode.DONE

@@ -3,7 +3,7 @@
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,7 +30,7 @@ Examples:
 )
 @in_task_repository
 @click.option("--subject", "-s", required=True, help="The animal's number.")
-@click.option("--experimenter", "-e", "experimenters", multiple=True, help="Who runs the session; may be repeated.")
+@click.option("--experimenter", "-e", multiple=True, help="Who runs the session; may be repeated.")
 @click.option("--notes", help="Notes for the session's record.")
 @click.option("--rig", type=click.Path(path_type=Path), help="The rig file, for this call.")
 @click.option(
@@ -40,18 +40,7 @@ Examples:
 @click.option("--skip-hardware-validation", is_flag=True, help="Recorded in the session, for the task to read.")
 @click.option("--unattended", is_flag=True, help="Ask nothing; every question gets its safe answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def command(
-    repository: TaskRepository,
-    subject: str,
-    experimenters: tuple[str, ...],
-    notes: str | None,
-    rig: Path | None,
-    task_file: Path | None,
-    allow_dirty: bool,
-    skip_hardware_validation: bool,
-    unattended: bool,
-    as_json: bool,
-) -> int:
+def command(repository: TaskRepository, rig: Path | None, unattended: bool, as_json: bool, **asked: Any) -> int:
     """Take an animal through a whole session.
 
     Loads the animal's state, prepares and checks the rig, verifies the curriculum's environment, runs the
@@ -61,24 +50,17 @@ def command(
     from aind_launcher.lifecycle.run import Request, run_session
     from aind_launcher.system.rig import open_state_directory, rig_lock
 
-    checked_name("subject", subject)
-    for option, given in (("--notes", notes or ""), ("--experimenter", "".join(experimenters))):
+    request = Request(**asked)
+    checked_name("subject", request.subject)
+    for option, given in (("--notes", request.notes or ""), ("--experimenter", "".join(request.experimenter))):
         if any("\ud800" <= character <= "\udfff" for character in given):
             raise UsageError(f"{option} is not text: {given!r}.", "Write it in UTF-8, or without special characters.")
-    if not all(name.strip() for name in experimenters):
+    if not all(name.strip() for name in request.experimenter):
         raise UsageError("--experimenter is empty.", "Say who runs the session, or leave it out.")
     if rig is not None:
         if not rig.is_file():
             raise UsageError(f"There is no rig file {rig}.", "Give --rig an existing JSON file.")
         repository = repository.with_rig(rig.resolve())
-    request = Request(
-        subject=subject,
-        experimenter=experimenters,
-        notes=notes,
-        task_file=task_file,
-        allow_dirty=allow_dirty,
-        skip_hardware_validation=skip_hardware_validation,
-    )
     with (
         # What a plugin prints must not come before the JSON.
         redirect_stdout(sys.stderr) if as_json else nullcontext(),
@@ -93,11 +75,10 @@ def command(
 
 def _offer_to_finish(launcher: "Launcher", lock: "RigLock") -> None:
     """Say which earlier sessions are unfinished, and finish them if the operator wants it."""
-    from aind_launcher.cli.outcome import unknown_lines
+    from aind_launcher.cli.outcome import say_unknown
     from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unfinished, unknown_sessions
 
-    for line in unknown_lines(() if launcher.journal.impaired else unknown_sessions(launcher)):
-        launcher.operator.say(line, "yellow")
+    say_unknown(launcher.operator, () if launcher.journal.impaired else unknown_sessions(launcher))
     waiting = unfinished(launcher.journal, launcher.repository)
     if not waiting:
         return

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,21 +43,13 @@ def print_story(
     ]
     print_table(("", ""), [(f"  {name}", value) for name, value in facts if value], empty="")
     click.echo("")
-    print_table(
-        ("step", "plugin", "try", "state", "seconds", "what it returned, or why not"),
-        [
-            (
-                step.id.hook,
-                step.id.plugin,
-                step.attempt,
-                step.state,
-                f"{step.duration:.2f}" if step.duration is not None else None,
-                step.error or _brief(step, record.folder),
-            )
-            for step in steps
-        ],
-        empty="No step was run.",
-    )
+    rows = []
+    for step in steps:
+        seconds = None if step.duration is None else f"{step.duration:.2f}"
+        result = step.error or _brief(step, record.folder)
+        rows.append((step.id.hook, step.id.plugin, step.attempt, step.state, seconds, result))
+    columns = ("step", "plugin", "try", "state", "seconds", "what it returned, or why not")
+    print_table(columns, rows, empty="No step was run.")
 
 
 def step_data(step: StepRecord) -> dict[str, Any]:
@@ -77,17 +70,13 @@ def step_data(step: StepRecord) -> dict[str, Any]:
 def _brief(step: StepRecord, folder: Path) -> str:
     """What a step returned, in a few words; `--json` has all of it."""
     result = step.result
-    told = _SUMMARIES.get(step.id.hook)
-    if told and isinstance(result, dict):
-        try:
-            return told(result)
-        except ValidationError:
-            # Recorded by another version of the launcher.
-            pass
-    if isinstance(result, list) and all(isinstance(item, dict) and "outcome" in item for item in result):
-        text = ", ".join(f"{item.get('name')} {item['outcome']}" for item in result)
-    elif isinstance(result, list):
-        text = ", ".join(map(str, result))
+    if step.id.hook in _SUMMARIES and isinstance(result, dict):
+        # What another version of the launcher recorded may have another form.
+        with suppress(ValidationError):
+            return _SUMMARIES[step.id.hook](result)
+    if isinstance(result, list):
+        checks = all(isinstance(item, dict) and "outcome" in item for item in result)
+        text = ", ".join(f"{item.get('name')} {item['outcome']}" if checks else str(item) for item in result)
     elif isinstance(result, dict):
         text = ", ".join(f"{key}: {value}" for key, value in result.items() if value is not None)
     else:
@@ -96,23 +85,23 @@ def _brief(step: StepRecord, folder: Path) -> str:
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
 
 
-def _state_told(result: dict[str, Any]) -> str:
+def _animal_state(result: dict[str, Any]) -> str:
     state = AnimalState.model_validate(result)
     where = f"stage {state.trainer_state.stage} of {state.trainer_state.curriculum}"
     return f"{where}, since {state.session_name or local_time(state.date)}"
 
 
-def _inputs_told(result: dict[str, Any]) -> str:
+def _inputs(result: dict[str, Any]) -> str:
     return "gave " + " and ".join(name for name, value in result.items() if value is not None)
 
 
-def _acquisition_told(result: dict[str, Any]) -> str:
+def _acquisition(result: dict[str, Any]) -> str:
     acquisition = Acquisition.model_validate(result)
     code = f", exit code {acquisition.exit_code}" if acquisition.exit_code is not None else ""
     return f"{acquisition.outcome}{code}{f': {acquisition.message}' if acquisition.message else ''}"
 
 
-def _suggestion_told(result: dict[str, Any]) -> str:
+def _suggestion(result: dict[str, Any]) -> str:
     suggestion = CurriculumSuggestion.model_validate(result)
     state, provenance = suggestion.trainer_state, suggestion.provenance
     where = f"stage {state.stage}" if state.is_on_curriculum else "off curriculum"
@@ -124,8 +113,8 @@ def _suggestion_told(result: dict[str, Any]) -> str:
 
 
 _SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = {
-    "load_animal_state": _state_told,
-    "prepare_session": _inputs_told,
-    "run_session": _acquisition_told,
-    "curriculum_suggest": _suggestion_told,
+    "load_animal_state": _animal_state,
+    "prepare_session": _inputs,
+    "run_session": _acquisition,
+    "curriculum_suggest": _suggestion,
 }

@@ -15,6 +15,7 @@ from rich.text import Text
 from aind_launcher.cli.printing import STYLES, plain
 from aind_launcher.errors import ExitCode, LauncherError
 from aind_launcher.lifecycle.log import Unbroken, current_step
+from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.system import interrupts
 from aind_launcher.system.redaction import Redactor
 
@@ -30,7 +31,7 @@ class _LastingConsole(Console):
         self.quiet = True
 
 
-class Terminal:
+class Terminal(Operator):
     """The operator at a terminal. Progress and questions go to stderr; results to stdout.
 
     :param calm: show only what needs attention; for whoever runs many sessions in a row.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused
-from aind_launcher.journal.journal import SessionState
+from aind_launcher.journal.journal import UNFINISHED, SessionState
 from aind_launcher.lifecycle import folder
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.log import session_log
@@ -23,46 +23,42 @@ def logged_and_closed(launcher: Launcher, session: SessionContext) -> Iterator[N
     Ctrl-C is held within it, and heard where somebody is waited for: in the plugins' parts, pauses and questions.
     """
     try:
-        with interrupts.held(), _closed(launcher, session):
-            yield
+        with interrupts.held(), session_log(session.staging / folder.LOG, session.name, launcher.steps.redact):
+            logger.info("session %s of %s", session.name, launcher.repository)
+            with _closed(launcher, session):
+                yield
     except KeyboardInterrupt:
-        _say_what_was_interrupted(launcher, session)
+        record = launcher.journal.session(session.name)
+        if record is None or record.state == "cancelled":
+            logger.warning("Session %s is cancelled: nothing was acquired.", session.name)
+        elif record.state in UNFINISHED:
+            logger.warning("Session %s is safe; `aind-launch resume %s` goes on.", session.name, session.name)
+        else:
+            logger.warning("Session %s is %s: all of it was done.", session.name, record.state)
         raise
 
 
 @contextmanager
 def _closed(launcher: Launcher, session: SessionContext) -> Iterator[None]:
-    with session_log(session.staging / folder.LOG, session.name, launcher.steps.redact):
-        logger.info("session %s of %s", session.name, launcher.repository)
-        try:
-            yield
-        except KeyboardInterrupt:
-            _close_early(launcher, session, "cancelled", ExitCode.INTERRUPTED, "interrupted by the operator")
-            raise
-        except LauncherError as error:
-            logger.debug("refused: %s", error)
-            _close_early(launcher, session, "refused", error.exit_code, str(error))
-            raise
-        except OSError as error:
-            where = error.filename or f"A file of the session in {session.folder} or {session.staging}"
-            what = f"{where} cannot be written: {error.strerror or error}."
-            problem = (
-                LauncherError(what, f"The data is safe. Free the disk, then `aind-launch resume {session.name}`.")
-                if may_have_data(launcher, session)
-                else Refused(what, "Free the disk or choose another folder; no data was lost.")
-            )
-            _close_early(launcher, session, "refused", problem.exit_code, str(problem))
-            raise problem from error
-
-
-def _say_what_was_interrupted(launcher: Launcher, session: SessionContext) -> None:
-    record = launcher.journal.session(session.name)
-    if record is None or record.state == "cancelled":
-        logger.warning("Session %s is cancelled: nothing was acquired.", session.name)
-    elif record.state in ("incomplete", "running"):
-        logger.warning("Session %s is safe; `aind-launch resume %s` goes on.", session.name, session.name)
-    else:
-        logger.warning("Session %s is %s: all of it was done.", session.name, record.state)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _close_early(launcher, session, "cancelled", ExitCode.INTERRUPTED, "interrupted by the operator")
+        raise
+    except LauncherError as error:
+        logger.debug("refused: %s", error)
+        _close_early(launcher, session, "refused", error.exit_code, str(error))
+        raise
+    except OSError as error:
+        where = error.filename or f"A file of the session in {session.folder} or {session.staging}"
+        what = f"{where} cannot be written: {error.strerror or error}."
+        problem = (
+            LauncherError(what, f"The data is safe. Free the disk, then `aind-launch resume {session.name}`.")
+            if may_have_data(launcher, session)
+            else Refused(what, "Free the disk or choose another folder; no data was lost.")
+        )
+        _close_early(launcher, session, "refused", problem.exit_code, str(problem))
+        raise problem from error
 
 
 def _close_early(

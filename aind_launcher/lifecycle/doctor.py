@@ -19,12 +19,14 @@ from aind_launcher.system.rig import open_state_directory, rig_lock
 
 def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> Iterator[Check]:
     """Every check of this rig, each made when it is asked for. Changes nothing."""
-    yield _git()
-    if shutil.which("git"):
+    if git := shutil.which("git"):
+        yield Check(name="git", outcome="passed", message=git)
         yield _named("task repository", lambda: _repository(repository))
+    else:
+        yield _failed("git", "git is not installed.", "Install it and open a new terminal.")
     for plugin in plugins.all:
         if plugin.error:
-            yield _failed(f"plugin {plugin.name}", plugin.error)
+            yield _failed(f"plugin {plugin.name}", plugin.error.message, plugin.error.hint)
     if not plugins.problems():
         names = [plugin.name for plugin in plugins.all if not plugin.blocked]
         yield Check(name="plugins", outcome="passed", message=", ".join(names))
@@ -33,21 +35,11 @@ def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> I
     data_directory = inputs.data_directory_or_none(settings)
     for call in plugins.calls("check_rig"):
         try:
-            answer = call(repository=repository, data_directory=data_directory)
-            yield from as_checks(answer)
+            yield from as_checks(call(repository=repository, data_directory=data_directory))
         except LauncherError as error:
-            yield _failed(call.plugin.name, error)
+            yield _failed(call.plugin.name, error.message, error.hint)
         except Exception as error:  # isolates one plugin's look at the rig from the others'
-            yield Check(name=call.plugin.name, outcome="failed", message=f"{type(error).__name__}: {error}")
-
-
-def _git() -> Check:
-    program = shutil.which("git")
-    if program:
-        return Check(name="git", outcome="passed", message=program)
-    return Check(
-        name="git", outcome="failed", message="git is not installed.", hint="Install it and open a new terminal."
-    )
+            yield _failed(call.plugin.name, f"{type(error).__name__}: {error}")
 
 
 def _repository(repository: Path) -> Check:
@@ -58,11 +50,10 @@ def _repository(repository: Path) -> Check:
 
 
 def _data_directory(settings: LauncherSettings) -> Check:
-    rig = inputs.read_rig(settings.rig)
-    folder = inputs.data_directory(settings, rig)
+    folder = inputs.data_directory(settings, inputs.read_rig(settings.rig))
     if problem := write_problem(folder):
         hint = "Connect the disk, see that it has room, and give this login the right to write there."
-        return Check(name="data directory", outcome="failed", message=problem, hint=hint)
+        return _failed("data directory", problem, hint)
     return Check(name="data directory", outcome="passed", message=str(folder))
 
 
@@ -71,12 +62,11 @@ def _state(settings: LauncherSettings, repository: Path) -> Check:
     with rig_lock(folder), open_journal(settings) as journal:
         if journal.impaired:
             hint = "Close the program that uses it, see that the disk has space, or choose another state-directory."
-            return Check(name="journal", outcome="failed", message=f"{journal.impaired}.", hint=hint)
+            return _failed("journal", f"{journal.impaired}.", hint)
         waiting = unfinished(journal, repository)
     if waiting:
-        hint = "Run `aind-launch resume --all`."
         message = f"{len(waiting)} session(s) are unfinished, the newest {waiting[-1].name}."
-        return Check(name="journal", outcome="warning", message=message, hint=hint)
+        return Check(name="journal", outcome="warning", message=message, hint="Run `aind-launch resume --all`.")
     return Check(name="journal", outcome="passed", message=str(journal.path))
 
 
@@ -84,8 +74,8 @@ def _named(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
     except LauncherError as error:
-        return _failed(name, error)
+        return _failed(name, error.message, error.hint)
 
 
-def _failed(name: str, error: LauncherError) -> Check:
-    return Check(name=name, outcome="failed", message=error.message, hint=error.hint)
+def _failed(name: str, message: str, hint: str | None = None) -> Check:
+    return Check(name=name, outcome="failed", message=message, hint=hint)

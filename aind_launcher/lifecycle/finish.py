@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from functools import reduce
+from typing import Any
 
 from aind_launcher.errors import ExitCode
 from aind_launcher.journal.journal import SessionState, StepId, StepRecord
 from aind_launcher.lifecycle import folder
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.road import RoadStep, Standing, ending, road_of
-from aind_launcher.lifecycle.steps import LAUNCHER
+from aind_launcher.lifecycle.steps import LAUNCHER, with_result
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
@@ -35,17 +36,17 @@ def standing_of(launcher: Launcher, session: SessionContext, *, as_it_is: bool =
 
     :param as_it_is: the operator wants the hand-off whatever holds it.
     """
-    standing = Standing(
-        session,
-        launcher.journal.current_steps(session.name),
-        plugins=frozenset(plugin.name for plugin in launcher.plugins.all) - {*launcher.settings.disable},
-        required=frozenset(launcher.settings.required_steps),
-        left_out=frozenset(plugin.name for plugin in launcher.plugins.all if plugin.blocked)
-        & {*launcher.settings.required_steps} - {*launcher.settings.disable},
+    records = launcher.journal.current_steps(session.name)
+    disabled = {*launcher.settings.disable}
+    return Standing(
+        reduce(with_result, records, session),
+        records,
+        plugins=frozenset(plugin.name for plugin in launcher.plugins.all) - disabled,
+        left_out=frozenset(plugin.name for plugin in launcher.plugins.all if plugin.blocked),
+        required=frozenset(launcher.settings.required_steps) - disabled,
         leaves=bool(launcher.plugins.calls("transfer_session")),
         as_it_is=as_it_is,
     )
-    return replace(standing, session=session.model_copy(update={"results": standing.results}))
 
 
 def finish_session(launcher: Launcher, session: SessionContext, *, as_it_is: bool = False) -> Outcome:
@@ -59,7 +60,9 @@ def finish_session(launcher: Launcher, session: SessionContext, *, as_it_is: boo
         if not step.applies(standing):
             continue
         if step.hook == "transfer_session":
-            standing = _leaving(launcher, standing)
+            standing = replace(standing, session=standing.handed_off)
+            # On disk before a transfer service may have seen the folder.
+            launcher.keep(standing.session)
         for record in _pass(launcher, step, standing):
             standing = standing.after(record)
             passed.append(record)
@@ -71,7 +74,7 @@ def _pass(launcher: Launcher, step: RoadStep, standing: Standing) -> Iterator[St
     session, key = standing.session, step.key(standing)
     match step.called:
         case "own":
-            part = _OWN[step.hook](launcher, standing)
+            part = _own_part(launcher, step.hook, standing)
             # A disk may refuse a write for the moment.
             yield launcher.steps.run(StepId(session.name, step.hook, LAUNCHER, key), part, transient=(OSError,))
         case "first":
@@ -82,51 +85,27 @@ def _pass(launcher: Launcher, step: RoadStep, standing: Standing) -> Iterator[St
             yield from launcher.steps.each(step.hook, session, key, **arguments)
 
 
-def _collect_inputs(launcher: Launcher, standing: Standing) -> Callable[[], Any]:
-    return lambda: folder.collect_inputs(standing.session)
-
-
-def _keep_suggestion(launcher: Launcher, standing: Standing) -> Callable[[], Any]:
-    suggestion = standing.suggestion
-    return lambda: folder.keep_suggestion(standing.session, suggestion) if suggestion else []
-
-
-def _seal_folder(launcher: Launcher, standing: Standing) -> Callable[[], Any]:
-    session = standing.session
-    return lambda: folder.seal_folder(session, _left(standing), launcher.journal.steps(session.name))
-
-
-_OWN: Final = {
-    "collect_inputs": _collect_inputs,
-    "keep_suggestion": _keep_suggestion,
-    "seal_folder": _seal_folder,
-}
-
-
-def _left(standing: Standing) -> SessionContext:
-    """The session as it goes on from the hand-off: nothing is written into a folder that leaves."""
-    session = standing.session
-    return session.model_copy(update={"handed_off": standing.leaves or session.handed_off})
-
-
-def _leaving(launcher: Launcher, standing: Standing) -> Standing:
-    session = _left(standing)
-    # On disk before a transfer service may have seen the folder.
-    launcher.keep(session)
-    return replace(standing, session=session)
+def _own_part(launcher: Launcher, hook: str, standing: Standing) -> Callable[[], Any]:
+    """What the launcher itself does at `hook`."""
+    session, suggestion = standing.session, standing.suggestion
+    match hook:
+        case "collect_inputs":
+            return lambda: folder.collect_inputs(session)
+        case "keep_suggestion" if suggestion:
+            return lambda: folder.keep_suggestion(session, suggestion)
+        case "seal_folder":
+            return lambda: folder.seal_folder(session, standing.handed_off, launcher.journal.steps(session.name))
+    raise ValueError(f"the launcher has no part in {hook}")
 
 
 def _conclude(launcher: Launcher, standing: Standing, passed: list[StepRecord]) -> Outcome:
     """Close the session's entry; a plugin that failed at `session_finished` changes no more than the exit code."""
-    session, ended = standing.session, ending(standing)
-    unfinished = [record for record in passed if record.id.hook == "session_finished" and record.state == "failed"]
-    code, message = ended.exit_code, ended.message
-    if unfinished and code == ExitCode.DONE:
-        code = ExitCode.STEP_FAILED
-        message = f"session_finished ({unfinished[0].id.plugin}): {unfinished[0].error}"
+    session, end = standing.session, ending(standing)
+    failed = [record for record in passed if record.id.hook == "session_finished" and record.state == "failed"]
+    if failed and end.exit_code == ExitCode.DONE:
+        message = f"session_finished ({failed[0].id.plugin}): {failed[0].error}"
+        end = replace(end, exit_code=ExitCode.STEP_FAILED, message=message)
     launcher.keep(session)
-    launcher.journal.end_session(session.name, ended.state, code, message)
-    discarded = session.disposition == "discard"
-    others = () if discarded else tuple(record for record in standing.failed if record not in passed)
-    held = None if discarded else standing.held
-    return Outcome(session, ended.state, code, standing.suggestion, (*passed, *others), held)
+    launcher.journal.end_session(session.name, end.state, end.exit_code, end.message)
+    others = (record for record in standing.failed if record not in passed)
+    return Outcome(session, end.state, end.exit_code, standing.suggestion, (*passed, *others), standing.held)

@@ -2,16 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from aind_launcher.errors import LauncherError, Refused, SettingsError, UsageError
 
 if TYPE_CHECKING:
-    from aind_launcher.model.animal import AnimalState
     from aind_launcher.model.session import Inputs, SessionContext
     from aind_launcher.settings.layers import LauncherSettings
-
-TaskSource = Literal["trainer state", "file"]
 
 
 def read_rig(path: Path | None) -> dict[str, Any] | None:
@@ -28,18 +25,16 @@ def data_directory(settings: "LauncherSettings", rig: dict[str, Any] | None) -> 
     :raises SettingsError: nothing says where, or rig file and setting contradict each other.
     """
     named = (rig or {}).get("data_directory")
-    if named is not None and not isinstance(named, str):
-        raise SettingsError(f"data_directory in the rig file {settings.rig} is not a path.", "Correct the rig file.")
-    if named is None:
-        if settings.data_directory is None:
-            raise SettingsError(
-                "Nothing says where sessions are written.",
-                "Set data-directory, or a rig file (rig) that has a data_directory.",
-            )
+    if named is None and settings.data_directory is not None:
         return settings.data_directory
-    of_rig = Path(named)
-    if not of_rig.is_absolute():
-        of_rig = (settings.rig.parent if settings.rig else Path.cwd()) / of_rig
+    if named is None:
+        raise SettingsError(
+            "Nothing says where sessions are written.",
+            "Set data-directory, or a rig file (rig) that has a data_directory.",
+        )
+    if not isinstance(named, str):
+        raise SettingsError(f"data_directory in the rig file {settings.rig} is not a path.", "Correct the rig file.")
+    of_rig = Path(settings.rig or "").parent / named
     if settings.data_directory is not None and settings.data_directory.resolve() != of_rig.resolve():
         raise SettingsError(
             f"The rig file {settings.rig} writes to {of_rig}, but the setting data-directory is "
@@ -57,15 +52,17 @@ def data_directory_or_none(settings: "LauncherSettings") -> Path | None:
         return None
 
 
-def first_task(task_file: Path | None, state: "AnimalState | None") -> tuple[dict[str, Any] | None, TaskSource | None]:
-    """The task before plugins are asked: the operator's file, else the stage of the trainer state.
+def with_task(session: "SessionContext", task_file: Path | None) -> "SessionContext":
+    """`session` with its task before plugins are asked: the operator's file, else the stage of the trainer state.
 
     :raises UsageError: the file is missing or is not a JSON object.
     """
     if task_file is not None:
-        return _read_object(task_file, "task", "Give --task a JSON file."), "file"
-    task = state.trainer_state.task if state else None
-    return (task, "trainer state") if task is not None else (None, None)
+        task = _read_object(task_file, "task", "Give --task a JSON file.")
+        return session.model_copy(update={"task": task, "task_source": "file"})
+    of_stage = session.animal_state.trainer_state.task if session.animal_state else None
+    source = "trainer state" if of_stage is not None else None
+    return session.model_copy(update={"task": of_stage, "task_source": source})
 
 
 def changed(session: "SessionContext", inputs: "Inputs", plugin: str) -> "SessionContext":

@@ -25,7 +25,10 @@ class Unbroken(logging.Handler):
 
 
 class _SessionFile(Unbroken, logging.FileHandler):
-    """The live log of a session."""
+    """The live log of a session; one that cannot be written stops nothing."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Say nothing of it: the line is on the terminal, too."""
 
 
 class JsonLines(logging.Formatter):
@@ -58,17 +61,16 @@ def session_log(path: Path, session: str, redact: Redactor) -> Iterator[None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _end_torn_line(path)
-        handler: logging.Handler = _SessionFile(path, encoding="utf-8", errors="backslashreplace")
+        handler = _SessionFile(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         logging.getLogger(__name__).warning("The log %s cannot be written: %s.", path, error.strerror)
         yield
         return
     handler.setFormatter(JsonLines(session, redact))
-    handler.handleError = lambda record: None  # type: ignore[method-assign]
-    own = logging.getLogger("aind_launcher")
-    levels = [(logger, logger.level) for logger in (root, own)]
-    root.setLevel(logging.INFO)
-    own.setLevel(logging.DEBUG)
+    levels = {root: logging.INFO, logging.getLogger("aind_launcher"): logging.DEBUG}
+    before = {logger: logger.level for logger in levels}
+    for logger, level in levels.items():
+        logger.setLevel(level)
     root.addHandler(handler)
     try:
         yield
@@ -77,7 +79,7 @@ def session_log(path: Path, session: str, redact: Redactor) -> Iterator[None]:
         # What a full disk kept from being written is written, or not, by now.
         with suppress(OSError):
             handler.close()
-        for logger, level in levels:
+        for logger, level in before.items():
             logger.setLevel(level)
 
 

@@ -1,11 +1,11 @@
 """Finishes what a session left undone: joins its road after the acquisition."""
 
-import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused
+from aind_launcher.journal.file import connect
 from aind_launcher.journal.journal import UNFINISHED, Journal, SessionRecord
 from aind_launcher.lifecycle import road
 from aind_launcher.lifecycle.closing import logged_and_closed, may_have_data
@@ -19,8 +19,6 @@ from aind_launcher.lifecycle.steps import LAUNCHER, acquisition_of, acquisition_
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.system.processes import refuse_orphans
 from aind_launcher.system.rig import RigLock
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,21 @@ def unknown_sessions(launcher: Launcher) -> tuple[Path, ...]:
 def plan(launcher: Launcher, record: SessionRecord, options: ResumeOptions) -> tuple[Planned, ...]:
     """What resuming would do, without doing it.
 
-    :raises Refused: the session belongs to another task repository.
+    :raises LauncherError: resuming would be refused.
     """
-    _refuse_another_repository(launcher, record)
-    session = completed_by_folder(launcher.journal, record)
+    journal = launcher.journal
+    # A copy of what the journal has of the session, to which what its folder knows can be added.
+    with Journal(connect(":memory:"), journal.path) as copy:
+        copy.import_session(record, journal.context(record.name), journal.steps(record.name))
+        return _plan(replace(launcher, journal=copy), record, options)
+
+
+def _plan(launcher: Launcher, record: SessionRecord, options: ResumeOptions) -> tuple[Planned, ...]:
+    session = _known_session(launcher, record)
     if not may_have_data(launcher, session):
-        return (Planned("session", LAUNCHER, "ended before its acquisition; is closed as cancelled"),)
+        closed = Planned("session", LAUNCHER, "ended before its acquisition; is closed as cancelled")
+        return (closed,) if record.state in UNFINISHED else ()
+    _refuse_unready(session, options)
     ended = session.acquisition or acquisition_of(launcher.journal, record.name)
     if ended is None and not options.acquisition_complete:
         acquired = acquisition_step(launcher.journal, record.name)
@@ -78,20 +85,17 @@ def plan(launcher: Launcher, record: SessionRecord, options: ResumeOptions) -> t
 def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOptions, lock: RigLock) -> Outcome:
     """Do what is not done yet, in order; an acquisition is never run again.
 
-    :raises LauncherError: the session belongs to another task repository, or needs an answer first.
+    :param lock: held since before `record` was read.
+    :raises LauncherError: it cannot be resumed here or now, or needs an answer first.
     """
-    _refuse_another_repository(launcher, record)
-    # As it is now: until the rig was free, another launcher may have had the session.
-    record = launcher.journal.session(record.name) or record
-    session = completed_by_folder(launcher.journal, record)
+    session = _known_session(launcher, record)
     if not may_have_data(launcher, session):
-        return _never_acquired(launcher, record, session)
-    if options.hand_off_again and session.handed_off and not session.folder.is_dir():
-        raise LauncherError(
-            f"The folder {session.folder} is gone, so it cannot be handed off again.",
-            "The transfer service may have moved it; ask there.",
-        )
-    refuse_orphans(session.staging, session.folder)
+        if record.state in UNFINISHED:
+            message = "ended before its acquisition; nothing was recorded"
+            launcher.journal.end_session(record.name, "cancelled", ExitCode.INTERRUPTED, message)
+            return Outcome(session, "cancelled", ExitCode.DONE)
+        return Outcome(session, record.state, ExitCode.DONE)
+    _refuse_unready(session, options)
     lock.write_note(record.name)
     with logged_and_closed(launcher, session):
         if session.acquisition is None:
@@ -101,25 +105,32 @@ def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOpt
         return finish_session(launcher, session, as_it_is=options.hand_off_as_it_is)
 
 
-def _refuse_another_repository(launcher: Launcher, record: SessionRecord) -> None:
-    if record.repository != launcher.repository:
-        there = record.repository.is_dir()
+def _known_session(launcher: Launcher, record: SessionRecord) -> SessionContext:
+    """The session as the journal and its folder know it.
+
+    :raises Refused: it belongs to another task repository.
+    """
+    if record.repository == launcher.repository:
+        return completed_by_folder(launcher.journal, record)
+    if record.repository.is_dir():
         raise Refused(
-            f"Session {record.name} belongs to {record.repository}{'' if there else ', which is gone'}.",
-            "Change to that folder and resume it there."
-            if there
-            else "Put the task repository back there and resume, or give the session up with `aind-launch sessions "
-            f'close {record.name} --reason "WHY"`.',
+            f"Session {record.name} belongs to {record.repository}.", "Change to that folder and resume it there."
         )
+    raise Refused(
+        f"Session {record.name} belongs to {record.repository}, which is gone.",
+        "Put the task repository back there and resume, or give the session up with "
+        f'`aind-launch sessions close {record.name} --reason "WHY"`.',
+    )
 
 
-def _never_acquired(launcher: Launcher, record: SessionRecord, session: SessionContext) -> Outcome:
-    """Nothing is left to do; one that was cut off is closed, one that was refused stays as it is."""
-    if record.state not in UNFINISHED:
-        return Outcome(session, record.state, ExitCode.DONE)
-    message = "ended before its acquisition; nothing was recorded"
-    launcher.journal.end_session(record.name, "cancelled", ExitCode.INTERRUPTED, message)
-    return Outcome(session, "cancelled", ExitCode.DONE)
+def _refuse_unready(session: SessionContext, options: ResumeOptions) -> None:
+    """Refuse what cannot be resumed now: its folder is gone, or its task still runs."""
+    if options.hand_off_again and session.handed_off and not session.folder.is_dir():
+        raise LauncherError(
+            f"The folder {session.folder} is gone, so it cannot be handed off again.",
+            "The transfer service may have moved it; ask there.",
+        )
+    refuse_orphans(session.staging, session.folder)
 
 
 def _with_acquisition(launcher: Launcher, session: SessionContext, options: ResumeOptions) -> SessionContext:

@@ -4,11 +4,11 @@ Each step has its hook, how plugins are called, the key that makes it a new step
 applies; both are functions of how the session stands.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from aind_launcher.errors import ExitCode
 from aind_launcher.journal.journal import SessionState, StepId, StepRecord
@@ -23,8 +23,8 @@ class Standing:
 
     :param records: the last attempt at each step, in the order in which the steps first began.
     :param plugins: those whose steps count: all that are known and not disabled.
-    :param required: those whose failed steps hold the hand-off.
-    :param left_out: those of `required` that this call leaves out.
+    :param left_out: plugins that this call leaves out.
+    :param required: those whose steps must be done before the hand-off.
     :param leaves: whether a plugin hands the folder off.
     :param as_it_is: the operator wants the hand-off whatever holds it.
     :param supposed_digest: of the answer that a plan supposes.
@@ -34,8 +34,8 @@ class Standing:
     session: SessionContext
     records: tuple[StepRecord, ...]
     plugins: frozenset[str] = frozenset()
-    required: frozenset[str] = frozenset()
     left_out: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
     leaves: bool = False
     as_it_is: bool = False
     supposed_digest: str | None = None
@@ -44,8 +44,12 @@ class Standing:
     @cached_property
     def answer(self) -> StepRecord | None:
         """The decision that was given, also where its plugin is left out by now."""
-        suggested = (record for record in self.records if record.id.hook == "curriculum_suggest")
-        return next((record for record in suggested if record.state == "done" and _is_suggestion(record.result)), None)
+        for record in self.records:
+            # An answer that could not be stored was kept as a description, and decides nothing.
+            readable = isinstance(record.result, dict) and {"text", "trainer_state"} <= record.result.keys()
+            if record.id.hook == "curriculum_suggest" and record.state == "done" and readable:
+                return record
+        return None
 
     @cached_property
     def suggestion(self) -> CurriculumSuggestion | None:
@@ -68,6 +72,16 @@ class Standing:
     def _is_scored(self) -> bool:
         return self.session.disposition == "score"
 
+    @property
+    def is_discarded(self) -> bool:
+        """Whether the operator wants nothing done with the data."""
+        return self.session.disposition == "discard"
+
+    @property
+    def handed_off(self) -> SessionContext:
+        """The session as it goes on from the hand-off: nothing is written into a folder that leaves."""
+        return self.session.model_copy(update={"handed_off": self.leaves or self.session.handed_off})
+
     @cached_property
     def current(self) -> tuple[StepRecord, ...]:
         """The steps as they count now: not those of another key, of plugins that are disabled, or off this road."""
@@ -83,6 +97,8 @@ class Standing:
     @property
     def failed(self) -> tuple[StepRecord, ...]:
         """The steps that did not end well; one that is still running was cut off."""
+        if self.is_discarded:
+            return ()
         return tuple(record for record in self.current if record.state in ("failed", "running"))
 
     @property
@@ -97,43 +113,25 @@ class Standing:
         """
         if self.supposed_held is not None:
             return "supposed" if self.supposed_held else None
-        if self.as_it_is or self.session.handed_off:
+        if self.as_it_is or self.is_discarded or self.session.handed_off:
             return None
         before = _HOOKS[: _HOOKS.index(hook)]
         failed = [record for record in self.failed if record.id.hook in before]
         missing = [record.id.plugin for record in failed if record.id.plugin in self.required]
         done = {record.id.plugin for record in self.current if record.state in ("done", "skipped")}
-        missing += sorted(self.left_out - done - {*missing})
+        missing += sorted((self.required & self.left_out) - done - {*missing})
         if missing:
             return f"{', '.join(missing)} must be done before the hand-off"
-        unwritten = next((record for record in failed if record.id.plugin == LAUNCHER), None)
-        if unwritten is None:
-            return None
-        reason = (unwritten.error or "it was cut off").rstrip(".")
-        return f"{unwritten.id.hook.replace('_', ' ')} must be done before the hand-off ({reason})"
-
-    @property
-    def results(self) -> dict[str, dict[str, Any]]:
-        """What the steps returned, by hook and plugin."""
-        results: dict[str, dict[str, Any]] = {}
-        for record in self.records:
-            if record.state == "done":
-                results.setdefault(record.id.hook, {})[record.id.plugin] = record.result
-        return results
+        for record in failed:
+            if record.id.plugin == LAUNCHER:
+                reason = (record.error or "it was cut off").rstrip(".")
+                return f"{record.id.hook.replace('_', ' ')} must be done before the hand-off ({reason})"
+        return None
 
     def after(self, record: StepRecord) -> "Standing":
         """How it stands once a step has ended as `record` says."""
         others = tuple(other for other in self.records if other.id != record.id)
         return replace(self, records=(*others, record), session=with_result(self.session, record))
-
-    def record(self, hook: str, plugin: str, key: str) -> StepRecord | None:
-        step = StepId(self.session.name, hook, plugin, key)
-        return next((record for record in self.records if record.id == step), None)
-
-
-def _is_suggestion(result: object) -> bool:
-    """Whether a step's result is one that can be read; what could not be stored was kept as a description."""
-    return isinstance(result, dict) and {"text", "trainer_state"} <= result.keys()
 
 
 @dataclass(frozen=True)
@@ -149,57 +147,28 @@ class RoadStep:
     key: Callable[[Standing], str] = lambda standing: ""
     applies: Callable[[Standing], bool] = lambda standing: True
 
-
-def _digest(standing: Standing) -> str:
-    return standing.digest
-
-
-def _hand_off(standing: Standing) -> str:
-    return str(standing.session.hand_off)
-
-
-def _digest_and_hand_off(standing: Standing) -> str:
-    return f"{standing.digest}/{standing.session.hand_off}"
+    def record(self, standing: Standing, plugin: str) -> StepRecord | None:
+        """The last attempt of `plugin` at it."""
+        step = StepId(standing.session.name, self.hook, plugin, self.key(standing))
+        return next((record for record in standing.records if record.id == step), None)
 
 
 def _seal(standing: Standing) -> str:
     """A folder that stays may be written again, and is then sealed again."""
-    stays = not standing.leaves and not standing.session.handed_off
-    return f"{standing.session.hand_off}/{standing.digest}" if stays else _hand_off(standing)
-
-
-def _ending(standing: Standing) -> str:
-    return f"{ending(standing).state}/{len(standing.failed)}"
-
-
-def _is_undecided(standing: Standing) -> bool:
-    return standing.is_undecided
-
-
-def _is_answered(standing: Standing) -> bool:
-    return standing.digest != ""
-
-
-def _may_be_sealed(standing: Standing) -> bool:
-    return standing.held_before("seal_folder") is None
-
-
-def _may_leave(standing: Standing) -> bool:
-    return standing.held is None
+    hand_off = standing.session.hand_off
+    return str(hand_off) if standing.handed_off.handed_off else f"{hand_off}/{standing.digest}"
 
 
 ROAD: Final = (
     RoadStep("collect_inputs", "own"),
-    RoadStep("curriculum_suggest", "first", applies=_is_undecided),
-    RoadStep("keep_suggestion", "own", _digest_and_hand_off, _is_answered),
-    RoadStep("record_state", "each", _digest, _is_answered),
-    RoadStep("post_session", "each", _digest),
-    RoadStep("seal_folder", "own", _seal, _may_be_sealed),
-    RoadStep("transfer_session", "each", _hand_off, _may_leave),
-    RoadStep("session_finished", "each", _ending),
+    RoadStep("curriculum_suggest", "first", applies=lambda it: it.is_undecided),
+    RoadStep("keep_suggestion", "own", lambda it: f"{it.digest}/{it.session.hand_off}", lambda it: it.digest != ""),
+    RoadStep("record_state", "each", lambda it: it.digest, lambda it: it.digest != ""),
+    RoadStep("post_session", "each", lambda it: it.digest),
+    RoadStep("seal_folder", "own", _seal, lambda it: it.held_before("seal_folder") is None),
+    RoadStep("transfer_session", "each", lambda it: str(it.session.hand_off), lambda it: it.held is None),
+    RoadStep("session_finished", "each", lambda it: f"{ending(it).state}/{len(it.failed)}"),
 )
-
-
 _HOOKS: Final = tuple(step.hook for step in ROAD)
 
 
@@ -214,21 +183,13 @@ class Ending:
 
     state: SessionState
     exit_code: ExitCode
-    message: str | None = None
+    message: str | None
 
 
-Left = Literal["nothing", "something", "discarded"]
-# By how the acquisition ended, and by what is left to do.
-_ENDINGS: Final[Mapping[tuple[str, Left], Ending]] = {
-    ("completed", "nothing"): Ending("completed", ExitCode.DONE),
-    ("completed", "something"): Ending("incomplete", ExitCode.STEP_FAILED),
-    ("completed", "discarded"): Ending("discarded", ExitCode.DONE),
-    ("interrupted", "nothing"): Ending("interrupted", ExitCode.INTERRUPTED),
-    ("interrupted", "something"): Ending("incomplete", ExitCode.INTERRUPTED),
-    ("interrupted", "discarded"): Ending("discarded", ExitCode.INTERRUPTED),
-    ("failed", "nothing"): Ending("failed", ExitCode.ACQUISITION_FAILED),
-    ("failed", "something"): Ending("incomplete", ExitCode.ACQUISITION_FAILED),
-    ("failed", "discarded"): Ending("discarded", ExitCode.ACQUISITION_FAILED),
+_EXIT_CODES: Final = {
+    "completed": ExitCode.DONE,
+    "interrupted": ExitCode.INTERRUPTED,
+    "failed": ExitCode.ACQUISITION_FAILED,
 }
 
 
@@ -236,15 +197,14 @@ def ending(standing: Standing) -> Ending:
     """How the session ends as it stands."""
     acquisition = standing.session.acquisition
     outcome = acquisition.outcome if acquisition else "failed"
-    discarded = standing.session.disposition == "discard"
-    failed = () if discarded else standing.failed
-    left: Left = "discarded" if discarded else "something" if failed or standing.held else "nothing"
+    code = _EXIT_CODES[outcome]
     message = acquisition.message if acquisition and outcome != "completed" else None
-    if failed:
-        message = f"{failed[0].id.hook} ({failed[0].id.plugin}): {failed[0].error or 'was not seen to end'}"
-    if not discarded:
-        message = standing.held or message
-    return replace(_ENDINGS[outcome, left], message=message)
+    if not standing.failed and not standing.held:
+        return Ending("discarded" if standing.is_discarded else outcome, code, message)
+    if standing.failed:
+        first = standing.failed[0]
+        message = f"{first.id.hook} ({first.id.plugin}): {first.error or 'was not seen to end'}"
+    return Ending("incomplete", code or ExitCode.STEP_FAILED, standing.held or message)
 
 
 @dataclass(frozen=True)
@@ -270,13 +230,12 @@ def plan(standing: Standing, plugins_of: Callable[[str], Iterable[str]]) -> Iter
     holds: list[bool | None] = [None]
     is_something_left = False
     for step in road_of(standing.session):
-        futures = [
-            replace(standing, supposed_digest=digest, supposed_held=held) for digest, held in product(digests, holds)
-        ]
+        supposed = product(digests, holds)
+        futures = [replace(standing, supposed_digest=digest, supposed_held=held) for digest, held in supposed]
         before: list[str] = []
         for plugin in (LAUNCHER,) if step.called == "own" else plugins_of(step.hook):
-            if step is ROAD[-1]:
-                planned = _planned_end(standing, plugin, is_something_left)
+            if step is ROAD[-1] and is_something_left:
+                planned: Planned | None = _planned_end(standing, plugin)
             else:
                 planned = _planned(step, plugin, futures, before if step.called == "first" else [])
             if planned is None:
@@ -310,23 +269,24 @@ def _planned(step: RoadStep, plugin: str, futures: list[Standing], before: list[
 
 
 def _is_done(standing: Standing, step: RoadStep, plugin: str) -> bool:
-    record = standing.record(step.hook, plugin, step.key(standing))
+    record = step.record(standing, plugin)
     return record is not None and record.state in ("done", "skipped")
 
 
 def _why(standing: Standing, step: RoadStep, plugin: str) -> str:
-    record = standing.record(step.hook, plugin, step.key(standing))
-    if record is not None:
+    if record := step.record(standing, plugin):
         return record.error or "was not seen to end"
-    ran = any(earlier.id.hook == step.hook and earlier.id.plugin == plugin for earlier in standing.records)
-    return "has to run again" if ran else "has not run"
+    return "has to run again" if _earlier(standing, step, plugin) else "has not run"
 
 
-def _planned_end(standing: Standing, plugin: str, is_something_left: bool) -> Planned | None:
-    """The part of `plugin` in the last step, whose key is how the session will end."""
-    told = [record for record in standing.records if (record.id.hook, record.id.plugin) == (ROAD[-1].hook, plugin)]
-    if is_something_left and any(record.state == "done" for record in told):
-        return Planned(ROAD[-1].hook, plugin, "has to run again", "the session ends otherwise than before")
-    if not is_something_left and _is_done(standing, ROAD[-1], plugin):
-        return None
-    return Planned(ROAD[-1].hook, plugin, _why(standing, ROAD[-1], plugin))
+def _earlier(standing: Standing, step: RoadStep, plugin: str) -> list[StepRecord]:
+    """The part of `plugin` in `step`, by whatever key."""
+    return [record for record in standing.records if (record.id.hook, record.id.plugin) == (step.hook, plugin)]
+
+
+def _planned_end(standing: Standing, plugin: str) -> Planned:
+    """The part of `plugin` in the last step, where what is done before it may change how the session ends."""
+    end = ROAD[-1]
+    if any(record.state == "done" for record in _earlier(standing, end, plugin)):
+        return Planned(end.hook, plugin, "has to run again", "the session ends otherwise than before")
+    return Planned(end.hook, plugin, _why(standing, end, plugin))

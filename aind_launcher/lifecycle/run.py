@@ -67,10 +67,16 @@ def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContex
         allow_dirty_repo=request.allow_dirty,
         skip_hardware_validation=request.skip_hardware_validation,
     )
-    while launcher.journal.session(session.session_name) or _is_taken(data_directory / session.session_name):
-        # Names have whole seconds; the next one is free.
-        later = session.date + timedelta(seconds=1)
-        session = session.model_copy(update={"date": later, "session_name": session_name(session.subject, later)})
+    try:
+        while launcher.journal.session(session.session_name) or (data_directory / session.session_name).exists():
+            # Names have whole seconds; the next one is free.
+            later = session.date + timedelta(seconds=1)
+            session = session.model_copy(update={"date": later, "session_name": session_name(session.subject, later)})
+    except OSError as error:
+        raise Refused(
+            f"{data_directory} cannot be looked into: {error.strerror or error}.",
+            "Connect the disk, or give this login the right to write there.",
+        ) from None
     context = SessionContext(
         session=session,
         folder=data_directory / session.session_name,
@@ -81,16 +87,6 @@ def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContex
     launcher.keep(context)
     lock.write_note(context.name)
     return context
-
-
-def _is_taken(folder: Path) -> bool:
-    try:
-        return folder.exists()
-    except OSError as error:
-        raise Refused(
-            f"{folder.parent} cannot be looked into: {error.strerror or error}.",
-            "Connect the disk, or give this login the right to write there.",
-        ) from None
 
 
 def _with_animal_state(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
@@ -118,8 +114,7 @@ def _with_animal_state(launcher: Launcher, session: SessionContext, request: Req
 
 def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
     """The session with rig and task as the acquisition will get them."""
-    task, source = inputs.first_task(request.task_file, session.animal_state)
-    session = session.model_copy(update={"task": task, "task_source": source})
+    session = inputs.with_task(session, request.task_file)
     for call in launcher.plugins.calls("prepare_session"):
         given = Inputs(rig=session.rig, task=session.task)
         record = launcher.steps.call(call, "prepare_session", session, inputs=given)
@@ -176,9 +171,10 @@ def with_disposition(launcher: Launcher, session: SessionContext, acquisition: A
     """The session with its acquisition, and with what the operator wants done with data that may be incomplete."""
     disposition = "score"
     if acquisition.outcome != "completed":
-        logger.warning("The acquisition %s. %s", _was(acquisition), acquisition.message or "")
+        how = "was interrupted" if acquisition.outcome == "interrupted" else "failed"
+        logger.warning("The acquisition %s. %s", how, acquisition.message or "")
         disposition = launcher.operator.ask(
-            f"The acquisition {_was(acquisition)}. What becomes of its data?",
+            f"The acquisition {how}. What becomes of its data?",
             {
                 "score": "hand it off and let the curriculum decide on it",
                 "keep": "hand it off; the animal stays where it is",
@@ -189,7 +185,3 @@ def with_disposition(launcher: Launcher, session: SessionContext, acquisition: A
     session = session.model_copy(update={"acquisition": acquisition, "disposition": disposition})
     launcher.keep(session)
     return session
-
-
-def _was(acquisition: Acquisition) -> str:
-    return "was interrupted" if acquisition.outcome == "interrupted" else acquisition.outcome
