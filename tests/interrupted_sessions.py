@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from aind_launcher.journal.journal import Journal, SessionRecord, StepRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import SessionRecord, StepRecord
 from aind_launcher.model.session import SessionContext
 from aind_launcher.testing import TaskRepositoryForTests
 

@@ -8,7 +8,8 @@ import click
 
 from aind_launcher.cli.printing import plain, print_json, print_table
 from aind_launcher.errors import ExitCode
-from aind_launcher.journal.journal import Journal, StepRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import StepRecord
 from aind_launcher.lifecycle.finish import Outcome
 from aind_launcher.model.animal import AnimalState
 

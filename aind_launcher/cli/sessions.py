@@ -73,7 +73,7 @@ def list_(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(repository: TaskRepository, session: str | None, as_json: bool) -> None:
     """Tell a session's whole story, step by step; without a name, the newest one's."""
-    from aind_launcher.cli.story import print_story, step_data
+    from aind_launcher.cli.story import print_story
     from aind_launcher.model.session import SessionContext
     from aind_launcher.system.rig import session_in_progress
 
@@ -90,7 +90,7 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
     if as_json:
         print_json(
             _session_data(record, in_progress)
-            | {"context": context.model_dump(mode="json"), "steps": [step_data(step) for step in steps]}
+            | {"context": context.model_dump(mode="json"), "steps": [step.as_data() for step in steps]}
         )
         return
     print_story(record, context, steps, _message(record, in_progress))

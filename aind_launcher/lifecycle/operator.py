@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from aind_launcher.journal.journal import StepRecord
+    from aind_launcher.journal.records import StepRecord
     from aind_launcher.model.session import Check
 
 

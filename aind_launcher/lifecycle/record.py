@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused, UsageError
-from aind_launcher.journal.journal import Journal, SessionRecord, StepId, StepRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import SessionRecord, StepRecord
 from aind_launcher.lifecycle.steps import LAUNCHER
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
@@ -75,7 +76,7 @@ def write_record(path: Path, session: SessionContext, steps: Sequence[StepRecord
     record = {
         "machine": platform.node(),
         "context": session.model_dump(mode="json"),
-        "steps": [_as_data(step) for step in steps],
+        "steps": [step.as_data() for step in steps],
     }
     write_whole(path, json.dumps(record, indent=2, ensure_ascii=True))
 
@@ -139,7 +140,7 @@ def import_session(journal: Journal, folder: Path, repository: Path) -> SessionR
 
     :raises UsageError: there is no session in `folder`, or the journal has it already.
     :raises Refused: it is another task repository's or another machine's.
-    :raises LauncherError: the journal cannot be written.
+    :raises LauncherError: its staging folder cannot be written.
     """
     if journal.session(folder.name):
         raise UsageError(
@@ -308,33 +309,10 @@ def _object(document: Any) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _as_data(step: StepRecord) -> dict[str, Any]:
-    return {
-        "hook": step.id.hook,
-        "plugin": step.id.plugin,
-        "key": step.id.key,
-        "attempt": step.attempt,
-        "state": step.state,
-        "started": step.started.isoformat(),
-        "ended": step.ended.isoformat() if step.ended else None,
-        "error": step.error,
-        "result": step.result,
-    }
-
-
 def _as_step(session: str, step: dict[str, Any]) -> StepRecord:
     if (model := _RESULTS.get(step["hook"])) and step["result"] is not None:
         model.model_validate(step["result"])
-    return StepRecord(
-        # The key was called "suggestion" in the first records.
-        id=StepId(session, str(step["hook"]), str(step["plugin"]), str(step.get("key", step.get("suggestion", "")))),
-        attempt=int(step["attempt"]),
-        state=step["state"],
-        started=datetime.fromisoformat(step["started"]),
-        ended=datetime.fromisoformat(step["ended"]) if step["ended"] else None,
-        error=None if step["error"] is None else str(step["error"]),
-        result=step["result"],
-    )
+    return StepRecord.from_data(session, step)
 
 
 def _as_sealed(step: StepRecord) -> StepRecord:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused
-from aind_launcher.journal.journal import UNFINISHED, Journal, SessionRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import UNFINISHED, SessionRecord
 from aind_launcher.lifecycle import road
 from aind_launcher.lifecycle.closing import logged_and_closed, may_have_data
 from aind_launcher.lifecycle.finish import Outcome, finish_session, standing_of

@@ -14,7 +14,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
-from aind_launcher.journal.journal import Journal, StepId, StepRecord, StepState
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import StepId, StepRecord, StepState
 from aind_launcher.lifecycle import step_thread
 from aind_launcher.lifecycle.log import current_step
 from aind_launcher.lifecycle.operator import Operator
@@ -161,7 +162,7 @@ class Steps:
     ) -> tuple[StepRecord, BaseException | None]:
         """Its record, and what it failed with, unless it was given up."""
         failure: BaseException | None = None
-        attempt = self.journal.begin_step(step)
+        begun = self.journal.begin_step(step)
         state: StepState = "failed"
         error: str | None = NOT_BEGUN
         result: Any = None
@@ -194,10 +195,8 @@ class Steps:
         finally:
             # Also on Ctrl-C: the step then stands as failed and can be resumed.
             with interrupts.held():
-                self.journal.end_step(step, attempt, state, error=error, result=result)
-        record = self.journal.last_attempt(step)
-        if record is None:
-            raise LauncherError(f"The journal {self.journal.path} lost a step that it had just recorded.")
+                record = begun.ended_as(state, error=error, result=result)
+                self.journal.end_step(record)
         self.operator.ended(record)
         return record, failure
 
