@@ -84,7 +84,7 @@ def story(lab: TaskRepositoryForTests) -> tuple[SessionRecord, SessionContext, d
     with Journal.open(lab.journal) as journal:
         (record,) = journal.sessions()
         steps = {(s.id.hook, s.id.plugin): s for s in journal.current_steps(record.name)}
-        return record, SessionContext.model_validate_json(journal.context(record.name)), steps
+        return record, journal.context(record.name), steps
 
 
 def press(process: "subprocess.Popen[str]", name: str = ENDINGS[0]) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from contexts import journal_on_a_full_disk
+from contexts import a_session, journal_on_a_full_disk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -120,8 +120,10 @@ def test_the_newest_sessions_are_listed_oldest_first_whatever_zone_they_came_fro
     assert [s.name for s in journal.sessions(since=known.started + timedelta(minutes=4))] == ["in 5"]
 
 
-def test_a_context_is_read_on_its_own(journal):
-    assert journal.context(STEP.session) == "{}"
+def test_a_context_is_read_on_its_own(journal, tmp_path):
+    session = a_session(tmp_path)
+    journal.keep_session(session.name, session.subject, tmp_path, session.folder, session.model_dump_json())
+    assert journal.context(session.name) == session
     with pytest.raises(LauncherError, match="has no session 2_x"):
         journal.context("2_x")
 

@@ -162,7 +162,7 @@ class Rig:
     def wish(self, call: Call) -> None:
         session = self.session
         if self.record:
-            session = SessionContext.model_validate_json(self.journal.context(session.name))
+            session = self.journal.context(session.name)
         if call.hand_off_again and session.handed_off:
             session = session.model_copy(update={"handed_off": False, "hand_off": session.hand_off + 1})
         if call.score:

@@ -74,7 +74,6 @@ def list_(
 def show(repository: TaskRepository, session: str | None, as_json: bool) -> None:
     """Tell a session's whole story, step by step; without a name, the newest one's."""
     from aind_launcher.cli.story import print_story
-    from aind_launcher.model.session import SessionContext
     from aind_launcher.system.rig import session_in_progress
 
     with repository.journal() as journal:
@@ -85,7 +84,7 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
                 "See `aind-launch sessions list`.",
             )
         steps = journal.steps(record.name)
-        context = SessionContext.model_validate_json(journal.context(record.name))
+        context = journal.context(record.name)
     in_progress = session_in_progress(repository.settings.state_directory)
     if as_json:
         print_json(

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal.file import (
@@ -33,6 +33,9 @@ from aind_launcher.journal.file import (
 )
 from aind_launcher.journal.records import SessionRecord, SessionState, StepId, StepRecord, time_text
 from aind_launcher.model.clock import now
+
+if TYPE_CHECKING:
+    from aind_launcher.model.session import SessionContext
 
 logger = logging.getLogger(__name__)
 
@@ -168,17 +171,27 @@ class Journal:
         rows = self._read(f"{_SELECT_RECORDS} WHERE name = ?", (name,), SessionRecord.from_row, name)
         return rows[0] if rows else None
 
-    def context(self, name: str) -> str:
-        """The JSON of a session's latest `SessionContext`.
+    def context(self, name: str) -> "SessionContext":
+        """A session's latest context.
 
-        :raises LauncherError: the journal has no such session.
+        :raises LauncherError: the journal has no such session, or its context is damaged.
         """
-        for context in self._read(_SELECT_SESSION, (name,), lambda row: str(row["context"]), name):
-            return context
-        raise LauncherError(
-            f"The journal {self.path} has no session {name}.",
-            "`aind-launch sessions import FOLDER` brings it back from its folder.",
-        )
+        from aind_launcher.model.session import SessionContext
+
+        rows = self._read(_SELECT_SESSION, (name,), dict, name)
+        if not rows:
+            raise LauncherError(
+                f"The journal {self.path} has no session {name}.",
+                "`aind-launch sessions import FOLDER` brings it back from its folder.",
+            )
+        try:
+            return SessionContext.model_validate_json(rows[0]["context"])
+        except ValueError:
+            raise LauncherError(
+                f"What the journal has of session {name} cannot be read: it is damaged, or of another version.",
+                f"Its data lies in {rows[0]['folder']}. Update aind-launcher and try again; "
+                f"`aind-launch sessions close {name} --reason WHY` gives up what is left of it.",
+            ) from None
 
     def names(self) -> frozenset[str]:
         """Of all sessions."""

@@ -180,18 +180,23 @@ def completed_by_folder(journal: Journal, record: SessionRecord) -> SessionConte
     The folder was sealed with all that was known: a journal that could not be written since, or was damaged, knows
     less, and would have it done again.
     """
-    context = SessionContext.model_validate_json(journal.context(record.name))
-    try:
+    told = None
+    with suppress(LauncherError):
         told = read_session(record.folder, journal.staging / record.name, record.repository)
-    except LauncherError:
-        return context
+    if told is None or not told.sealed:
+        return journal.context(record.name)
+    try:
+        context = journal.context(record.name)
+    except LauncherError as error:
+        logger.warning("%s Its sealed folder is believed.", error)
+        context = told.context
     known = {(step.id, step.attempt): step for step in journal.steps(record.name)}
     news = [
         step
         for step in told.steps
         if (before := known.get((step.id, step.attempt))) is None or (before.ended is None and step.ended is not None)
     ]
-    if not told.sealed or not news:
+    if not news:
         return context
     believed = max(context, told.context, key=_progress)
     journal.import_session(record, believed.model_dump_json(), news)
