@@ -35,6 +35,7 @@ Value = TypeVar("Value")
 # What a file that is torn, of another program, or of another account is met by.
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, LauncherError)
 _RESULTS: dict[str, type[BaseModel]] = {"run_session": Acquisition, "curriculum_suggest": CurriculumSuggestion}
+_MACHINE = re.compile(rb'\{\s*"machine": ("(?:[^"\\]|\\.)*")')
 _NAME = re.compile(r"(?P<subject>.+)_(?P<date>\d{4}-\d\d-\d\dT\d{6}(?:Z|[+-]\d{4}))")
 
 
@@ -89,11 +90,11 @@ def read_session(folder: Path, staging: Path, repository: Path) -> Told:
     """
     unreadable: list[str] = []
     told = _by_record(folder, staging, unreadable) or _by_files(folder, staging, repository, unreadable)
-    places = {"folder": folder, "staging": staging}
-    places["repository"] = told.context.repository.model_copy(update={"path": repository})  # type: ignore[assignment]
+    moved = told.context.repository.model_copy(update={"path": repository})
+    places: dict[str, Any] = {"folder": folder, "staging": staging, "repository": moved}
     if unreadable and not told.sealed and exists(SessionPaths(folder).launcher / FILE):
         # It was sealed, and a transfer service may have it.
-        places["handed_off"] = True  # type: ignore[assignment]
+        places["handed_off"] = True
     return replace(told, context=told.context.model_copy(update=places), unreadable=tuple(unreadable))
 
 
@@ -221,11 +222,21 @@ def find_unknown(journal: Journal, data_directory: Path | None, repository: Path
 def _is_unknown(folder: Path, staging: Path, repository: Path) -> bool:
     paths = SessionPaths(folder)
     try:
-        written = (paths.launcher / FILE, staging / FILE, paths.behavior / MARK, paths.trainer_state)
+        sealed = paths.launcher / FILE
+        if sealed.is_file() and _machine(sealed) not in (None, platform.node()):
+            return False
+        written = (sealed, staging / FILE, paths.behavior / MARK, paths.trainer_state)
         is_begun = folder.is_dir() and any(path.is_file() for path in written)
         return is_begun and is_here(importable(folder, staging, repository))
     except (OSError, LauncherError):
         return False
+
+
+def _machine(record: Path) -> str | None:
+    """The machine that a record names at its beginning: to read every record would take long on a disk of many rigs."""
+    with record.open("rb") as file:
+        named = _MACHINE.match(file.read(1000))
+    return json.loads(named[1]) if named else None
 
 
 def _sessions_in(place: Path | None, known: frozenset[str]) -> list[str]:
@@ -264,7 +275,7 @@ def _read(path: Path) -> Told:
     """A session's record."""
     record = json.loads(path.read_bytes())
     context = SessionContext.model_validate(record["context"])
-    steps = tuple(_as_sealed(_as_step(context.name, step)) for step in record["steps"])
+    steps = tuple(_step(context.name, step) for step in record["steps"])
     return Told(context, steps, repository=context.repository.path, machine=record.get("machine"))
 
 
@@ -314,13 +325,10 @@ def _object(document: Any) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _as_step(session: str, step: dict[str, Any]) -> StepRecord:
-    if (model := _RESULTS.get(step["hook"])) and step["result"] is not None:
-        model.model_validate(step["result"])
-    return StepRecord.from_data(session, step)
-
-
-def _as_sealed(step: StepRecord) -> StepRecord:
-    """`step` as it ended: the seal was still being written when it wrote of itself."""
-    sealing = step.id.hook == "seal_folder" and step.id.plugin == LAUNCHER and step.state == "running"
-    return replace(step, state="done", ended=step.started) if sealing else step
+def _step(session: str, data: dict[str, Any]) -> StepRecord:
+    """A step of a record, as it ended: the seal was still being written when it wrote of itself."""
+    if (model := _RESULTS.get(data["hook"])) and data["result"] is not None:
+        model.model_validate(data["result"])
+    step = StepRecord.from_data(session, data)
+    is_seal = (step.id.hook, step.id.plugin, step.state) == ("seal_folder", LAUNCHER, "running")
+    return replace(step, state="done", ended=step.started) if is_seal else step
