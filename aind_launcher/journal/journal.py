@@ -9,6 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import astuple
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -156,7 +157,8 @@ class Journal:
 
     def last_attempt(self, step: StepId) -> StepRecord | None:
         """The newest attempt at a step, if there was any."""
-        return next((record for record in reversed(self.steps(step.session)) if record.id == step), None)
+        newest = "SELECT * FROM steps WHERE (session, hook, plugin, key) = (?, ?, ?, ?) ORDER BY attempt DESC LIMIT 1"
+        return next(iter(self._read(newest, astuple(step), StepRecord.from_row, step.session)), None)
 
     def steps(self, session: str) -> tuple[StepRecord, ...]:
         """Every attempt at every step of a session, in the order in which they began."""
