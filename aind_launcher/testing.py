@@ -18,7 +18,8 @@ from typing import Any, Self
 import pytest
 
 from aind_launcher.hookspecs import hookimpl
-from aind_launcher.journal.journal import Journal, StepRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import StepRecord
 from aind_launcher.lifecycle.finish import Outcome
 from aind_launcher.lifecycle.launcher import Launcher, open_launcher
 from aind_launcher.lifecycle.operator import Operator

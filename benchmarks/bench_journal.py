@@ -8,7 +8,8 @@ from pathlib import Path
 from timing import compare
 
 from aind_launcher.journal.file import INSERT_SESSION, connect
-from aind_launcher.journal.journal import UNFINISHED, Journal, StepId
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import UNFINISHED, StepId
 from aind_launcher.lifecycle.record import find_unknown
 from aind_launcher.model.clock import now
 
@@ -61,6 +62,6 @@ with tempfile.TemporaryDirectory() as temporary:
         def step() -> None:
             """A step with a result of the size that real ones have."""
             identity = StepId("1_a", "post_session", "slims", str(next(numbers)))
-            journal.end_step(identity, journal.begin_step(identity), "done", result={"record": 1, "note": "x" * 500})
+            journal.end_step(journal.begin_step(identity).ended_as("done", result={"record": 1, "note": "x" * 500}))
 
         compare("a journal step", [("begin_step and end_step", step)], runs=500, aim="under 5 ms")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from command_line import Ended, end_of, started
 
-from aind_launcher.journal.journal import Journal, SessionRecord, StepRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import SessionRecord, StepRecord
 from aind_launcher.model.session import SessionContext
 from aind_launcher.testing import TaskRepositoryForTests
 
@@ -97,7 +98,7 @@ def story(lab: TaskRepositoryForTests) -> tuple[SessionRecord, SessionContext, d
     with Journal.open(lab.journal) as journal:
         (record,) = journal.sessions()
         steps = {(s.id.hook, s.id.plugin): s for s in journal.current_steps(record.name)}
-        return record, SessionContext.model_validate_json(journal.context(record.name)), steps
+        return record, journal.context(record.name), steps
 
 
 def press(process: "subprocess.Popen[str]", name: str = ENDINGS[0]) -> None:

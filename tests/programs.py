@@ -198,7 +198,7 @@ def _watch_writes(at: int, happens: Misfortune, within: Path, names: Path) -> No
 
         return around
 
-    Journal._write = watched(Journal._write, lambda _, sql, values, _n: f"journal {sql.split()[0]} {_step(values)}")  # type: ignore[method-assign]
+    Journal._write = watched(Journal._write, lambda _, session, changes, **__: _named(*changes[0]))  # type: ignore[method-assign]
     Path.replace = watched(Path.replace, lambda _, target: f"file {Path(target).name}")  # type: ignore[method-assign]
 
 
@@ -227,10 +227,9 @@ def _befall(happens: Misfortune, within: Path) -> None:
             os.seteuid(65534)  # nobody: the administrator may write anything
 
 
-def _step(values: Any) -> str:
-    if isinstance(values, dict):
-        return f"{values['hook']} {values['plugin']} {values['state']}"
-    return " ".join(str(value) for value in values if isinstance(value, str) and len(value) < 30)
+def _named(sql: str, values: dict[str, Any]) -> str:
+    what = f"{values['hook']} {values['plugin']}" if "hook" in values else values["name"]
+    return f"journal {sql.split()[0]} {what} {values.get('state', '')}"
 
 
 if __name__ == "__main__":

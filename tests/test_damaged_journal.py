@@ -5,7 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from aind_launcher.journal.journal import Journal, StepId
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import StepId
 
 NAME = "1_2026-01-31T100000Z"
 PLUGINS = ("first", "second", "third")
@@ -20,7 +21,7 @@ def path(tmp_path):
             journal.end_session(name, "incomplete", 1, "why")
         for plugin in PLUGINS:
             step = StepId(NAME, "post_session", plugin)
-            journal.end_step(step, journal.begin_step(step), "done", error="e", result={"pushed": plugin})
+            journal.end_step(journal.begin_step(step).ended_as("done", error="e", result={"pushed": plugin}))
     return path
 
 
@@ -73,7 +74,7 @@ def test_what_comes_after_a_torn_page_is_read_from_the_end(path):
     with Journal.open(path) as journal:
         for number in range(40):
             step = StepId(NAME, "transfer_session", f"plugin{number:02}")
-            journal.end_step(step, journal.begin_step(step), "done", result="x" * 1500)
+            journal.end_step(journal.begin_step(step).ended_as("done", result="x" * 1500))
     changed(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     content = bytearray(path.read_bytes())
     torn = content.index(b"plugin20done") // 4096 * 4096

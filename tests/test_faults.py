@@ -8,7 +8,8 @@ from command_line import call, closed_pipe, launch
 from contexts import journal_on_a_full_disk
 from task_repositories import laboratory
 
-from aind_launcher.journal.journal import Journal, StepRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import StepRecord
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.lifecycle.resume import ResumeOptions
 from aind_launcher.testing import TaskRepositoryForTests

@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from contexts import journal_on_a_full_disk
+from contexts import a_session, journal_on_a_full_disk
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal.file import connect, merge
-from aind_launcher.journal.journal import READERS, UNFINISHED, Journal, StepId
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import UNFINISHED, StepId
 from aind_launcher.model.clock import now
 
 STEP = StepId("1_2026-01-31T100000Z", "post_session", "slims", "abc")
@@ -35,7 +36,7 @@ def test_a_step_is_running_before_and_done_after(journal, path):
     attempt = journal.begin_step(STEP)
     with Journal.open(path) as another:
         assert another.last_attempt(STEP).state == "running"
-    journal.end_step(STEP, attempt, "done", result={"record": 5})
+    journal.end_step(attempt.ended_as("done", result={"record": 5}))
     with Journal.open(path) as another:
         record = another.last_attempt(STEP)
     assert (record.state, record.attempt, record.result, record.error) == ("done", 1, {"record": 5}, None)
@@ -45,7 +46,7 @@ def test_a_step_is_running_before_and_done_after(journal, path):
 
 def test_every_attempt_is_kept(journal):
     for state, error in (("failed", "no answer"), ("failed", "no answer again"), ("done", None)):
-        journal.end_step(STEP, journal.begin_step(STEP), state, error=error)
+        journal.end_step(journal.begin_step(STEP).ended_as(state, error=error))
     assert [(s.attempt, s.state, s.error) for s in journal.steps(STEP.session)] == [
         (1, "failed", "no answer"),
         (2, "failed", "no answer again"),
@@ -56,9 +57,9 @@ def test_every_attempt_is_kept(journal):
 
 def test_another_suggestion_makes_another_step(journal):
     late = StepId(STEP.session, STEP.hook, STEP.plugin, "def")
-    journal.end_step(STEP, journal.begin_step(STEP), "done")
+    journal.end_step(journal.begin_step(STEP).ended_as("done"))
     assert journal.last_attempt(late) is None
-    assert journal.begin_step(late) == 1
+    assert journal.begin_step(late).attempt == 1
 
 
 @given(
@@ -69,7 +70,7 @@ def test_another_suggestion_makes_another_step(journal):
 )
 def test_what_a_plugin_returned_comes_back_as_it_was(result):
     with Journal(connect(":memory:"), Path("memory")) as journal:
-        journal.end_step(STEP, journal.begin_step(STEP), "done", result=result)
+        journal.end_step(journal.begin_step(STEP).ended_as("done", result=result))
         assert journal.last_attempt(STEP).result == result
 
 
@@ -100,12 +101,12 @@ def test_a_list_of_sessions_reads_no_context_and_sorts_only_what_it_found_by_an_
         read.add(column)
         return sqlite3.SQLITE_OK
 
-    journal._connection.set_authorizer(allowed)
-    journal._connection.set_trace_callback(statements.append)
+    journal._file.set_authorizer(allowed)
+    journal._file.set_trace_callback(statements.append)
     journal.sessions(**wanted)
     assert "started" in read
     assert "context" not in read
-    plan = [row["detail"] for row in journal._connection.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]
+    plan = [row["detail"] for row in journal._file.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]
     assert "USING INDEX sessions_by_" in plan[0]
 
 
@@ -119,8 +120,10 @@ def test_the_newest_sessions_are_listed_oldest_first_whatever_zone_they_came_fro
     assert [s.name for s in journal.sessions(since=known.started + timedelta(minutes=4))] == ["in 5"]
 
 
-def test_a_context_is_read_on_its_own(journal):
-    assert journal.context(STEP.session) == "{}"
+def test_a_context_is_read_on_its_own(journal, tmp_path):
+    session = a_session(tmp_path)
+    journal.keep_session(session.name, session.subject, tmp_path, session.folder, session.model_dump_json())
+    assert journal.context(session.name) == session
     with pytest.raises(LauncherError, match="has no session 2_x"):
         journal.context("2_x")
 
@@ -201,7 +204,7 @@ def cannot_be_opened(*_):
 def test_a_disk_that_fills_up_does_not_stop_a_session(journal, path, caplog):
     attempt = journal.begin_step(STEP)
     with journal_on_a_full_disk(path) as full:
-        full.end_step(STEP, attempt, "done", result="x" * 100_000)
+        full.end_step(attempt.ended_as("done", result="x" * 100_000))
         assert "full" in (full.impaired or "")
         record = full.last_attempt(STEP)
     assert (record.state, len(record.result)) == ("done", 100_000)
@@ -212,7 +215,7 @@ def test_a_folder_that_cannot_be_made_does_not_stop_a_session(tmp_path, caplog):
     in_the_way = tmp_path / "file"
     in_the_way.write_text("")
     with Journal.open(in_the_way / "journal.sqlite", tmp_path / "data") as journal:
-        assert journal.begin_step(STEP) == 1
+        assert journal.begin_step(STEP).attempt == 1
         assert journal.impaired
     assert f"is recorded in {tmp_path / 'data'}" in caplog.text
 
@@ -252,7 +255,7 @@ def test_a_journal_of_the_first_schema_still_opens(path):
         assert (step.id.key, step.result, step.state) == ("abc", 5, "done")
         start = datetime(2026, 1, 31, 17, 0, 0, 500_000, UTC)
         assert [s.started for s in journal.sessions(since=start, states=["incomplete"])] == [start]
-        journal.end_step(step.id, journal.begin_step(step.id), "done")
+        journal.end_step(journal.begin_step(step.id).ended_as("done"))
 
 
 def test_what_can_be_read_of_a_damaged_journal_may_be_of_the_first_schema():
@@ -260,7 +263,7 @@ def test_what_can_be_read_of_a_damaged_journal_may_be_of_the_first_schema():
     with closing(sqlite3.connect(":memory:")) as source, Journal(whole, Path("memory")) as journal:
         source.row_factory = sqlite3.Row
         source.executescript(FIRST_SCHEMA)
-        merge(source, whole, READERS)
+        merge(source, whole)
         assert [step.id.key for step in journal.steps("1_x")] == ["abc"]
 
 
@@ -276,5 +279,5 @@ def test_a_journal_of_a_newer_launcher_is_refused_and_left_alone(path):
 
 def test_the_journal_is_shared_by_its_readers(journal, path):
     with Journal.open(path) as reader:
-        journal.end_step(STEP, journal.begin_step(STEP), "done")
+        journal.end_step(journal.begin_step(STEP).ended_as("done"))
         assert reader.last_attempt(STEP).state == "done"

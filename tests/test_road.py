@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from aind_launcher import Acquisition, CurriculumSuggestion, Session, SessionContext, StateRecord, hookimpl, hookspecs
 from aind_launcher.errors import ExitCode
 from aind_launcher.journal.file import connect
-from aind_launcher.journal.journal import Journal, StepId, StepRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import StepId, StepRecord
 from aind_launcher.lifecycle import folder
 from aind_launcher.lifecycle.finish import finish_session, standing_of
 from aind_launcher.lifecycle.launcher import Launcher
@@ -58,14 +59,14 @@ class MortalJournal(Journal):
     dies_at: int | None = None
     begun: list[tuple[str, str]]
 
-    def _write(self, *arguments: Any) -> None:
+    def _write(self, *arguments: Any, **options: Any) -> None:
         if self.dies_at is not None:
             self.dies_at -= 1
             if self.dies_at < 0:
                 raise Killed
-        super()._write(*arguments)
+        super()._write(*arguments, **options)
 
-    def begin_step(self, step: StepId) -> int:
+    def begin_step(self, step: StepId) -> StepRecord:
         self.begun.append((step.hook, step.plugin))
         return super().begin_step(step)
 
@@ -161,7 +162,7 @@ class Rig:
     def wish(self, call: Call) -> None:
         session = self.session
         if self.record:
-            session = SessionContext.model_validate_json(self.journal.context(session.name))
+            session = self.journal.context(session.name)
         if call.hand_off_again and session.handed_off:
             session = session.model_copy(update={"handed_off": False, "hand_off": session.hand_off + 1})
         if call.score:
@@ -316,6 +317,6 @@ def test_what_cannot_be_read_back_of_a_decision_is_no_answer_and_blocks_nothing(
     with rig(frozenset()) as opened:
         step = StepId(opened.session.name, "curriculum_suggest", "decides")
         opened.journal.begun = []
-        opened.journal.end_step(step, opened.journal.begin_step(step), "done", result={"unstorable": "a suggestion"})
+        opened.journal.end_step(opened.journal.begin_step(step).ended_as("done", result={"unstorable": "a suggestion"}))
         opened.call(Call())
         assert opened.record.state == "completed"

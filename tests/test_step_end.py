@@ -12,7 +12,8 @@ from command_line import launch
 from task_repositories import laboratory
 
 from aind_launcher.errors import Refused
-from aind_launcher.journal.journal import Journal, StepRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import StepRecord
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.testing import TaskRepositoryForTests
 

@@ -38,7 +38,7 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def call(function: Callable[[], Any], limit: float = inf, *, may_answer: bool = True) -> Any:
-    return step_thread.call(function, limit, lambda: None, may_answer=may_answer)
+    return step_thread.call(function, limit, may_answer=may_answer)
 
 
 def asked() -> bool:

@@ -14,8 +14,9 @@ import pytest
 from command_line import call
 from task_repositories import laboratory
 
-from aind_launcher.journal.file import connect, merge, substitute
-from aind_launcher.journal.journal import READERS, Journal, StepId
+from aind_launcher.journal.file import begun_substitute, connect, merge
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import StepId
 
 STEP = StepId("1_2026-01-31T100000Z", "post_session", "slims", "abc")
 
@@ -53,15 +54,15 @@ def begun_in_substitute(path, data):
 def abandoned(path, data):
     """The substitute of a launcher that was killed."""
     journal, _ = begun_in_substitute(path, data)
-    journal._connection.close()
+    journal._file.close()
     journal._in_hand.close()
     (file,) = data.glob("*.sqlite")
     return file
 
 
 def fill_up(journal):
-    (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
-    journal._connection.execute(f"PRAGMA max_page_count = {pages}")
+    (pages,) = journal._file.execute("PRAGMA page_count").fetchone()
+    journal._file.execute(f"PRAGMA max_page_count = {pages}")
 
 
 def states(journal):
@@ -72,7 +73,7 @@ def states(journal):
 def test_a_substitute_that_was_given_up_replaces_nothing_that_is_newer(path, tmp_path):
     journal, attempt = begun_in_substitute(path, tmp_path / "data")
     fill_up(journal)
-    journal.end_step(STEP, attempt, "done", result="x" * 50_000)
+    journal.end_step(attempt.ended_as("done", result="x" * 50_000))
     journal.end_session(STEP.session, "completed", 0)
     journal.close()
     assert journal.impaired is None
@@ -82,16 +83,17 @@ def test_a_substitute_that_was_given_up_replaces_nothing_that_is_newer(path, tmp
 
 
 def test_an_older_journal_is_merged_without_replacing_what_is_newer():
-    with Journal(connect(":memory:"), Path("new")) as new, Journal(connect(":memory:"), Path("old")) as old:
+    new_file, old_file = connect(":memory:"), connect(":memory:")
+    with Journal(new_file, Path("new")) as new, Journal(old_file, Path("old")) as old:
         for journal in (old, new):
             journal.keep_session(STEP.session, "1", Path("r"), Path("d"), "{}")
             attempt = journal.begin_step(STEP)
-        new.end_step(STEP, attempt, "done", result=5)
+        new.end_step(attempt.ended_as("done", result=5))
         new.end_session(STEP.session, "completed", 0)
-        merge(old._connection, new._connection, READERS)
+        merge(old_file, new_file)
         new._names_in_hand.clear()
         assert states(new) == (["done"], "completed")
-        merge(new._connection, old._connection, READERS)
+        merge(new_file, old_file)
         old._names_in_hand.clear()
         assert states(old) == (["done"], "completed")
 
@@ -181,14 +183,13 @@ def test_what_closing_a_session_could_not_record_is_no_success(tmp_path, monkeyp
 
 @pytest.mark.usefixtures("quick_to_give_up")
 def test_a_substitute_that_is_full_from_the_start_leaves_memory(path, tmp_path, monkeypatch, caplog):
-    def full(path, elsewhere):
-        connection = substitute(path, elsewhere)
-        if elsewhere:
-            (pages,) = connection.execute("PRAGMA page_count").fetchone()
-            connection.execute(f"PRAGMA max_page_count = {pages}")
+    def full(file):
+        connection = begun_substitute(file)
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
         return connection
 
-    monkeypatch.setattr("aind_launcher.journal.journal.substitute", full)
+    monkeypatch.setattr("aind_launcher.journal.journal.begun_substitute", full)
     Journal.open(path).close()
     with locked(path), Journal.open(path, tmp_path / "data") as journal:
         journal.keep_session(STEP.session, "1", path.parent, tmp_path, "x" * 100_000)

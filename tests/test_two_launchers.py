@@ -15,7 +15,8 @@ from command_line import SCRIPT, call, end_of, started
 from task_repositories import laboratory
 
 from aind_launcher.errors import Refused
-from aind_launcher.journal.journal import Journal, SessionRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import SessionRecord
 from aind_launcher.system.processes import MARKER
 from aind_launcher.system.rig import rig_lock
 from aind_launcher.testing import TaskRepositoryForTests

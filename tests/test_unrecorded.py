@@ -10,7 +10,8 @@ import pytest
 from command_line import Ended, call, launch
 from task_repositories import laboratory
 
-from aind_launcher.journal.journal import Journal, StepRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import StepRecord
 from aind_launcher.system.files import write_whole
 from aind_launcher.testing import TaskRepositoryForTests
 

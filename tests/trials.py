@@ -15,7 +15,8 @@ from programs import Programs, programs
 from recording_server import NAMES, PLUGINS, RecordingServer, contents, recording_server
 from task_repositories import laboratory
 
-from aind_launcher.journal.journal import Journal, SessionRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import SessionRecord
 from aind_launcher.testing import TaskRepositoryForTests
 
 

@@ -3,7 +3,6 @@
 from aind_launcher.cli.task_repository import TaskRepository
 from aind_launcher.cli.terminal import Terminal
 from aind_launcher.errors import AnimalError
-from aind_launcher.model.session import SessionContext
 
 
 def enroll_animal(
@@ -42,7 +41,7 @@ def _refuse_seen(repository: TaskRepository, subject: str, place: str) -> None:
     with repository.journal() as journal:
         for record in reversed(journal.sessions(subject=subject)):
             if record.repository == repository.path:
-                context = SessionContext.model_validate_json(journal.context(record.name))
+                context = journal.context(record.name)
                 state = context.animal_state
                 if state is not None and context.session.experiment == repository.settings.experiment:
                     raise AnimalError(

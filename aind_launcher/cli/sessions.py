@@ -75,8 +75,7 @@ def list_(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(repository: TaskRepository, session: str | None, as_json: bool) -> None:
     """Tell a session's whole story, step by step; without a name, the newest one's."""
-    from aind_launcher.cli.story import print_story, step_data
-    from aind_launcher.model.session import SessionContext
+    from aind_launcher.cli.story import print_story
     from aind_launcher.system.rig import session_in_progress
 
     with repository.journal() as journal:
@@ -87,12 +86,12 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
         else:
             raise UsageError("The journal has no session yet.", "Start one with `aind-launch run`.")
         steps = journal.steps(record.name)
-        context = SessionContext.model_validate_json(journal.context(record.name))
+        context = journal.context(record.name)
     in_progress = session_in_progress(repository.settings.state_directory)
     if as_json:
         print_json(
             _session_data(record, in_progress)
-            | {"context": context.model_dump(mode="json"), "steps": [step_data(step) for step in steps]}
+            | {"context": context.model_dump(mode="json"), "steps": [step.as_data() for step in steps]}
         )
         return
     print_story(record, context, steps, _message(record, in_progress))

@@ -52,21 +52,6 @@ def print_story(
     print_table(columns, rows, empty="No step was run.")
 
 
-def step_data(step: StepRecord) -> dict[str, Any]:
-    """A step as JSON data."""
-    return {
-        "hook": step.id.hook,
-        "plugin": step.id.plugin,
-        "key": step.id.key or None,
-        "attempt": step.attempt,
-        "state": step.state,
-        "started": step.started.isoformat(),
-        "ended": step.ended.isoformat() if step.ended else None,
-        "error": step.error,
-        "result": step.result,
-    }
-
-
 def _brief(step: StepRecord, folder: Path) -> str:
     """What a step returned, in a few words; `--json` has all of it."""
     result = step.result

@@ -20,7 +20,7 @@ from aind_launcher.system import interrupts
 from aind_launcher.system.redaction import Redactor
 
 if TYPE_CHECKING:
-    from aind_launcher.journal.journal import StepRecord
+    from aind_launcher.journal.records import StepRecord
     from aind_launcher.model.session import Check
 
 

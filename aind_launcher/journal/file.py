@@ -5,12 +5,12 @@ import logging
 import os
 import platform
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 from aind_launcher.errors import LauncherError, Refused
+from aind_launcher.journal.records import SessionRecord, StepRecord
 from aind_launcher.model.clock import now
 from aind_launcher.system.rig import living_holder
 
@@ -19,8 +19,6 @@ logger = logging.getLogger(__name__)
 # Seconds to wait for a reader such as `sessions list`.
 PATIENCE = 5
 
-# What makes a record of a table's row; it raises where the row makes no sense.
-Readers = Mapping[str, Callable[[Any], object]]
 # What is raised where a file, or a row of it, is damaged.
 UNREADABLE = (sqlite3.Error, ValueError, TypeError, LookupError)
 
@@ -69,7 +67,17 @@ _LAST_CHANGE = """
 """
 
 
-def opened(path: Path, elsewhere: Path | None, readers: Readers) -> sqlite3.Connection:
+def checked_session(row: Any) -> dict[str, Any]:
+    """A row of sessions, if a record can be made of it; raises what `UNREADABLE` lists."""
+    return SessionRecord.from_row(row).as_row(row["context"])
+
+
+def checked_step(row: Any) -> dict[str, Any]:
+    """A row of steps, if a record can be made of it; raises what `UNREADABLE` lists."""
+    return StepRecord.from_row(row).as_row()
+
+
+def opened(path: Path, elsewhere: Path | None) -> sqlite3.Connection:
     """The journal at `path`, with what its substitutes in the folder `elsewhere` have.
 
     :raises sqlite3.DatabaseError: it cannot be used now, or cannot take in a substitute.
@@ -79,30 +87,30 @@ def opened(path: Path, elsewhere: Path | None, readers: Readers) -> sqlite3.Conn
     except UNREADABLE as error:
         if not is_damaged(error):
             raise
-        connection = begun_anew(path, str(error), readers)
+        connection = begun_anew(path, str(error))
     try:
-        for file in sorted(elsewhere.glob(_substitute_name(path, "*"))) if elsewhere else ():
-            _take_in(connection, file, readers, of_living=living_holder(path.parent) is not None)
+        for file in sorted(elsewhere.glob(substitute_name(path, "*"))) if elsewhere else ():
+            _take_in(connection, file, of_living=living_holder(path.parent) is not None)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _take_in(journal: sqlite3.Connection, file: Path, readers: Readers, *, of_living: bool) -> None:
+def _take_in(journal: sqlite3.Connection, file: Path, *, of_living: bool) -> None:
     """Merge a substitute and remove it.
 
     :param of_living: a launcher is at work on this machine; what it has locked is left to it.
     """
     try:
-        source = connect(file, alone=True, patience=0 if of_living else PATIENCE)
+        source = connect(file, alone=True)
     except UNREADABLE as error:
         if of_living and _code(error) == sqlite3.SQLITE_BUSY:
             return
         raise sqlite3.OperationalError(f"{file}, which has what it lacks, cannot be read: {error}") from error
     with closing(source):
         is_whole = source.execute("PRAGMA quick_check").fetchone()[0] == "ok"
-        merge(source, journal, readers)
+        merge(source, journal)
     if not is_whole:
         aside = file.with_suffix(".damaged")
         file.replace(aside)
@@ -112,38 +120,28 @@ def _take_in(journal: sqlite3.Connection, file: Path, readers: Readers, *, of_li
     logger.warning("The journal has taken in what had to be recorded in %s.", file)
 
 
-def substitute(path: Path, elsewhere: Path | None) -> sqlite3.Connection:
-    """What takes the place of the journal at `path`: a new file in the folder `elsewhere`, or else memory."""
-    if elsewhere is not None:
-        with suppress(OSError, sqlite3.Error):
-            elsewhere.mkdir(parents=True, exist_ok=True)
-            file = elsewhere / _substitute_name(path, f"{now():%Y%m%dT%H%M%S.%fZ}")
-            # The next operator may have another login.
-            file.touch(mode=0o666)
-            return connect(file, alone=True)
-    return connect(":memory:")
-
-
-def _substitute_name(path: Path, which: str) -> str:
+def substitute_name(path: Path, which: str) -> str:
     """The name of a substitute of the journal at `path`; other machines may write into the same folder."""
     owner = hashlib.sha256(f"{platform.node()}:{path.absolute()}".encode()).hexdigest()[:12]
     return f".aind-launcher-journal-{owner}-{which}.sqlite"
 
 
-def file_of(connection: sqlite3.Connection) -> Path | None:
-    """The file of a connection; None for one in memory."""
-    (file,) = (file for _, name, file in connection.execute("PRAGMA database_list") if name == "main")
-    return Path(file) if file else None
+def begun_substitute(file: Path) -> sqlite3.Connection:
+    """A new substitute, which no other launcher takes in as long as it is open."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    # The next operator may have another login.
+    file.touch(mode=0o666)
+    return connect(file, alone=True)
 
 
 def remove(file: Path) -> None:
-    """Remove a substitute, with the files that SQLite may have left beside it."""
+    """Remove a substitute, with what SQLite leaves beside it where the disk is full."""
     for suffix in ("-wal", "-shm", ""):
         with suppress(OSError):
             file.with_name(file.name + suffix).unlink(missing_ok=True)
 
 
-def begun_anew(path: Path, reason: str, readers: Readers) -> sqlite3.Connection:
+def begun_anew(path: Path, reason: str) -> sqlite3.Connection:
     """A new journal at `path`; the damaged one is set aside, and what can be read of it is taken over.
 
     :raises LauncherError: another launcher is at work, and writes into the file under whatever name.
@@ -162,23 +160,22 @@ def begun_anew(path: Path, reason: str, readers: Readers) -> sqlite3.Connection:
         "The journal %s was unreadable (%s); it was set aside as %s and a new one begun.", path, reason, aside
     )
     connection = connect(path)
-    with suppress(*UNREADABLE), closing(sqlite3.connect(aside)) as source:
-        source.row_factory = sqlite3.Row
-        source.text_factory = lambda text: text.decode("utf-8", "replace")
-        merge(source, connection, readers)
+    with suppress(*UNREADABLE), closing(_connection(aside)) as source:
+        merge(source, connection)
     return connection
 
 
-def merge(source: sqlite3.Connection, target: sqlite3.Connection, readers: Readers) -> None:
+def merge(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
     """Add to `target` what `source` has, but for what is older; of a damaged one as much as can be read."""
     unreadable = 0
     with target:
-        for table, insert in (("sessions", INSERT_SESSION), ("steps", INSERT_STEP)):
-            for row in _readable(source, table):
+        for table, checked, insert in (
+            ("sessions", checked_session, INSERT_SESSION),
+            ("steps", checked_step, INSERT_STEP),
+        ):
+            for raw in _readable(source, table):
                 try:
-                    # As it was called in the first schema, which a damaged file may still have.
-                    row = {"key": row.get("suggestion"), **row}
-                    readers[table](row)
+                    row = checked(raw)
                     if table == "steps" or _last_change(source, row["name"]) >= _last_change(target, row["name"]):
                         target.execute(insert, row)
                 except (sqlite3.IntegrityError, ValueError, TypeError, LookupError):
@@ -188,21 +185,21 @@ def merge(source: sqlite3.Connection, target: sqlite3.Connection, readers: Reade
         logger.warning("%d entries of the journal were unreadable and are lost.", unreadable)
 
 
-def _readable(source: sqlite3.Connection, table: str) -> list[dict[str, Any]]:
+def _readable(source: sqlite3.Connection, table: str) -> list[sqlite3.Row]:
     """The rows that can be read, in their order: from both ends up to where the file is damaged."""
-    rows: dict[int, dict[str, Any]] = {}
+    rows: dict[int, sqlite3.Row] = {}
     for order in ("ASC", "DESC"):
         with suppress(*UNREADABLE):
             select = f"SELECT rowid AS position, * FROM {table} ORDER BY rowid {order}"  # noqa: S608 - our own names
             for row in source.execute(select):
                 if row["position"] in rows:
                     break
-                rows[row["position"]] = dict(row)
+                rows[row["position"]] = row
     return [rows[position] for position in sorted(rows)]
 
 
 def _last_change(connection: sqlite3.Connection, session: str) -> str:
-    """When a session was last changed; "" where it is unknown, or cannot be told of a damaged file."""
+    """When a session was last changed; "" where it is unknown, or a damaged file does not tell."""
     with suppress(*UNREADABLE):
         return connection.execute(_LAST_CHANGE, {"name": session}).fetchone()[0] or ""
     return ""
@@ -210,63 +207,51 @@ def _last_change(connection: sqlite3.Connection, session: str) -> str:
 
 def is_damaged(error: Exception) -> bool:
     """Whether the file is no journal, is torn, lacks the journal's tables, or has a row that makes no sense."""
-    if isinstance(error, sqlite3.OperationalError) and not hasattr(error, "sqlite_errorcode"):
-        # Python's own: a text that cannot be decoded.
-        return True
-    if not isinstance(error, sqlite3.Error):
-        return True
     return _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
 def _code(error: Exception) -> int:
-    # Extended codes have the plain one in their lowest byte.
-    code: int = getattr(error, "sqlite_errorcode", 0)
+    # What is not SQLite's own comes of what a file has. Extended codes have the plain one in their lowest byte.
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
     return code & 0xFF
 
 
-def connect(path: Path | str, *, alone: bool = False, patience: float | None = None) -> sqlite3.Connection:
-    """Open or make a journal.
+def connect(path: Path | str, *, alone: bool = False) -> sqlite3.Connection:
+    """Open or make a journal, and bring its tables up to date.
 
-    :param alone: keep everybody else out as long as the connection lives.
-    :param patience: seconds to wait for others, where they are not `PATIENCE`.
+    :param alone: keep everybody else out as long as the connection lives, and wait for nobody.
     """
-    timeout = PATIENCE if patience is None else patience
-    connection = sqlite3.connect(path, timeout=timeout, isolation_level="IMMEDIATE", check_same_thread=False)
+    connection = _connection(path, timeout=0 if alone else PATIENCE)
     try:
-        connection.row_factory = sqlite3.Row
         if alone:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = OFF")
-        _migrate(connection)
-        connection.execute("SELECT 1 FROM steps LIMIT 1").fetchone()
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            _migrate(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
+def _connection(path: Path | str, timeout: float = PATIENCE) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=timeout, isolation_level="IMMEDIATE", check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    # A byte that is no text costs the letter.
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")
+    return connection
+
+
 def _migrate(connection: sqlite3.Connection) -> None:
-    with _transaction(connection):
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
-            raise Refused(
-                f"The journal was written by a newer launcher (schema {version}).", "Update aind-launcher on this rig."
-            )
-        for script in _MIGRATIONS[version:]:
-            for statement in filter(str.strip, script.split(";")):
-                connection.execute(statement)
-        if version < len(_MIGRATIONS):
-            connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS):d}")
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.rollback()
-        raise
-    connection.commit()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(_MIGRATIONS):
+        raise Refused(
+            f"The journal was written by a newer launcher (schema {version}).", "Update aind-launcher on this rig."
+        )
+    for script in _MIGRATIONS[version:]:
+        for statement in filter(str.strip, script.split(";")):
+            connection.execute(statement)
+    if version < len(_MIGRATIONS):
+        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS):d}")

@@ -5,17 +5,16 @@ write is on disk before it returns (WAL, full synchronous).
 """
 
 import errno
-import json
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import fields
-from datetime import UTC, datetime
+from dataclasses import astuple
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.journal.file import (
@@ -23,22 +22,26 @@ from aind_launcher.journal.file import (
     INSERT_STEP,
     UNREADABLE,
     begun_anew,
+    begun_substitute,
+    checked_session,
+    checked_step,
     connect,
-    file_of,
     is_damaged,
     merge,
     opened,
     remove,
-    substitute,
+    substitute_name,
 )
-from aind_launcher.journal.records import UNFINISHED, SessionRecord, SessionState, StepId, StepRecord, StepState
+from aind_launcher.journal.records import SessionRecord, SessionState, StepId, StepRecord, time_text
 from aind_launcher.model.clock import now
 
-__all__ = ["READERS", "UNFINISHED", "Journal", "SessionRecord", "SessionState", "StepId", "StepRecord", "StepState"]
+if TYPE_CHECKING:
+    from aind_launcher.model.session import SessionContext
 
 logger = logging.getLogger(__name__)
 
 Read = TypeVar("Read")
+Change = tuple[str, Mapping[str, Any]]
 
 # Without contexts, which fill most of the file.
 _SELECT_RECORDS = "SELECT name, subject, repository, folder, state, started, ended, exit_code, message FROM sessions"
@@ -56,30 +59,31 @@ class Journal:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, elsewhere: Path | None = None, impaired: str | None = None
+        self, file: sqlite3.Connection | None, path: Path, elsewhere: Path | None = None, impaired: str | None = None
     ) -> None:
-        self._connection = connection
-        # All of the sessions that this launcher works on: a substitute begins with it, whatever became of the file.
+        # The journal or its substitute; None where neither can be written.
+        self._file = file
+        # All of the sessions that this launcher works on, whatever becomes of the file.
         self._in_hand = connect(":memory:")
         self._names_in_hand = set[str]()
         self.path = path
         self.impaired = impaired
-        self._elsewhere = elsewhere
-        # Those that this launcher made; None until it needs one.
-        self._substitutes: list[Path] | None = None
+        # Only one is begun: a session that needs another has no disk left.
+        self._substitute = elsewhere / substitute_name(path, f"{now():%Y%m%dT%H%M%S.%fZ}") if elsewhere else None
 
     @classmethod
     def open(cls, path: Path, elsewhere: Path | None = None) -> Self:
-        """Open or make the journal, or a substitute where it cannot be used.
+        """Open the journal at `path`, or go on without it where it cannot be used now.
 
-        :param elsewhere: the folder for a substitute, best on another disk.
+        :param elsewhere: the folder of its substitutes, best on another disk.
+        :raises LauncherError: it was written by a newer launcher, or is damaged while another launcher uses it.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return cls(opened(path, elsewhere, READERS), path, elsewhere)
+            return cls(opened(path, elsewhere), path, elsewhere)
         except (OSError, sqlite3.DatabaseError) as error:
             problem = f"{path}: {error.strerror if isinstance(error, OSError) else error}"
-            return cls(connect(":memory:"), path, elsewhere, problem)
+            return cls(None, path, elsewhere, problem)
 
     @property
     def staging(self) -> Path:
@@ -87,22 +91,21 @@ class Journal:
         return self.path.parent / "sessions"
 
     def close(self) -> None:
-        """Close the file; what stands in a substitute is first taken into the journal, if it can be by now."""
-        kept = file_of(self._connection)
+        """Close the file; what the journal lacks is first taken into it, if it can be by now."""
+        where = self._file and self._substitute
+        self._close_file()
         if self.impaired and self._names_in_hand:
             try:
                 with closing(connect(self.path)) as home:
-                    merge(self._in_hand, home, READERS)
+                    merge(self._in_hand, home)
+                if self._substitute:
+                    remove(self._substitute)
                 self.impaired = None
                 logger.warning("The journal %s can be written again and has this session.", self.path)
             except (OSError, sqlite3.Error, LauncherError) as error:
-                where = f"it is in {kept}" if kept else "`aind-launch resume` learns it from the session's folder"
-                logger.error("The journal %s lacks the end of this session (%s); %s.", self.path, error, where)
-        self._connection.close()
+                found = f"it is in {where}" if where else "`aind-launch resume` learns it from the session's folder"
+                logger.error("The journal %s lacks the end of this session (%s); %s.", self.path, error, found)
         self._in_hand.close()
-        if not self.impaired:
-            for file in self._substitutes or ():
-                remove(file)
 
     def __enter__(self) -> Self:
         return self
@@ -112,107 +115,91 @@ class Journal:
 
     def keep_session(self, name: str, subject: str, repository: Path, folder: Path, context: str) -> None:
         """Record a session as running, new or again, with what resuming it starts from."""
-        self._write(
+        sql = (
             "INSERT INTO sessions (name, subject, repository, folder, state, started, context) "
-            "VALUES (?, ?, ?, ?, 'running', ?, ?) ON CONFLICT DO UPDATE SET "
-            "context = excluded.context, state = 'running', ended = NULL, exit_code = NULL, message = NULL",
-            (name, subject, str(repository), str(folder), _time(now()), context),
-            name,
+            "VALUES (:name, :subject, :repository, :folder, 'running', :started, :context) ON CONFLICT DO UPDATE SET "
+            "context = excluded.context, state = 'running', ended = NULL, exit_code = NULL, message = NULL"
         )
+        places = {"repository": str(repository), "folder": str(folder)}
+        values = {"name": name, "subject": subject, "started": time_text(now()), "context": context}
+        self._write(name, [(sql, values | places)])
 
     def end_session(self, name: str, state: SessionState, exit_code: int, message: str | None = None) -> None:
-        self._write(
-            "UPDATE sessions SET state = ?, ended = ?, exit_code = ?, message = ? WHERE name = ?",
-            (state, _time(now()), exit_code, message, name),
-            name,
+        """Record how a session stands when the launcher lets go of it."""
+        sql = (
+            "UPDATE sessions SET state = :state, ended = :ended, exit_code = :exit_code, message = :message "
+            "WHERE name = :name"
         )
+        values = {"name": name, "state": state, "ended": time_text(now()), "exit_code": exit_code, "message": message}
+        self._write(name, [(sql, values)])
 
-    def begin_step(self, step: StepId) -> int:
+    def begin_step(self, step: StepId) -> StepRecord:
         """Record a new attempt as running.
 
-        :return: its number, from 1.
         :raises OSError: no file can be written. What began now would be begun again: nobody would know of it.
         """
         previous = self.last_attempt(step)
-        attempt = previous.attempt + 1 if previous else 1
-        self._write(
-            "INSERT INTO steps (session, hook, plugin, key, attempt, state, started) "
-            "VALUES (?, ?, ?, ?, ?, 'running', ?)",
-            (step.session, step.hook, step.plugin, step.key, attempt, _time(now())),
-            step.session,
-        )
-        if self.impaired and file_of(self._connection) is None:
-            self._write(
-                "DELETE FROM steps WHERE session = ? AND hook = ? AND plugin = ? AND key = ? AND attempt = ?",
-                (step.session, step.hook, step.plugin, step.key, attempt),
-                step.session,
-            )
-            raise OSError(errno.EIO, f"{self.impaired.partition(': ')[2]}, nor can a file in its place", str(self.path))
-        return attempt
+        record = StepRecord(step, previous.attempt + 1 if previous else 1, "running", now())
+        self._write(step.session, [(INSERT_STEP, record.as_row())], in_a_file=True)
+        return record
 
-    def end_step(
-        self, step: StepId, attempt: int, state: StepState, *, error: str | None = None, result: Any = None
-    ) -> None:
-        # The file that had its beginning may have been lost meanwhile.
-        self._write(
-            INSERT_STEP,
-            _step_row(StepRecord(step, attempt, state, (ended := now()), ended, error, result)),
-            step.session,
-        )
+    def end_step(self, record: StepRecord) -> None:
+        """Record how an attempt ended."""
+        self._write(record.id.session, [(INSERT_STEP, record.as_row())])
 
     def import_session(self, record: SessionRecord, context: str, steps: Sequence[StepRecord]) -> None:
         """Enter what another record tells of a session: its entry, and steps beside or in the place of those known.
 
         :param context: the JSON of its `SessionContext`.
-        :raises LauncherError: they cannot be written; nothing was entered then.
         """
-        try:
-            with self._connection as connection:
-                connection.execute(INSERT_SESSION, _session_row(record, context))
-                connection.executemany(INSERT_STEP, map(_step_row, steps))
-            self._names_in_hand.discard(record.name)
-        except sqlite3.Error as error:
-            raise LauncherError(
-                f"Session {record.name} cannot be written to the journal {self.path}: {error}.",
-                "Free the disk, or close other programs that use the journal, and try again.",
-            ) from error
+        entries = [(INSERT_STEP, step.as_row()) for step in steps]
+        self._write(record.name, [(INSERT_SESSION, record.as_row(context)), *entries])
+
+    def trial(self, session: str) -> "Journal":
+        """A journal in memory that begins with what this one has of a session: what is changed there stays there."""
+        memory = connect(":memory:")
+        self._copy(session, memory)
+        return Journal(memory, self.path)
 
     def last_attempt(self, step: StepId) -> StepRecord | None:
-        rows = self._read(
-            "SELECT * FROM steps WHERE session = ? AND hook = ? AND plugin = ? AND key = ? "
-            "ORDER BY attempt DESC LIMIT 1",
-            (step.session, step.hook, step.plugin, step.key),
-            _step,
-            step.session,
-        )
-        return rows[0] if rows else None
+        """The newest attempt at a step, if there was any."""
+        newest = "SELECT * FROM steps WHERE (session, hook, plugin, key) = (?, ?, ?, ?) ORDER BY attempt DESC LIMIT 1"
+        return next(iter(self._read(newest, astuple(step), StepRecord.from_row, step.session)), None)
 
     def steps(self, session: str) -> tuple[StepRecord, ...]:
         """Every attempt at every step of a session, in the order in which they began."""
-        return tuple(self._read(_SELECT_STEPS, (session,), _step, session))
+        return tuple(self._read(_SELECT_STEPS, (session,), StepRecord.from_row, session))
 
     def current_steps(self, session: str) -> tuple[StepRecord, ...]:
         """The last attempt at each step of a session, in the order in which the steps first began."""
-        latest: dict[StepId, StepRecord] = {}
-        for record in self.steps(session):
-            latest[record.id] = record
-        return tuple(latest.values())
+        return tuple({record.id: record for record in self.steps(session)}.values())
 
     def session(self, name: str) -> SessionRecord | None:
-        rows = self._read(f"{_SELECT_RECORDS} WHERE name = ?", (name,), _session, name)
+        """The entry of a session."""
+        rows = self._read(f"{_SELECT_RECORDS} WHERE name = ?", (name,), SessionRecord.from_row, name)
         return rows[0] if rows else None
 
-    def context(self, name: str) -> str:
-        """The JSON of a session's latest `SessionContext`.
+    def context(self, name: str) -> "SessionContext":
+        """A session's latest context.
 
-        :raises LauncherError: the journal has no such session.
+        :raises LauncherError: the journal has no such session, or its context is damaged.
         """
-        for context in self._read(_SELECT_SESSION, (name,), lambda row: str(row["context"]), name):
-            return context
-        raise LauncherError(
-            f"The journal {self.path} has no session {name}.",
-            "`aind-launch sessions import FOLDER` brings it back from its folder.",
-        )
+        from aind_launcher.model.session import SessionContext
+
+        rows = self._read(_SELECT_SESSION, (name,), dict, name)
+        if not rows:
+            raise LauncherError(
+                f"The journal {self.path} has no session {name}.",
+                "`aind-launch sessions import FOLDER` brings it back from its folder.",
+            )
+        try:
+            return SessionContext.model_validate_json(rows[0]["context"])
+        except ValueError:
+            raise LauncherError(
+                f"What the journal has of session {name} cannot be read: it is damaged, or of another version.",
+                f"Its data lies in {rows[0]['folder']}. Update aind-launcher and try again; "
+                f"`aind-launch sessions close {name} --reason WHY` gives up what is left of it.",
+            ) from None
 
     def names(self) -> frozenset[str]:
         """Of all sessions."""
@@ -235,132 +222,106 @@ class Journal:
         if subject is not None:
             wanted["subject = ?"] = [subject]
         if since is not None:
-            wanted["started >= ?"] = [_time(since)]
+            wanted["started >= ?"] = [time_text(since)]
         where = " AND ".join(condition for condition, values in wanted.items() if values) or "TRUE"
         rows = self._read(
             f"{_SELECT_RECORDS} WHERE {where} ORDER BY started DESC, name DESC LIMIT ?",
             (*chain(*wanted.values()), -1 if last is None else last),
-            _session,
+            SessionRecord.from_row,
         )
         return tuple(reversed(rows))
-
-    def _take_in_hand(self, session: str) -> None:
-        """Have in memory what the file knows of a session that is to be changed."""
-        if session in self._names_in_hand:
-            return
-        for select, table, insert in (
-            (_SELECT_SESSION, "sessions", INSERT_SESSION),
-            (_SELECT_STEPS, "steps", INSERT_STEP),
-        ):
-            rows = self._read(select, (session,), partial(_sound, table))
-            with self._in_hand:
-                self._in_hand.executemany(insert, rows)
-        self._names_in_hand.add(session)
 
     def _read(
         self, sql: str, values: Sequence[Any], read: Callable[[sqlite3.Row], Read], session: str | None = None
     ) -> list[Read]:
         """What `read` makes of each row; a `session` that is in hand is read from memory."""
+        file = None if self.impaired or session in self._names_in_hand else self._file
         try:
-            connection = self._in_hand if session in self._names_in_hand else self._connection
-            return [read(row) for row in connection.execute(sql, values)]
+            return [read(row) for row in (file or self._in_hand).execute(sql, values)]
         except UNREADABLE as error:
-            if is_damaged(error) and not self.impaired:
+            if file and is_damaged(error):
                 self._go_on_elsewhere(error)
                 return self._read(sql, values, read, session)
             raise LauncherError(
                 f"The journal {self.path} cannot be read: {error}.", "Close other programs that use it and try again."
             ) from error
 
-    def _write(self, sql: str, values: Sequence[Any] | dict[str, Any], session: str) -> None:
+    def _take_in_hand(self, session: str) -> None:
+        """Have in memory what the file knows of a session that is to be changed."""
+        if session in self._names_in_hand:
+            return
+        if self.impaired and not self._names_in_hand:
+            # From the start; who only looked needed no substitute.
+            self._begin_substitute()
+        self._copy(session, self._in_hand)
+        self._names_in_hand.add(session)
+
+    def _copy(self, session: str, target: sqlite3.Connection) -> None:
+        for select, checked, insert in (
+            (_SELECT_SESSION, checked_session, INSERT_SESSION),
+            (_SELECT_STEPS, checked_step, INSERT_STEP),
+        ):
+            rows = self._read(select, (session,), checked)
+            with target:
+                target.executemany(insert, rows)
+
+    def _write(self, session: str, changes: Sequence[Change], *, in_a_file: bool = False) -> None:
+        """Change what is known of a session, in memory and on disk.
+
+        :raises OSError: it must be `in_a_file`, and none can be written; nothing is changed then.
+        """
         self._take_in_hand(session)
         with self._in_hand:
-            self._in_hand.execute(sql, values)
-        if self.impaired and self._substitutes is None:
-            self._begin_substitute()
-            return
-        try:
-            with self._connection:
-                self._connection.execute(sql, values)
-        except sqlite3.Error as error:
-            self._go_on_elsewhere(error)
+            _execute(self._in_hand, changes)
+            try:
+                if self._file:
+                    with self._file:
+                        _execute(self._file, changes)
+            except sqlite3.Error as error:
+                self._go_on_elsewhere(error)
+            if in_a_file and self._file is None:
+                problem = (self.impaired or "").partition(": ")[2]
+                raise OSError(errno.EIO, f"{problem}, nor can a file in its place", str(self.path))
 
     def _go_on_elsewhere(self, error: Exception) -> None:
-        """Go on with what is in hand where the file can no longer be used."""
-        self._connection.close()
-        if is_damaged(error) and not self.impaired:
-            try:
-                self._connection = begun_anew(self.path, str(error), READERS)
-                merge(self._in_hand, self._connection, READERS)
-                return
-            except (OSError, sqlite3.Error):
-                logger.debug("no new journal could be begun", exc_info=True)
+        """Leave a file that cannot be used: for a new journal where it is damaged, else for a substitute."""
+        if self.impaired:
+            # That was the substitute.
+            self._close_file()
+            self._say_where()
+            return
+        if is_damaged(error) and self._goes_on_in(partial(begun_anew, self.path, str(error))):
+            return
         self.impaired = f"{self.path}: {error}"
         self._begin_substitute()
 
     def _begin_substitute(self) -> None:
-        """Record from now on in a file elsewhere or, where there was one or that disk is full too, in memory."""
-        self._connection.close()
-        self._connection = substitute(self.path, self._elsewhere if self._substitutes is None else None)
-        file = file_of(self._connection)
-        self._substitutes = [*(self._substitutes or ()), *([file] if file else ())]
+        self._close_file()
+        if self._substitute:
+            self._goes_on_in(partial(begun_substitute, self._substitute))
+        self._say_where()
+
+    def _goes_on_in(self, begin: Callable[[], sqlite3.Connection]) -> bool:
+        """Write from now on into another file, which begins with what is in hand, if it can be written."""
+        self._close_file()
         try:
-            merge(self._in_hand, self._connection, READERS)
-        except sqlite3.Error:
-            return self._begin_substitute()
-        where = file or "memory only"
+            self._file = begin()
+            merge(self._in_hand, self._file)
+        except (OSError, sqlite3.Error):
+            logger.debug("no other file can be written", exc_info=True)
+            self._close_file()
+        return self._file is not None
+
+    def _say_where(self) -> None:
+        where = self._substitute if self._file else "memory only"
         logger.warning("The journal cannot be written (%s); the session is recorded in %s.", self.impaired, where)
 
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="microseconds")
-
-
-def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    def _close_file(self) -> None:
+        if self._file:
+            self._file.close()
+        self._file = None
 
 
-def _session(row: sqlite3.Row) -> SessionRecord:
-    values = {field.name: row[field.name] for field in fields(SessionRecord)}
-    values |= {"repository": Path(row["repository"]), "folder": Path(row["folder"])}
-    return SessionRecord(**values | {"started": datetime.fromisoformat(row["started"]), "ended": _moment(row["ended"])})
-
-
-def _step(row: sqlite3.Row) -> StepRecord:
-    return StepRecord(
-        StepId(row["session"], row["hook"], row["plugin"], row["key"]),
-        row["attempt"],
-        row["state"],
-        datetime.fromisoformat(row["started"]),
-        _moment(row["ended"]),
-        row["error"],
-        json.loads(row["result"]) if row["result"] else None,
-    )
-
-
-def _sound(table: str, row: sqlite3.Row) -> dict[str, Any]:
-    """`row` as it is, if a record can be made of it."""
-    READERS[table](row)
-    if any(isinstance(value, bytes) for value in row):
-        raise TypeError(f"a row of {table} has bytes for a text")
-    return dict(row)
-
-
-def _session_row(record: SessionRecord, context: str) -> dict[str, Any]:
-    ended = _time(record.ended) if record.ended else None
-    places = {"repository": str(record.repository), "folder": str(record.folder)}
-    return vars(record) | places | {"started": _time(record.started), "ended": ended, "context": context}
-
-
-def _step_row(record: StepRecord) -> dict[str, Any]:
-    return vars(record.id) | {
-        "attempt": record.attempt,
-        "state": record.state,
-        "started": _time(record.started),
-        "ended": _time(record.ended) if record.ended else None,
-        "error": record.error,
-        "result": None if record.result is None else json.dumps(record.result, ensure_ascii=True),
-    }
-
-
-READERS = {"sessions": _session, "steps": _step}
+def _execute(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    for sql, values in changes:
+        connection.execute(sql, values)

@@ -1,9 +1,13 @@
-"""What the journal knows of a session and of each of its steps."""
+"""What the journal knows of a session and of each of its steps, and how it is written as JSON data and as rows."""
 
-from dataclasses import dataclass
-from datetime import datetime
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
+
+from aind_launcher.model.clock import now
 
 StepState = Literal["running", "done", "failed", "skipped"]
 SessionState = Literal[
@@ -38,17 +42,55 @@ class StepRecord:
     attempt: int
     state: StepState
     started: datetime
-    ended: datetime | None
-    error: str | None
-    result: Any
+    ended: datetime | None = None
+    error: str | None = None
+    result: Any = None
 
     def __post_init__(self) -> None:
-        _checked_state(self.state, StepState)
+        _check_state(self.state, StepState)
 
     @property
     def duration(self) -> float | None:
         """Seconds, where it has ended."""
         return (self.ended - self.started).total_seconds() if self.ended else None
+
+    def ended_as(self, state: StepState, *, error: str | None = None, result: Any = None) -> Self:
+        """The attempt as it ends now."""
+        return replace(self, state=state, ended=now(), error=error, result=result)
+
+    def as_data(self) -> dict[str, Any]:
+        """As JSON data."""
+        values = _plain(vars(self.id) | vars(self))
+        del values["id"]
+        return values
+
+    @classmethod
+    def from_data(cls, session: str, data: Mapping[str, Any]) -> Self:
+        """What `as_data` gave.
+
+        :raises ValueError, TypeError, LookupError: it makes no sense.
+        """
+        # The key was called "suggestion" in the first records.
+        key = data["key"] if "key" in data else data["suggestion"]
+        return cls(
+            StepId(session, str(data["hook"]), str(data["plugin"]), str(key)),
+            int(data["attempt"]),
+            data["state"],
+            datetime.fromisoformat(data["started"]),
+            datetime.fromisoformat(data["ended"]) if data["ended"] else None,
+            None if data["error"] is None else str(data["error"]),
+            data["result"],
+        )
+
+    def as_row(self) -> dict[str, Any]:
+        """As a row of the journal's table."""
+        return self.as_data() | {"result": None if self.result is None else json.dumps(self.result)}
+
+    @classmethod
+    def from_row(cls, row: Any) -> Self:
+        """:raises ValueError, TypeError, LookupError: the row makes no sense."""
+        row = _checked(row)
+        return cls.from_data(row["session"], row | {"result": json.loads(row["result"]) if row["result"] else None})
 
 
 @dataclass(frozen=True)
@@ -66,9 +108,49 @@ class SessionRecord:
     message: str | None
 
     def __post_init__(self) -> None:
-        _checked_state(self.state, SessionState)
+        _check_state(self.state, SessionState)
+
+    def as_row(self, context: str) -> dict[str, Any]:
+        """As a row of the journal's table.
+
+        :param context: the JSON of its `SessionContext`.
+        """
+        return _plain(vars(self)) | {"context": context}
+
+    @classmethod
+    def from_row(cls, row: Any) -> Self:
+        """:raises ValueError, TypeError, LookupError: the row makes no sense."""
+        row = _checked(row)
+        values = {field.name: row[field.name] for field in fields(cls)}
+        values |= {"repository": Path(row["repository"]), "folder": Path(row["folder"])}
+        values |= {"started": datetime.fromisoformat(row["started"])}
+        return cls(**values | {"ended": datetime.fromisoformat(row["ended"]) if row["ended"] else None})
 
 
-def _checked_state(state: str, states: Any) -> None:
+def time_text(moment: datetime) -> str:
+    """In UTC, so that times can be compared as text."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with times and paths as text."""
+    plain = dict(values)
+    for name, value in values.items():
+        if isinstance(value, datetime):
+            plain[name] = time_text(value)
+        elif isinstance(value, Path):
+            plain[name] = str(value)
+    return plain
+
+
+def _check_state(state: str, states: Any) -> None:
     if state not in get_args(states):
         raise ValueError(f"{state!r} is none of {', '.join(get_args(states))}")
+
+
+def _checked(row: Any) -> dict[str, Any]:
+    """`row`, if it has no bytes in the place of a text, as a damaged one may."""
+    values = dict(row)
+    if any(isinstance(value, bytes) for value in values.values()):
+        raise TypeError(f"bytes in the place of a text: {values}")
+    return values

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused
-from aind_launcher.journal.journal import UNFINISHED, SessionState
+from aind_launcher.journal.records import UNFINISHED, SessionState
 from aind_launcher.lifecycle import folder
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.log import session_log

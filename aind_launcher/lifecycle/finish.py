@@ -6,7 +6,7 @@ from functools import reduce
 from typing import Any
 
 from aind_launcher.errors import ExitCode
-from aind_launcher.journal.journal import SessionState, StepId, StepRecord
+from aind_launcher.journal.records import SessionState, StepId, StepRecord
 from aind_launcher.lifecycle import folder
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.road import RoadStep, Standing, ending, road_of

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from aind_launcher.errors import HandedOff, LauncherError
-from aind_launcher.journal.journal import StepRecord
+from aind_launcher.journal.records import StepRecord
 from aind_launcher.lifecycle import record
 from aind_launcher.lifecycle.log import seal_log
 from aind_launcher.model.session import SessionContext, SessionPaths

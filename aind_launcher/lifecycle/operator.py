@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aind_launcher.journal.journal import StepRecord
+    from aind_launcher.journal.records import StepRecord
     from aind_launcher.model.session import Check
 
 

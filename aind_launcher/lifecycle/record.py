@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused, UsageError
-from aind_launcher.journal.journal import Journal, SessionRecord, StepId, StepRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import SessionRecord, StepRecord
 from aind_launcher.lifecycle.steps import LAUNCHER
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
@@ -34,6 +35,7 @@ Value = TypeVar("Value")
 # What a file that is torn, of another program, or of another account is met by.
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError, LauncherError)
 _RESULTS: dict[str, type[BaseModel]] = {"run_session": Acquisition, "curriculum_suggest": CurriculumSuggestion}
+_MACHINE = re.compile(rb'\{\s*"machine": ("(?:[^"\\]|\\.)*")')
 _NAME = re.compile(r"(?P<subject>.+)_(?P<date>\d{4}-\d\d-\d\dT\d{6}(?:Z|[+-]\d{4}))")
 
 
@@ -75,7 +77,7 @@ def write_record(path: Path, session: SessionContext, steps: Sequence[StepRecord
     record = {
         "machine": platform.node(),
         "context": session.model_dump(mode="json"),
-        "steps": [_as_data(step) for step in steps],
+        "steps": [step.as_data() for step in steps],
     }
     write_whole(path, json.dumps(record, indent=2, ensure_ascii=True))
 
@@ -88,11 +90,11 @@ def read_session(folder: Path, staging: Path, repository: Path) -> Told:
     """
     unreadable: list[str] = []
     told = _by_record(folder, staging, unreadable) or _by_files(folder, staging, repository, unreadable)
-    places = {"folder": folder, "staging": staging}
-    places["repository"] = told.context.repository.model_copy(update={"path": repository})  # type: ignore[assignment]
+    moved = told.context.repository.model_copy(update={"path": repository})
+    places: dict[str, Any] = {"folder": folder, "staging": staging, "repository": moved}
     if unreadable and not told.sealed and exists(SessionPaths(folder).launcher / FILE):
         # It was sealed, and a transfer service may have it.
-        places["handed_off"] = True  # type: ignore[assignment]
+        places["handed_off"] = True
     return replace(told, context=told.context.model_copy(update=places), unreadable=tuple(unreadable))
 
 
@@ -139,7 +141,7 @@ def import_session(journal: Journal, folder: Path, repository: Path) -> SessionR
 
     :raises UsageError: there is no session in `folder`, or the journal has it already.
     :raises Refused: it is another task repository's or another machine's.
-    :raises LauncherError: the journal cannot be written.
+    :raises LauncherError: its staging folder cannot be written.
     """
     if journal.session(folder.name):
         raise UsageError(
@@ -179,18 +181,23 @@ def completed_by_folder(journal: Journal, record: SessionRecord) -> SessionConte
     The folder was sealed with all that was known: a journal that could not be written since, or was damaged, knows
     less, and would have it done again.
     """
-    context = SessionContext.model_validate_json(journal.context(record.name))
-    try:
+    told = None
+    with suppress(LauncherError):
         told = read_session(record.folder, journal.staging / record.name, record.repository)
-    except LauncherError:
-        return context
+    if told is None or not told.sealed:
+        return journal.context(record.name)
+    try:
+        context = journal.context(record.name)
+    except LauncherError as error:
+        logger.warning("%s Its sealed folder is believed.", error)
+        context = told.context
     known = {(step.id, step.attempt): step for step in journal.steps(record.name)}
     news = [
         step
         for step in told.steps
         if (before := known.get((step.id, step.attempt))) is None or (before.ended is None and step.ended is not None)
     ]
-    if not told.sealed or not news:
+    if not news:
         return context
     believed = max(context, told.context, key=_progress)
     journal.import_session(record, believed.model_dump_json(), news)
@@ -215,11 +222,21 @@ def find_unknown(journal: Journal, data_directory: Path | None, repository: Path
 def _is_unknown(folder: Path, staging: Path, repository: Path) -> bool:
     paths = SessionPaths(folder)
     try:
-        written = (paths.launcher / FILE, staging / FILE, paths.behavior / MARK, paths.trainer_state)
+        sealed = paths.launcher / FILE
+        if sealed.is_file() and _machine(sealed) not in (None, platform.node()):
+            return False
+        written = (sealed, staging / FILE, paths.behavior / MARK, paths.trainer_state)
         is_begun = folder.is_dir() and any(path.is_file() for path in written)
         return is_begun and is_here(importable(folder, staging, repository))
     except (OSError, LauncherError):
         return False
+
+
+def _machine(record: Path) -> str | None:
+    """The machine that a record names at its beginning: to read every record would take long on a disk of many rigs."""
+    with record.open("rb") as file:
+        named = _MACHINE.match(file.read(1000))
+    return json.loads(named[1]) if named else None
 
 
 def _sessions_in(place: Path | None, known: frozenset[str]) -> list[str]:
@@ -258,7 +275,7 @@ def _read(path: Path) -> Told:
     """A session's record."""
     record = json.loads(path.read_bytes())
     context = SessionContext.model_validate(record["context"])
-    steps = tuple(_as_sealed(_as_step(context.name, step)) for step in record["steps"])
+    steps = tuple(_step(context.name, step) for step in record["steps"])
     return Told(context, steps, repository=context.repository.path, machine=record.get("machine"))
 
 
@@ -308,36 +325,10 @@ def _object(document: Any) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def _as_data(step: StepRecord) -> dict[str, Any]:
-    return {
-        "hook": step.id.hook,
-        "plugin": step.id.plugin,
-        "key": step.id.key,
-        "attempt": step.attempt,
-        "state": step.state,
-        "started": step.started.isoformat(),
-        "ended": step.ended.isoformat() if step.ended else None,
-        "error": step.error,
-        "result": step.result,
-    }
-
-
-def _as_step(session: str, step: dict[str, Any]) -> StepRecord:
-    if (model := _RESULTS.get(step["hook"])) and step["result"] is not None:
-        model.model_validate(step["result"])
-    return StepRecord(
-        # The key was called "suggestion" in the first records.
-        id=StepId(session, str(step["hook"]), str(step["plugin"]), str(step.get("key", step.get("suggestion", "")))),
-        attempt=int(step["attempt"]),
-        state=step["state"],
-        started=datetime.fromisoformat(step["started"]),
-        ended=datetime.fromisoformat(step["ended"]) if step["ended"] else None,
-        error=None if step["error"] is None else str(step["error"]),
-        result=step["result"],
-    )
-
-
-def _as_sealed(step: StepRecord) -> StepRecord:
-    """`step` as it ended: the seal was still being written when it wrote of itself."""
-    sealing = step.id.hook == "seal_folder" and step.id.plugin == LAUNCHER and step.state == "running"
-    return replace(step, state="done", ended=step.started) if sealing else step
+def _step(session: str, data: dict[str, Any]) -> StepRecord:
+    """A step of a record, as it ended: the seal was still being written when it wrote of itself."""
+    if (model := _RESULTS.get(data["hook"])) and data["result"] is not None:
+        model.model_validate(data["result"])
+    step = StepRecord.from_data(session, data)
+    is_seal = (step.id.hook, step.id.plugin, step.state) == ("seal_folder", LAUNCHER, "running")
+    return replace(step, state="done", ended=step.started) if is_seal else step

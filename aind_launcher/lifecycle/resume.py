@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused
-from aind_launcher.journal.file import connect
-from aind_launcher.journal.journal import UNFINISHED, Journal, SessionRecord
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import UNFINISHED, SessionRecord
 from aind_launcher.lifecycle import road
 from aind_launcher.lifecycle.closing import logged_and_closed, may_have_data
 from aind_launcher.lifecycle.finish import Outcome, finish_session, standing_of
@@ -57,11 +57,9 @@ def plan(launcher: Launcher, record: SessionRecord, options: ResumeOptions) -> t
 
     :raises LauncherError: resuming would be refused.
     """
-    journal = launcher.journal
-    # A copy of what the journal has of the session, to which what its folder knows can be added.
-    with Journal(connect(":memory:"), journal.path) as copy:
-        copy.import_session(record, journal.context(record.name), journal.steps(record.name))
-        return _plan(replace(launcher, journal=copy), record, options)
+    # What the session's folder knows beside the journal is added as in a resume.
+    with launcher.journal.trial(record.name) as journal:
+        return _plan(replace(launcher, journal=journal), record, options)
 
 
 def _plan(launcher: Launcher, record: SessionRecord, options: ResumeOptions) -> tuple[Planned, ...]:

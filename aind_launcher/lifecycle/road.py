@@ -11,7 +11,7 @@ from itertools import product
 from typing import Final, Literal
 
 from aind_launcher.errors import ExitCode
-from aind_launcher.journal.journal import SessionState, StepId, StepRecord
+from aind_launcher.journal.records import SessionState, StepId, StepRecord
 from aind_launcher.lifecycle.steps import LAUNCHER, as_model, with_result
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion

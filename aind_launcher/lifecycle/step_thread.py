@@ -4,6 +4,7 @@ Python cannot end a thread. It can raise an exception in one, but only between t
 inside C code, as for the answer of a service, has to return first.
 """
 
+import logging
 import sys
 import threading
 import time
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from aind_launcher.system import interrupts
+
+logger = logging.getLogger(__name__)
 
 # Seconds that a call has to end by itself once it was asked to: a curriculum ends its processes first.
 _GRACE: Final = 5.0
@@ -49,14 +52,14 @@ class _StepThread(threading.Thread):
             self._ended = self._ended or _Ended(problem=problem)
         self._over.set()
 
-    def wait(self, seconds: float, piece: Callable[[], None] = lambda: None) -> _Ended | None:
+    def wait(self, seconds: float) -> _Ended | None:
         """How the call ended; None if it has not ended within `seconds`.
 
-        :param piece: called again and again while it waits.
+        :raises KeyboardInterrupt: Ctrl-C was pressed.
         """
         deadline = time.monotonic() + seconds
         while not self._over.is_set() and (left := deadline - time.monotonic()) > 0:
-            piece()
+            interrupts.heard_now()
             self._over.wait(min(left, _PIECE))
         return self._ended if self._over.is_set() else None
 
@@ -66,11 +69,10 @@ class _StepThread(threading.Thread):
             self.interrupts.ask(self.ident)
 
 
-def call(function: Callable[[], Any], limit: float, pressed: Callable[[], None], *, may_answer: bool) -> Any:
+def call(function: Callable[[], Any], limit: float, *, may_answer: bool) -> Any:
     """What `function` returns or raises, unless it is given up.
 
     :param limit: seconds after which it is given up.
-    :param pressed: called at a Ctrl-C, before the call is asked to end.
     :param may_answer: an answer counts though Ctrl-C was pressed before it came.
     :raises TookTooLong: it was given up at its limit.
     :raises KeyboardInterrupt: it was given up at a Ctrl-C.
@@ -82,17 +84,17 @@ def call(function: Callable[[], Any], limit: float, pressed: Callable[[], None],
     with interrupts.held():
         thread.start()
         try:
-            ended = thread.wait(limit, interrupts.heard_now)
+            ended = thread.wait(limit)
         except KeyboardInterrupt as interrupt:
             ended, given_up = None, interrupt
         if ended is not None:
             return _answered(ended)
         interrupted = isinstance(given_up, KeyboardInterrupt)
         try:
-            if interrupted:
-                pressed()
             thread.ask_to_end()
-            ended = thread.wait(_GRACE, interrupts.heard_now)
+            if interrupted:
+                logger.warning("Ctrl-C: asked to end")
+            ended = thread.wait(_GRACE)
         except KeyboardInterrupt as interrupt:
             raise interrupts.InterruptedAgain if interrupted else interrupt from None
     if ended is None:

@@ -4,9 +4,8 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from math import inf
 from typing import Any, Literal, TypeVar
 
@@ -14,7 +13,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
-from aind_launcher.journal.journal import Journal, StepId, StepRecord, StepState
+from aind_launcher.journal.journal import Journal
+from aind_launcher.journal.records import StepId, StepRecord, StepState
 from aind_launcher.lifecycle import step_thread
 from aind_launcher.lifecycle.log import current_step
 from aind_launcher.lifecycle.operator import Operator
@@ -37,8 +37,6 @@ INTERRUPTED = "interrupted"
 NOT_BEGUN = "interrupted before it began"
 # Their text is the animal's, byte for byte; hiding a secret in it would change what it means.
 _UNTOUCHED = (AnimalState, CurriculumSuggestion, Inputs)
-
-
 # What the hooks whose answers the launcher itself reads must return, if anything.
 _RETURNS: dict[str, type[Any]] = {
     "load_animal_state": AnimalState,
@@ -84,34 +82,29 @@ class Steps:
         :param key: `StepId.key`.
         """
         step = StepId(session.name, hook, call.plugin.name, key)
-        done = self.done(step)
-        if done:
-            return done
-        if call.plugin.interactive and not self.operator.attended:
-            waiting = LauncherError(f"{call.plugin.name} asks a person.", f"Run `aind-launch resume {session.name}`.")
-            return self._attempt(step, _raising(waiting))[0]
+        plugin = call.plugin
+        # Before the acquisition Ctrl-C cancels the session.
+        can_be_given_up = session.acquisition is not None
 
-        def function() -> Any:
+        def asked() -> Any:
             answer = call(session=session, **arguments)
             # A generator does its work when it is asked, which may be long.
             return as_checks(answer) if hook == "pre_session" else answer
 
-        if hook == "run_session":
-            # It takes as long as it takes, and an animal's session cannot be tried again.
-            return self._attempt(step, function)[0]
-        # Before the acquisition Ctrl-C cancels the session.
-        can_be_given_up = session.acquisition is not None
-        # A person may take any time to answer, and only the main thread hears a Ctrl-C while it asks.
-        heard = partial(_heard, function)
-        limited = heard if call.plugin.interactive else partial(self._limited, step, function, can_be_given_up)
-        return self.run(step, limited, call.plugin.transient, can_be_given_up=can_be_given_up)
+        def part() -> Any:
+            if plugin.interactive and not self.operator.attended:
+                raise LauncherError(f"{plugin.name} asks a person.", f"Run `aind-launch resume {session.name}`.")
+            if plugin.interactive or hook == "run_session":
+                # A person or an acquisition may take any time; only the main thread hears Ctrl-C meanwhile.
+                with interrupts.heard():
+                    return asked()
+            return self._limited(step, asked, can_be_given_up)
+
+        return self.run(step, part, plugin.transient, can_be_given_up=can_be_given_up)
 
     def _limited(self, step: StepId, function: Callable[[], Any], can_be_given_up: bool) -> Any:
-        def pressed() -> None:
-            logger.warning("Ctrl-C: asked to end")
-
         try:
-            return step_thread.call(function, 60 * self.timeout, pressed, may_answer=can_be_given_up)
+            return step_thread.call(function, 60 * self.timeout, may_answer=can_be_given_up)
         except step_thread.TookTooLong:
             leave_out = f"leave it out with `-p no:{step.plugin}`, or give it longer with the setting step-timeout."
             raise LauncherError(
@@ -120,11 +113,6 @@ class Steps:
                 if can_be_given_up
                 else f"Try again, {leave_out}",
             ) from None
-
-    def done(self, step: StepId) -> StepRecord | None:
-        """The record of a step that has taken effect; it is not run again."""
-        record = self.journal.last_attempt(step)
-        return record if record and record.state in ("done", "skipped") else None
 
     def run(
         self,
@@ -138,13 +126,14 @@ class Steps:
 
         :param can_be_given_up: Ctrl-C ends this step alone: it has failed, and the session goes on.
         """
-        done = self.done(step)
-        if done:
-            return done
-        for pause in self.retry_pauses:
-            record, problem = self._attempt(step, function, can_be_given_up)
+        before = self.journal.last_attempt(step)
+        if before and before.state in ("done", "skipped"):
+            return before
+        record, problem = self._attempt(step, function, can_be_given_up)
+        # An animal's session cannot be tried again.
+        for pause in self.retry_pauses if step.hook != "run_session" else ():
             if not isinstance(problem, (TransientError, *transient)):
-                return record
+                break
             logger.warning("%s failed for the moment; trying again in %g s.", _title(step), pause)
             try:
                 with self.operator.working(f"{_title(step)}: waiting {pause:g} s to try again"), interrupts.heard():
@@ -152,37 +141,30 @@ class Steps:
             except KeyboardInterrupt as pressed:
                 if not (can_be_given_up and _ends_one_step(pressed, step)):
                     raise
-                return record
-        record, _ = self._attempt(step, function, can_be_given_up)
+                break
+            record, problem = self._attempt(step, function, can_be_given_up)
         return record
 
     def _attempt(
-        self, step: StepId, function: Callable[[], Any], can_be_given_up: bool = False
+        self, step: StepId, function: Callable[[], Any], can_be_given_up: bool
     ) -> tuple[StepRecord, BaseException | None]:
         """Its record, and what it failed with, unless it was given up."""
         failure: BaseException | None = None
-        attempt = self.journal.begin_step(step)
+        begun = self.journal.begin_step(step)
         state: StepState = "failed"
         error: str | None = NOT_BEGUN
         result: Any = None
         try:
             with self._shown(step):
-                with interrupts.heard() if step.hook == "run_session" else nullcontext():
-                    if step.plugin != LAUNCHER:
-                        # What the launcher itself writes is not left half-done.
-                        interrupts.heard_now()
-                    error = INTERRUPTED
-                    answer = function()
-                result = self._storable(step, answer)
+                if step.plugin != LAUNCHER:
+                    # What the launcher itself writes is not left half-done.
+                    interrupts.heard_now()
+                error = INTERRUPTED
+                result = self._storable(step, function())
             state, error = "done", None
         except StepSkipped as reason:
             state, error = "skipped", self.redact(str(reason))
             logger.info("%s: skipped: %s", _title(step), reason)
-        except LauncherError as problem:
-            error = self.redact(str(problem))
-            logger.error("%s failed: %s", _title(step), problem)
-            logger.debug("traceback of %s", _title(step), exc_info=True)
-            failure = problem
         except KeyboardInterrupt as pressed:
             if not (can_be_given_up and _ends_one_step(pressed, step)):
                 raise
@@ -194,10 +176,8 @@ class Steps:
         finally:
             # Also on Ctrl-C: the step then stands as failed and can be resumed.
             with interrupts.held():
-                self.journal.end_step(step, attempt, state, error=error, result=result)
-        record = self.journal.last_attempt(step)
-        if record is None:
-            raise LauncherError(f"The journal {self.journal.path} lost a step that it had just recorded.")
+                record = begun.ended_as(state, error=error, result=result)
+                self.journal.end_step(record)
         self.operator.ended(record)
         return record, failure
 
@@ -223,10 +203,9 @@ class Steps:
                 "Tell the plugin's author.",
             )
         try:
-            plain = to_jsonable_python(value, inf_nan_mode="constants")
-            text = json.dumps(plain)
+            text = json.dumps(to_jsonable_python(value, inf_nan_mode="constants"))
             # What cannot be read back, within the context it becomes part of, would stop the session later.
-            from_json(f"[[[{text}]]]")
+            [[[plain]]] = from_json(f"[[[{text}]]]")
         except (PydanticSerializationError, ValueError, RecursionError, UnicodeError):
             if expected:
                 # The road goes on with what it can read back, or without it.
@@ -236,7 +215,7 @@ class Steps:
                 ) from None
             logger.warning("%s returned a %s, which the journal cannot store.", _title(step), type(value).__name__)
             return {"unstorable": self.redact(_depicted(value))[:1000]}
-        return plain if isinstance(value, _UNTOUCHED) else _redacted(json.loads(text), self.redact)
+        return plain if isinstance(value, _UNTOUCHED) else _redacted(plain, self.redact)
 
 
 def _redacted(value: Any, redact: Redactor) -> Any:
@@ -296,6 +275,8 @@ def as_checks(value: Any) -> list[Check]:
 
 def _described(problem: BaseException) -> str:
     """What went wrong, for an operator; of the system's own errors, on which file."""
+    if isinstance(problem, LauncherError):
+        return str(problem)
     if isinstance(problem, OSError) and problem.strerror and problem.filename:
         # Of a rename, what was to be replaced.
         return f"{problem.filename2 or problem.filename}: {problem.strerror}"
@@ -323,15 +304,3 @@ def _ends_one_step(pressed: KeyboardInterrupt, step: StepId) -> bool:
         *(_title(step), step.session),
     )
     return True
-
-
-def _heard(function: Callable[[], Any]) -> Any:
-    with interrupts.heard():
-        return function()
-
-
-def _raising(problem: LauncherError) -> Callable[[], Any]:
-    def function() -> Any:
-        raise problem
-
-    return function
