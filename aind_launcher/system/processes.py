@@ -221,8 +221,7 @@ class _Child:
                     timeout=_PIECE * 10,
                 )
         elif sys.platform == "win32":
-            with suppress(OSError):
-                self._process.send_signal(signal.CTRL_BREAK_EVENT)
+            _send_ctrl_break(pid)
         else:
             with suppress(OSError):
                 os.killpg(pid, signal.Signals[way])
@@ -246,6 +245,22 @@ class _Child:
             if process.environ().get(MARKER) == self._mark:
                 return True
         return not self._ended.is_set() and any(parent.pid == self._process.pid for parent in process.parents())
+
+
+def _send_ctrl_break(group: int) -> None:
+    """Send Ctrl-Break to a process group of Windows, from a launcher that may have no console.
+
+    `os.kill` would raise SystemError and end the process where the launcher has none, as under pythonw or as a
+    scheduled task. The program then has a console of its own, which the launcher joins for the moment.
+    """
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel = ctypes.windll.kernel32
+        joined = kernel.AttachConsole(group)  # refused where the launcher has a console, which the program then shares
+        kernel.GenerateConsoleCtrlEvent(signal.CTRL_BREAK_EVENT, group)
+        if joined:
+            kernel.FreeConsole()
 
 
 def _runs(process: psutil.Process) -> bool:
