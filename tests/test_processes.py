@@ -216,7 +216,7 @@ class TestTheGraceToClose:
 
     def test_is_asked_for_by_a_launcher_without_a_terminal(self, run: Run) -> None:
         # As of a scheduled task. On Windows it has no console, where Python's own `os.kill` fails and ends the child.
-        code = f"""if True:
+        code = """if True:
             import os, sys
             from pathlib import Path
             from aind_launcher.system.processes import Program, run_child

@@ -97,7 +97,7 @@ class TestACurriculumThatFails:
 
     @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
     def test_with_a_traceback_is_told_by_its_exception(self, line_end: str) -> None:
-        stderr = "noise\nTraceback (most recent call last):\n  File 'a.py', line 1\n    open('x')\n    ^^^^^^^^^\nOSError: x\n"
+        stderr = "noise\nTraceback (most recent call last):\n  File 'a.py'\n    open('x')\n    ^^^^^^^^^\nOSError: x\n"
         assert last_lines(stderr.replace("\n", line_end)) == ["OSError: x"]
 
     def test_is_told_where_it_says_nothing(self, curriculum: Curriculum) -> None:

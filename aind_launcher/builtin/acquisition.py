@@ -30,6 +30,7 @@ from aind_launcher.model.clock import now
 from aind_launcher.model.session import Check, SessionContext
 from aind_launcher.system.inherited import is_credential
 from aind_launcher.system.interrupts import InterruptedAgain
+from aind_launcher.system.programs import find_program
 from aind_launcher.system.redaction import HIDDEN
 
 if TYPE_CHECKING:
@@ -239,12 +240,9 @@ class Acquisition:
 
     def _found(self, program: str, repository: Path) -> Path | None:
         """The program on its own search path, or relative to its working directory or the task repository."""
-        search = next((value for name, value in self._with_own(os.environ).items() if name.upper() == "PATH"), None)
-        bare = Path(program).name == program
-        candidates = [(program, search)] if bare else []
-        candidates += [(str(folder / program), None) for folder in (self._working_directory(repository), repository)]
-        found = next((path for name, where in candidates if (path := shutil.which(name, path=where))), None)
-        return None if found is None else Path(found).absolute()
+        variables = self._with_own(os.environ).items()
+        search = next((value for name, value in variables if name.upper() == "PATH"), os.defpath)
+        return find_program(program, search, [self._working_directory(repository), repository])
 
     def _program_check(self, program: str, repository: Path) -> Check:
         name = "acquisition"
@@ -260,12 +258,14 @@ class Acquisition:
         if found is not None:
             return Check(name=name, outcome="passed", message=str(found))
         places = " or ".join(dict.fromkeys([str(working_directory), str(repository)]))
+        script = program.endswith(".py")
+        of_script = f' A script needs its interpreter: command = ["python", "{program}"].' if script else ""
         searched = f"on PATH, nor in {places}" if Path(program).name == program else f"in {places}"
         return Check(
             name=name,
             outcome="failed",
             message=f"The program {program} is not {searched}, or is not a program.",
-            hint="Install it, or correct the setting plugin.acquisition.command.",
+            hint="Install it, or correct the setting plugin.acquisition.command." + of_script,
         )
 
 

@@ -1,6 +1,6 @@
 """What an operator should know of this rig before the first animal: one check a line, each with its hint."""
 
-import shutil
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from aind_launcher.plugins import Plugins
 from aind_launcher.settings.layers import LauncherSettings
 from aind_launcher.system.files import write_problem
 from aind_launcher.system.git import describe_repository
+from aind_launcher.system.programs import find_program
 from aind_launcher.system.rig import open_state_directory, rig_lock
 
 
 def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> Iterator[Check]:
     """Every check of this rig, each made when it is asked for. Changes nothing."""
     yield _git()
-    if shutil.which("git"):
+    if _git_program():
         yield _named("task repository", lambda: _repository(repository))
     for plugin in plugins.all:
         if plugin.error:
@@ -41,10 +42,13 @@ def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> I
             yield Check(name=call.plugin.name, outcome="failed", message=f"{type(error).__name__}: {error}")
 
 
+def _git_program() -> Path | None:
+    return find_program("git", os.environ.get("PATH") or os.defpath)
+
+
 def _git() -> Check:
-    program = shutil.which("git")
-    if program:
-        return Check(name="git", outcome="passed", message=program)
+    if program := _git_program():
+        return Check(name="git", outcome="passed", message=str(program))
     return Check(
         name="git", outcome="failed", message="git is not installed.", hint="Install it and open a new terminal."
     )

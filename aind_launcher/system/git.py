@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from aind_launcher.errors import Refused, SourceError
 from aind_launcher.model.session import Repository
 from aind_launcher.system.inherited import tool_environment
+from aind_launcher.system.programs import find_program
 
 # What a hook or an alias leaves behind; each would point git at another repository than the one it is asked about.
 _INHERITED = frozenset(
@@ -167,9 +168,12 @@ def _run(
         "GIT_OPTIONAL_LOCKS": "0",
         **added,
     }
+    program = find_program("git", environment.get("PATH") or os.defpath)
+    if program is None:
+        raise Refused("git was not found on the PATH.", "Install git and open a new terminal.")
     try:
         return subprocess.run(
-            ["git", *arguments],
+            [program, *arguments],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -179,9 +183,7 @@ def _run(
     except OSError as error:
         if not cwd.is_dir():
             raise Refused(f"There is no folder {cwd}.") from None
-        raise Refused(
-            f"git cannot be started ({error.strerror}).", "Install git and see that it is on the PATH."
-        ) from None
+        raise Refused(f"{program} cannot be started: {error.strerror}.", "Install git anew.") from None
 
 
 def _failure(arguments: Iterable[str], cwd: Path, stderr: str) -> Refused:

@@ -1,7 +1,6 @@
 """Child processes: what they inherit, where their output goes, and the end of the whole tree."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from aind_launcher.errors import Refused, TransientError, UsageError
 from aind_launcher.system import interrupts
 from aind_launcher.system.inherited import tool_environment
 from aind_launcher.system.interrupts import InterruptedAgain
+from aind_launcher.system.programs import find_program
 from aind_launcher.system.tail import OnLine, Tail
 
 # Set for every child and inherited by all that it starts, so that they are found whatever became of their parents.
@@ -288,13 +288,13 @@ def ways_to_close(platform: str) -> tuple[str, ...]:
 def _path_of(program: Program) -> str:
     """Where `program` is: on the child's PATH, or relative to its folder; the same on every platform."""
     name = str(program.command[0])
+    search = next((value for key, value in program.env.items() if key.upper() == "PATH"), os.defpath)
     if Path(name).name != name:
-        return str(program.cwd / name)
-    search = next((value for key, value in program.env.items() if key.upper() == "PATH"), None)
-    found = shutil.which(name, path=search)
+        return str(find_program(name, "", [program.cwd]) or program.cwd / name)
+    found = find_program(name, search)
     if found is None:
         raise UsageError(f"The program {name!r} was not found.", "Install it, or give its full path.")
-    return found
+    return str(found)
 
 
 def _unstartable(program: str, cwd: Path, error: OSError | ValueError) -> UsageError:
