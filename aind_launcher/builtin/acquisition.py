@@ -28,6 +28,7 @@ from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model import session as values
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Check, SessionContext
+from aind_launcher.system.files import move
 from aind_launcher.system.inherited import is_credential
 from aind_launcher.system.interrupts import InterruptedAgain
 from aind_launcher.system.programs import find_program
@@ -351,7 +352,7 @@ def _keep_output(session: SessionContext) -> Path:
                 # The two may lie on different disks, where moving is no single act.
                 part = folder / f".{name}.part"
                 shutil.copyfile(source, part)
-                part.replace(folder / name)
+                move(part, folder / name)
                 source.unlink()
     except OSError as error:
         logger.warning("The program's output stays in %s: %s.", session.staged_output, error)

@@ -17,7 +17,7 @@ import platformdirs
 
 from aind_launcher.errors import Refused
 from aind_launcher.model.clock import now
-from aind_launcher.system.files import write_whole
+from aind_launcher.system.files import read_whole, write_whole
 from aind_launcher.system.inherited import tool_environment
 
 logger = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def living_holder(state_directory: Path) -> dict[str, Any] | None:
 
 
 def _told(note: Path) -> Any:
-    return json.loads(note.read_text(encoding="utf-8"))
+    return json.loads(read_whole(note))
 
 
 def _holder(note: Path) -> str:

@@ -20,7 +20,7 @@ from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.store import StoredAnimal
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.system.files import write_whole
+from aind_launcher.system.files import move, read_whole, write_whole
 
 STATE: Final = "trainer_state.json"
 TASK: Final = "task.json"
@@ -240,7 +240,7 @@ class Library:
             return self.read(subject)
         except AnimalError:
             folder = self.folder(subject)
-            (folder / STATE).replace(folder / f"trainer_state.unreadable-{now():%Y-%m-%dT%H%M%S.%fZ}.json")
+            move(folder / STATE, folder / f"trainer_state.unreadable-{now():%Y-%m-%dT%H%M%S.%fZ}.json")
             return self.read(subject)
 
     @property
@@ -302,7 +302,7 @@ def _apply(folder: Path, current: StoredAnimal, entry: HistoryEntry) -> Recorded
 def _read_text(path: Path) -> str | None:
     """The text of `path`, its line ends as they are; None where it does not exist."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_whole(path).decode("utf-8-sig")
     except FileNotFoundError:
         return None
     except OSError as error:
