@@ -59,7 +59,7 @@ class Library:
     def folder(self, subject: str) -> Path:
         """Where an animal's files are.
 
-        :raises AnimalError: the library is not there.
+        :raises AnimalError: the library is not there, or has the subject or the experiment in another spelling.
         """
         # An unmapped drive or a server that is down has no parent either; a new library's folder has one.
         if not _is_folder(self.root.parent):
@@ -67,6 +67,8 @@ class Library:
                 f"The library of animals {self.root} is not there.",
                 "Connect its drive or share, or correct the setting plugin.local-store.library.",
             )
+        _refuse_another_spelling("experiment", self.root, self.experiment)
+        _refuse_another_spelling("animal", self._subjects, subject)
         return self._subjects / checked_name("subject", subject)
 
     def animals(self) -> tuple[StoredAnimal, ...]:
@@ -321,6 +323,16 @@ def _folders(folder: Path) -> list[str]:
         return []
     except OSError as error:
         raise AnimalError(f"{folder} cannot be read: {error.strerror or error}.") from None
+
+
+def _refuse_another_spelling(kind: str, parent: Path, name: str) -> None:
+    """Refuse `name` where `parent` has it with other capitals: on Windows that is the same folder, elsewhere a second.
+
+    :raises AnimalError: so that an animal has one name on every rig.
+    """
+    known = _folders(parent)
+    if name not in known and (other := next((x for x in known if x.lower() == name.lower()), None)):
+        raise AnimalError(f"There is no {kind} {name}, but there is {other}.", f"Write {other}.")
 
 
 def _is_folder(path: Path) -> bool:
