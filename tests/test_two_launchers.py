@@ -16,8 +16,8 @@ from task_repositories import laboratory
 
 from aind_launcher.errors import Refused
 from aind_launcher.journal.journal import Journal, SessionRecord
-from aind_launcher.system.processes import MARKER
-from aind_launcher.system.rig import rig_lock
+from aind_launcher.system.processes import MARKER, refuse_orphans
+from aind_launcher.system.rig import machine_directory, rig_lock, sharing_command
 from aind_launcher.testing import TaskRepositoryForTests
 
 # Waits in its place until it is told to go on, by whom and how often it was called.
@@ -163,6 +163,33 @@ def test_sessions_of_a_repository_that_was_moved_are_named(lab: TaskRepositoryFo
     refused = call("resume", name[1], cwd=moved)
     assert refused.code == 3
     assert re.search(r"belongs to .*, which is gone\.\s+Put the task repository back .* sessions close", refused.err)
+
+
+def test_every_login_of_a_windows_rig_may_write_the_state_and_not_the_settings() -> None:
+    settings, state = (machine_directory(kind, "win32", {"PROGRAMDATA": "P"}) for kind in ("config", "state"))
+    assert (settings, state) == (Path("P/aind-launcher"), Path("P/aind-launcher/state"))
+    command = sharing_command(state, "win32", {"SYSTEMROOT": r"C:\Windows"})
+    assert command == [r"C:\Windows\System32\icacls.exe", str(state), "/grant", "*S-1-5-32-545:(OI)(CI)M", "/Q"]
+    assert sharing_command(state, "linux", {}) is None
+
+
+def test_a_task_whose_name_nobody_may_read_keeps_the_next_session_away_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    environment = {**os.environ, MARKER: f"0123 {int(gone.stdout)} {tmp_path / 'an-earlier-one'}"}
+    waits = [sys.executable, "-c", "print('here', flush=True); input()"]
+
+    def denied(process: psutil.Process) -> str:
+        raise psutil.AccessDenied(process.pid)
+
+    with subprocess.Popen(waits, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as orphan:
+        assert orphan.stdout
+        assert orphan.stdout.readline().strip() == b"here"
+        monkeypatch.setattr(psutil.Process, "name", denied)
+        with pytest.raises(Refused, match=rf"A program \(process {orphan.pid}\) of an earlier session still runs"):
+            refuse_orphans(tmp_path)
+        orphan.communicate(b"\n")
 
 
 def test_a_task_that_outlived_its_launcher_keeps_the_next_session_away(task_repository: TaskRepositoryForTests) -> None:

@@ -335,7 +335,14 @@ def orphans() -> Iterator[Orphan]:
                 continue
             _, launcher, kept = mark.split(" ", 2)
             if not _is_running_since(int(launcher), process.create_time()):
-                yield Orphan(process.pid, process.name(), Path(kept))
+                yield Orphan(process.pid, _name_of(process), Path(kept))
+
+
+def _name_of(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.AccessDenied:
+        return "A program"
 
 
 def _is_running_since(pid: int, moment: float) -> bool:

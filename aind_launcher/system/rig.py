@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import platformdirs
@@ -26,10 +26,12 @@ logger = logging.getLogger(__name__)
 def machine_directory(kind: str, platform: str, environ: Mapping[str, str]) -> Path:
     """Where this machine keeps the launcher's *state* or *config*.
 
-    On Windows both belong to the machine and not to a login: operators share rigs.
+    On Windows both belong to the machine and not to a login: operators share rigs. The state is a folder of its own,
+    which every login may write; the settings beside it only whoever made them, as a rule an administrator.
     """
     if platform == "win32":
-        return Path(environ.get("PROGRAMDATA", r"C:\ProgramData"), "aind-launcher")
+        machine = Path(environ.get("PROGRAMDATA", r"C:\ProgramData"), "aind-launcher")
+        return machine / "state" if kind == "state" else machine
     if kind == "state":
         return Path(platformdirs.user_state_dir("aind-launcher"))
     return Path(platformdirs.site_config_dir("aind-launcher"))
@@ -43,15 +45,18 @@ def open_state_directory(directory: Path) -> Path:
     try:
         if not directory.is_dir():
             directory.mkdir(parents=True)
-            command = sharing_command(directory, sys.platform)
-            if command:
-                subprocess.run(
+            command = sharing_command(directory, sys.platform, os.environ)
+            if (
+                command
+                and subprocess.run(
                     command,
                     env=tool_environment(os.environ),
                     check=False,
                     capture_output=True,
                     stdin=subprocess.DEVNULL,
-                )
+                ).returncode
+            ):
+                logger.warning("Other logins may be unable to write %s: %s failed.", directory, " ".join(command))
     except OSError as error:
         raise Refused(
             f"The state directory {directory} cannot be made: {error.strerror}.",
@@ -60,7 +65,7 @@ def open_state_directory(directory: Path) -> Path:
     return directory
 
 
-def sharing_command(directory: Path, platform: str) -> list[str] | None:
+def sharing_command(directory: Path, platform: str, environ: Mapping[str, str]) -> list[str] | None:
     """What lets every user of this machine change the files that another made in `directory`.
 
     Below %PROGRAMDATA% a file is otherwise its maker's alone, and the next operator could not write the journal.
@@ -68,7 +73,8 @@ def sharing_command(directory: Path, platform: str) -> list[str] | None:
     if platform != "win32":
         return None
     users = "*S-1-5-32-545"  # the group Users, in every language of Windows
-    return ["icacls", str(directory), "/grant", f"{users}:(OI)(CI)M", "/Q"]
+    icacls = PureWindowsPath(environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "icacls.exe")
+    return [str(icacls), str(directory), "/grant", f"{users}:(OI)(CI)M", "/Q"]
 
 
 @dataclass(frozen=True)
