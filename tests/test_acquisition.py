@@ -134,6 +134,13 @@ def test_a_program_that_is_not_there_refuses_the_session_and_says_where_it_was_l
         acquisition.run_session(session, os.environ)
 
 
+def test_a_file_that_is_no_program_refuses_the_session(tmp_path: Path) -> None:
+    (tmp_path / "task.py").write_text("print(1)")
+    (check,) = plugin("task.py").pre_session(a_session(tmp_path))
+    assert check.outcome == "failed"
+    assert 'command = ["python", "task.py"]' in (check.hint or "")
+
+
 def test_a_working_directory_that_is_not_there_refuses_the_session(tmp_path: Path) -> None:
     (check,) = plugin(sys.executable, working_directory=tmp_path / "bonsai").pre_session(a_session(tmp_path))
     assert check.outcome == "failed"

@@ -1,7 +1,10 @@
 """The commands as an operator meets them: their lists, their JSON, and what they leave out."""
 
+import io
 import json
+import os
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from command_tree import COMMANDS
 from task_repositories import laboratory
 
 from aind_launcher import __version__
+from aind_launcher.cli import told_of_its_reader
 from aind_launcher.testing import TaskRepositoryForTests
 
 ESCAPE = "\x1b"
@@ -155,6 +159,21 @@ def test_a_terminal_that_was_closed_ends_no_session(own_lab: TaskRepositoryForTe
     assert "rung3 -> rung4" in ended.out
     newest = json.loads(call("sessions", "show", "--json", cwd=own_lab.path).out)
     assert newest["state"] == "completed"
+
+
+if sys.platform == "linux":
+
+    def test_a_pipe_without_a_reader_is_one_though_windows_calls_it_an_invalid_argument() -> None:
+        # Linux says EINVAL of less than eight bytes to a counter of events.
+        counter = os.eventfd(0)
+        with os.fdopen(counter, "wb", buffering=0) as raw, pytest.raises(OSError, match="Invalid argument"):
+            raw.write(b"few")
+        counter = os.eventfd(0)
+        with io.TextIOWrapper(os.fdopen(counter, "wb")) as stream:
+            told = told_of_its_reader(stream)
+            told.write("few")
+            with pytest.raises(BrokenPipeError):
+                told.flush()
 
 
 def test_what_the_terminals_code_page_lacks_is_escaped(tmp_path: Path) -> None:

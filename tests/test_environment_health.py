@@ -139,16 +139,16 @@ class TestHealth:
         assert changed.read_text("utf-8") == reviewed
 
     def test_one_that_is_in_use_stays_as_it_is(self, task: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        first, rename = built(task, cache), Path.rename
+        first, replace = built(task, cache), Path.replace
         next((first.folder / "venv").rglob("my_curricula/__init__.py")).touch()
 
         def in_use(path: Path, target: Path) -> Path:
             # As Windows does while a program runs from it.
             if path == first.folder:
                 raise PermissionError(errno.EACCES, "Access is denied", str(path))
-            return rename(path, target)
+            return replace(path, target)
 
-        monkeypatch.setattr(Path, "rename", in_use)
+        monkeypatch.setattr(Path, "replace", in_use)
         with pytest.raises(EnvironmentBuildError, match=r"cannot be moved away \(Access is denied\).*no other session"):
             built(task, cache)
         assert find_environment(the_spec(task, cache).folder) == first

@@ -1,5 +1,6 @@
 """git as this project uses it, tried on real repositories."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from aind_launcher.system.git import (
     toplevel,
     without_credentials,
 )
+from aind_launcher.system.programs import spellings
 
 
 @pytest.fixture
@@ -92,13 +94,21 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         git("status", cwd=tmp_path / "nowhere")
 
 
+def test_a_git_in_the_repository_is_not_git(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in spellings("git", sys.platform):
+        (repository / name).write_text("not a program")
+        (repository / name).chmod(0o755)
+    monkeypatch.chdir(repository)
+    assert len(changes(repository)) == len(spellings("git", sys.platform))
+
+
 def test_without_git_the_operator_is_told_to_install_it(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repository / "code"))
 
-    with pytest.raises(Refused, match="git cannot be started") as caught:
+    with pytest.raises(Refused, match="git was not found") as caught:
         git("status", cwd=repository)
 
-    assert caught.value.hint == "Install git and see that it is on the PATH."
+    assert caught.value.hint == "Install git and open a new terminal."
 
 
 def test_a_repository_of_another_account_is_refused_with_gits_own_command(

@@ -47,6 +47,18 @@ def test_an_enrolled_animal_stands_where_it_was_enrolled_without_metrics(library
     assert (entry.kind, entry.by) == ("enrolled", "the operator")
 
 
+def test_an_animal_has_one_spelling_on_every_system(library: Library) -> None:
+    library.enroll("demo-mouse", trainer_state("first"), by="me")
+    with pytest.raises(AnimalError, match="has no DEMO-Mouse, but it has demo-mouse") as refused:
+        library.read("DEMO-Mouse")
+    assert refused.value.hint == "Write demo-mouse."
+    with pytest.raises(AnimalError, match="it has demo-mouse"):
+        library.enroll("Demo-mouse", trainer_state("first"), by="me")
+    with pytest.raises(AnimalError, match="has no Odours, but it has odours"):
+        Library(library.root, "Odours").read("demo-mouse")
+    assert [animal.subject for animal in library.animals()] == ["demo-mouse"]
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_the_trainer_state_is_kept_as_the_curriculum_wrote_it(library: Library, newline: str) -> None:
     text = trainer_state("first").text.replace("\n", newline).replace("Climb", "Kletter\u00fcbung")

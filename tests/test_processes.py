@@ -42,6 +42,11 @@ except KeyboardInterrupt:
 """
 
 
+def without_terminal(platform: str) -> dict[str, Any]:
+    """Arguments for `subprocess` that start a process without a terminal, which is a console on Windows."""
+    return {"creationflags": 0x00000008} if platform == "win32" else {"start_new_session": True}  # DETACHED_PROCESS
+
+
 class Run:
     """Runs Python code as a child, and knows where its output is."""
 
@@ -210,6 +215,22 @@ class TestTheGraceToClose:
             # Without the second one this would take longer than any test may.
             run(LISTENING.format(handler="lambda *_: print('asked', flush=True)"), on_line=on_line, close_grace=100_000)
         assert "asked" in run.stdout.read_text()
+
+    def test_is_asked_for_by_a_launcher_without_a_terminal(self, run: Run) -> None:
+        # As of a scheduled task. On Windows it has no console, where Python's own `os.kill` fails and ends the child.
+        code = """if True:
+            import os, sys
+            from pathlib import Path
+            from aind_launcher.system.processes import Program, run_child
+            sleep = [sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)"]
+            program = Program(
+                sleep, cwd=Path(), env=dict(os.environ), stdout=Path("o"), stderr=Path("e"), timeout=2, close_grace=1
+            )
+            ended = run_child(program)
+            Path("told.txt").write_text(ended.ended_by)
+        """
+        subprocess.run([sys.executable, "-c", code], cwd=run.folder, check=True, **without_terminal(sys.platform))
+        assert (run.folder / "told.txt").read_text() == "timeout"
 
 
 class TestAProgramThatCannotBeStarted:

@@ -93,6 +93,11 @@ class TestACurriculumThatFails:
         with pytest.raises(CurriculumFailed, match=r"exit code 3: line 5\nline 6\nline 7\nline 8\nline 9"):
             curriculum("import sys; [print('line', n, file=sys.stderr) for n in range(10)]; sys.exit(3)")
 
+    @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+    def test_with_a_traceback_is_told_by_its_exception(self, line_end: str) -> None:
+        stderr = "noise\nTraceback (most recent call last):\n  File 'a.py'\n    open('x')\n    ^^^^^^^^^\nOSError: x\n"
+        assert last_lines(stderr.replace("\n", line_end)) == ["OSError: x"]
+
     def test_is_told_where_it_says_nothing(self, curriculum: Curriculum) -> None:
         with pytest.raises(CurriculumFailed, match="exit code 3, and wrote nothing to stderr"):
             curriculum("raise SystemExit(3)")

@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import shutil
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -26,6 +25,7 @@ from aind_launcher.model.session import Acquisition, Check, SessionContext
 from aind_launcher.settings.model import SettingsModel
 from aind_launcher.system.inherited import is_credential
 from aind_launcher.system.interrupts import InterruptedAgain
+from aind_launcher.system.programs import find_program
 from aind_launcher.system.redaction import HIDDEN
 
 if TYPE_CHECKING:
@@ -209,11 +209,8 @@ class AcquisitionProgram:
     def _found(self, program: str, repository: Path) -> Path | None:
         """The program on its own search path, or relative to its working directory or the task repository."""
         own = with_variables(os.environ, self.settings.environment, sys.platform)
-        search = next((value for name, value in own.items() if name.upper() == "PATH"), None)
-        candidates = [(program, search)] if Path(program).name == program else []
-        candidates += [(str(folder / program), None) for folder in (self.settings.working_directory, repository)]
-        found = next((path for name, where in candidates if (path := shutil.which(name, path=where))), None)
-        return None if found is None else Path(found).absolute()
+        search = next((value for name, value in own.items() if name.upper() == "PATH"), os.defpath)
+        return find_program(program, search, [self.settings.working_directory, repository])
 
     def _program_check(self, program: str, repository: Path) -> Check:
         name = "acquisition"
@@ -224,9 +221,12 @@ class AcquisitionProgram:
         if found := self._found(program, repository):
             return Check.passed(name, str(found))
         places = " or ".join(dict.fromkeys([str(working_directory), str(repository)]))
+        script = program.endswith(".py")
+        of_script = f' A script needs its interpreter: command = ["python", "{program}"].' if script else ""
         searched = f"on PATH, nor in {places}" if Path(program).name == program else f"in {places}"
         message = f"The program {program} is not {searched}, or is not a program."
-        return Check.failed(name, message, "Install it, or correct the setting plugin.acquisition.command.")
+        hint = "Install it, or correct the setting plugin.acquisition.command."
+        return Check.failed(name, message, hint + of_script)
 
 
 def substituted(argument: str, places: Mapping[str, Path]) -> str:

@@ -1,5 +1,6 @@
 """The command `aind-launch`. Each subcommand lies in a file of its own and is imported when it is called."""
 
+import errno
 import io
 import sys
 from importlib import import_module
@@ -83,7 +84,7 @@ def main() -> None:
 def _called() -> int:
     try:
         with interrupts.heard():
-            _write_any_text()
+            _prepare_streams()
             code = launch.main(prog_name="aind-launch", standalone_mode=False)
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("Interrupted.", err=True)
@@ -98,8 +99,31 @@ def _called() -> int:
     return code if isinstance(code, int) else 0
 
 
-def _write_any_text() -> None:
-    """A pipe on Windows has the code page of the country: a name that it lacks is escaped, and ends nothing."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+def _prepare_streams() -> None:
+    """Let stdout and stderr take any text, and say a closed pipe in one way on every platform."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        if sys.platform == "win32" and not stream.isatty():
+            stream = told_of_its_reader(stream)
+            setattr(sys, name, stream)
+        # A pipe on Windows has the code page of the country: a name that it lacks is escaped, and ends nothing.
+        stream.reconfigure(errors="backslashreplace")
+
+
+class _Pipe(io.FileIO):
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise BrokenPipeError(errno.EPIPE, "The reader of the pipe has left") from None
+            raise
+
+
+def told_of_its_reader(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """`stream` that raises BrokenPipeError where its reader has left; for Windows, which calls that EINVAL."""
+    stream.flush()
+    pipe = io.BufferedWriter(_Pipe(stream.fileno(), "wb", closefd=False))
+    return io.TextIOWrapper(pipe, encoding=stream.encoding, line_buffering=stream.line_buffering)

@@ -18,7 +18,7 @@ from aind_launcher.curriculum.sources import pin
 from aind_launcher.curriculum.specification import EnvironmentSpec, home_of
 from aind_launcher.errors import EnvironmentBuildError, LauncherError
 from aind_launcher.model.sources import Progress
-from aind_launcher.system.files import write_whole
+from aind_launcher.system.files import move, read_whole, write_whole
 
 _DISCARDED = "-discarded-"
 
@@ -76,7 +76,7 @@ class Environment(BaseModel):
 def find_environment(folder: Path) -> Environment | None:
     """Return the environment in `folder`, also a damaged one; None if there is no finished build."""
     try:
-        written = json.loads(_marker(folder).read_bytes())
+        written = json.loads(read_whole(_marker(folder)))
         return Environment.model_validate({**written, "folder": folder})
     except (OSError, ValueError, TypeError):
         return None
@@ -241,7 +241,7 @@ def _set_aside(folder: Path) -> None:
     """
     aside = folder.with_name(f"{folder.name}{_DISCARDED}{uuid4().hex[:8]}")
     if folder.exists():
-        folder.rename(aside)
+        move(folder, aside)
     _marker(folder).unlink(missing_ok=True)
     # What cannot be removed now is removed by the next `prune`.
     with suppress(OSError):

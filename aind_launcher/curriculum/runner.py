@@ -73,7 +73,8 @@ def how_it_ended(exit_code: int, platform: str) -> str:
 
 def last_lines(stderr: str) -> list[str]:
     """What of stderr says why: the exception at the end of a traceback, else the last lines."""
-    *before, last = _TRACEBACK.split(stderr)
+    # Programs on Windows end their lines with a carriage return, too.
+    *before, last = _TRACEBACK.split(stderr.replace("\r\n", "\n"))
     lines = [line.rstrip() for line in last.splitlines() if line.strip()]
     if before:
         # Frames are indented; the exception's first line is not, and its message may go on for more.

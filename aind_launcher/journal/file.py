@@ -12,6 +12,7 @@ from typing import Any
 from aind_launcher.errors import LauncherError, Refused
 from aind_launcher.journal.records import SessionRecord, StepRecord
 from aind_launcher.model.clock import now
+from aind_launcher.system.files import move
 from aind_launcher.system.rig import living_holder
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ def _take_in(journal: sqlite3.Connection, file: Path, *, of_living: bool) -> Non
         merge(source, journal)
     if not is_whole:
         aside = file.with_suffix(".damaged")
-        file.replace(aside)
+        move(file, aside)
         logger.warning("%s was damaged; what could be read is in the journal, and the file is now %s.", file, aside)
         return
     remove(file)
@@ -155,7 +156,7 @@ def begun_anew(path: Path, reason: str) -> sqlite3.Connection:
     for suffix in ("", "-wal", "-shm"):
         damaged = path.with_name(path.name + suffix)
         if damaged.exists():
-            damaged.replace(aside.with_name(aside.name + suffix))
+            move(damaged, aside.with_name(aside.name + suffix))
     logger.warning(
         "The journal %s was unreadable (%s); it was set aside as %s and a new one begun.", path, reason, aside
     )

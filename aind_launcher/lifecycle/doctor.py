@@ -1,6 +1,6 @@
 """What an operator should know of this rig before the first animal: one check a line, each with its hint."""
 
-import shutil
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from aind_launcher.plugins import Plugins
 from aind_launcher.settings.layers import LauncherSettings
 from aind_launcher.system.files import write_problem
 from aind_launcher.system.git import describe_repository
+from aind_launcher.system.programs import find_program
 from aind_launcher.system.rig import open_state_directory, rig_lock
 
 
 def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> Iterator[Check]:
     """Every check of this rig, each made when it is asked for. Changes nothing."""
-    if git := shutil.which("git"):
-        yield Check(name="git", outcome="passed", message=git)
+    if git := find_program("git", os.environ.get("PATH") or os.defpath):
+        yield Check.passed("git", str(git))
         yield _named("task repository", lambda: _repository(repository))
     else:
         yield _failed("git", "git is not installed.", "Install it and open a new terminal.")

@@ -24,7 +24,7 @@ from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.session import Acquisition, Repository, Session, SessionContext, SessionPaths
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.system.files import exists, write_whole
+from aind_launcher.system.files import exists, read_whole, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -273,7 +273,7 @@ def _progress(context: SessionContext) -> tuple[int, bool, bool]:
 
 def _read(path: Path) -> Told:
     """A session's record."""
-    record = json.loads(path.read_bytes())
+    record = json.loads(read_whole(path))
     context = SessionContext.model_validate(record["context"])
     steps = tuple(_step(context.name, step) for step in record["steps"])
     return Told(context, steps, repository=context.repository.path, machine=record.get("machine"))

@@ -5,12 +5,12 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TypeVar
 
-# On Windows a file cannot be replaced while a reader, or a virus scanner, has it open: a moment, as a rule.
-_REPLACE_TIMEOUT: Final = 2.0 if sys.platform == "win32" else 0.0
+T = TypeVar("T")
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -30,19 +30,39 @@ def write_whole(path: Path, content: str | bytes) -> None:
             os.fsync(file.fileno())
         # mkstemp makes private files; data folders are shared between accounts.
         Path(temporary).chmod(0o644)
-        _replace(Path(temporary), path)
+        move(Path(temporary), path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
 
-def _replace(temporary: Path, path: Path) -> None:
-    deadline = time.monotonic() + _REPLACE_TIMEOUT
+def read_whole(path: Path) -> bytes:
+    """The content of a file that `write_whole` may be replacing at this moment.
+
+    :raises OSError: as `open` does.
+    """
+    return persistently(path.read_bytes, sys.platform)
+
+
+def move(source: Path, target: Path) -> None:
+    """Put a file into the place of `target`, or a folder where nothing is, on the same disk.
+
+    :raises OSError: as `os.replace` does.
+    """
+    persistently(lambda: source.replace(target), sys.platform)
+
+
+def persistently(operation: Callable[[], T], platform: str) -> T:
+    """Do `operation`, on Windows again and again for two seconds while it is refused.
+
+    There a file that somebody reads cannot be replaced or renamed, and one that is being replaced cannot be read; a
+    virus scanner or an indexer holds it for a moment, too.
+    """
+    deadline = time.monotonic() + (2.0 if platform == "win32" else 0.0)
     while True:
         try:
-            temporary.replace(path)
-            return
+            return operation()
         except PermissionError:
             if time.monotonic() >= deadline:
                 raise
@@ -85,12 +105,12 @@ def write_problem(folder: Path) -> str | None:
             return f"{nearest} is a link to a place that is not there."
     else:
         return f"{folder} is not there."
+    if nearest.is_file():
+        return f"{nearest} is not a folder."
     probe = nearest / f".aind-launch-{uuid.uuid4().hex}.part"
     try:
         probe.write_bytes(b"may this be written?")
         probe.unlink()
-    except NotADirectoryError:
-        return f"{nearest} is not a folder."
     except OSError as error:
         with suppress(OSError):
             probe.unlink()

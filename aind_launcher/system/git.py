@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from aind_launcher.errors import Refused, SourceError
 from aind_launcher.model.session import Repository
 from aind_launcher.system.inherited import tool_environment
+from aind_launcher.system.programs import find_program
 
 # What a hook or an alias leaves behind; each would point git at another repository than the one it is asked about.
 _INHERITED = re.compile(
@@ -131,17 +132,17 @@ def _run(arguments: Iterable[str], cwd: Path, added: Mapping[str, str]) -> tuple
     """The exit code of git and what it prints on stdout and stderr."""
     own = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
     environment = {**git_environment(os.environ), **own, **added}
-    command = ["git", *arguments]
+    program = find_program("git", environment.get("PATH") or os.defpath)
+    if program is None:
+        raise Refused("git was not found on the PATH.", "Install git and open a new terminal.")
     try:
         ended = subprocess.run(
-            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
+            [program, *arguments], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
     except OSError as error:
         if not cwd.is_dir():
             raise Refused(f"There is no folder {cwd}.") from None
-        raise Refused(
-            f"git cannot be started ({error.strerror}).", "Install git and see that it is on the PATH."
-        ) from None
+        raise Refused(f"{program} cannot be started: {error.strerror}.", "Install git anew.") from None
     # git prints paths as the bytes they are; on the platforms of rigs that is UTF-8.
     output, complaint = (printed.decode("utf-8", "surrogateescape") for printed in (ended.stdout, ended.stderr))
     return ended.returncode, output, complaint

@@ -1,7 +1,6 @@
 """Child processes: where their output goes, and the end of the whole tree."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from aind_launcher.errors import Refused, TransientError, UsageError
 from aind_launcher.system import interrupts
 from aind_launcher.system.inherited import tool_environment
 from aind_launcher.system.interrupts import InterruptedAgain
+from aind_launcher.system.programs import find_program
 from aind_launcher.system.tail import OnLine, Tail
 
 # Set for every child and inherited by all that it starts, so that they are found whatever became of their parents.
@@ -232,7 +232,7 @@ def ways_to_close(process: "subprocess.Popen[bytes]") -> list[Callable[[], objec
     """
     if sys.platform != "win32":
         return [partial(os.killpg, process.pid, number) for number in (signal.SIGINT, signal.SIGTERM)]
-    return [partial(_close_windows, process.pid), partial(process.send_signal, signal.CTRL_BREAK_EVENT)]
+    return [partial(_close_windows, process.pid), partial(_send_ctrl_break, process.pid)]
 
 
 def _close_windows(pid: int) -> None:
@@ -241,16 +241,32 @@ def _close_windows(pid: int) -> None:
     subprocess.run(command, env=tool_environment(os.environ), capture_output=True, timeout=_PIECE * 10, check=False)
 
 
+def _send_ctrl_break(group: int) -> None:
+    """Send Ctrl-Break to a process group of Windows, from a launcher that may have no console.
+
+    `os.kill` would raise SystemError and end the process where the launcher has none, as under pythonw or as a
+    scheduled task. The program then has a console of its own, which the launcher joins for the moment.
+    """
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel = ctypes.windll.kernel32
+        joined = kernel.AttachConsole(group)  # refused where the launcher has a console, which the program then shares
+        kernel.GenerateConsoleCtrlEvent(signal.CTRL_BREAK_EVENT, group)
+        if joined:
+            kernel.FreeConsole()
+
+
 def _path_of(program: Program) -> str:
     """Where `program` is: on the child's PATH, or relative to its folder; the same on every platform."""
     name = str(program.command[0])
+    search = next((value for key, value in program.env.items() if key.upper() == "PATH"), os.defpath)
     if Path(name).name != name:
-        return str(program.cwd / name)
-    search = next((value for key, value in program.env.items() if key.upper() == "PATH"), None)
-    found = shutil.which(name, path=search)
+        return str(find_program(name, "", [program.cwd]) or program.cwd / name)
+    found = find_program(name, search)
     if found is None:
         raise UsageError(f"The program {name!r} was not found.", "Install it, or give its full path.")
-    return found
+    return str(found)
 
 
 def _unstartable(program: str, cwd: Path, error: OSError | ValueError) -> UsageError:
@@ -268,6 +284,13 @@ def _created(pid: int) -> float:
         return psutil.Process(pid).create_time()
     except psutil.Error:
         return time.time() - 5
+
+
+def _name_of(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.AccessDenied:
+        return "A program"
 
 
 def is_running_since(pid: int, moment: float) -> bool:
@@ -296,7 +319,7 @@ def refuse_orphans(*places: Path) -> None:
                 continue
             if any(Path(folder).is_relative_to(place) for place in places):
                 raise Refused(
-                    f"{process.name()} (process {process.pid}) of an earlier session still runs; "
+                    f"{_name_of(process)} (process {process.pid}) of an earlier session still runs; "
                     "its launcher was killed.",
                     f"End it, or wait for it. What it prints is in {folder}.",
                 )

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import platformdirs
 
 from aind_launcher.errors import Refused
 from aind_launcher.model.clock import now
-from aind_launcher.system.files import write_whole
+from aind_launcher.system.files import read_whole, write_whole
 from aind_launcher.system.inherited import tool_environment
 
 logger = logging.getLogger(__name__)
@@ -26,10 +26,12 @@ logger = logging.getLogger(__name__)
 def machine_directory(kind: str, platform: str, environ: Mapping[str, str]) -> Path:
     """Where this machine keeps the launcher's *state* or *config*.
 
-    On Windows both belong to the machine and not to a login: operators share rigs.
+    On Windows both belong to the machine and not to a login: operators share rigs. The state is a folder of its own,
+    which every login may write; the settings beside it only whoever made them, as a rule an administrator.
     """
     if platform == "win32":
-        return Path(environ.get("PROGRAMDATA", r"C:\ProgramData"), "aind-launcher")
+        machine = Path(environ.get("PROGRAMDATA", r"C:\ProgramData"), "aind-launcher")
+        return machine / "state" if kind == "state" else machine
     if kind == "state":
         return Path(platformdirs.user_state_dir("aind-launcher"))
     return Path(platformdirs.site_config_dir("aind-launcher"))
@@ -43,8 +45,8 @@ def open_state_directory(directory: Path) -> Path:
     try:
         if not directory.is_dir():
             directory.mkdir(parents=True)
-            if sys.platform == "win32":
-                _share(directory)
+            if command := sharing_command(directory, sys.platform, os.environ):
+                _share(command)
     except OSError as error:
         raise Refused(
             f"The state directory {directory} cannot be made: {error.strerror}.",
@@ -53,16 +55,23 @@ def open_state_directory(directory: Path) -> Path:
     return directory
 
 
-def _share(directory: Path) -> None:
-    """Let every user of this machine change the files that another made in `directory`.
+def sharing_command(directory: Path, platform: str, environ: Mapping[str, str]) -> list[str] | None:
+    """What lets every user of this machine change the files that another made in `directory`.
 
     Below %PROGRAMDATA% a file is otherwise its maker's alone, and the next operator could not write the journal.
     """
+    if platform != "win32":
+        return None
     users = "*S-1-5-32-545"  # the group Users, in every language of Windows
-    command = ["icacls", str(directory), "/grant", f"{users}:(OI)(CI)M", "/Q"]
-    subprocess.run(
-        command, env=tool_environment(os.environ), check=False, capture_output=True, stdin=subprocess.DEVNULL
-    )
+    icacls = PureWindowsPath(environ.get("SYSTEMROOT", r"C:\Windows"), "System32", "icacls.exe")
+    return [str(icacls), str(directory), "/grant", f"{users}:(OI)(CI)M", "/Q"]
+
+
+def _share(command: list[str]) -> None:
+    own = tool_environment(os.environ)
+    ended = subprocess.run(command, env=own, check=False, capture_output=True, stdin=subprocess.DEVNULL)
+    if ended.returncode:
+        logger.warning("Other logins may be unable to write the state directory: %s failed.", " ".join(command))
 
 
 @dataclass(frozen=True)
@@ -126,7 +135,7 @@ def living_holder(state_directory: Path) -> dict[str, Any] | None:
     from aind_launcher.system.processes import is_running_since
 
     try:
-        holder: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+        holder: dict[str, Any] = json.loads(read_whole(note))
         since = datetime.fromisoformat(holder["since"]).timestamp()
         return holder if is_running_since(holder["process"], since) else None
     except (OSError, ValueError, KeyError, TypeError):

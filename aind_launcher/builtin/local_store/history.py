@@ -19,7 +19,7 @@ from aind_launcher.errors import AnimalError
 from aind_launcher.model.clock import now
 from aind_launcher.model.store import Decision
 from aind_launcher.model.suggestion import Provenance
-from aind_launcher.system.files import write_whole
+from aind_launcher.system.files import read_whole, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def latest(history: Path, digest: str) -> HistoryEntry | None:
 
 def _read(path: Path) -> HistoryEntry | None:
     try:
-        return HistoryEntry.model_validate_json(path.read_bytes())
+        return HistoryEntry.model_validate_json(read_whole(path))
     except (OSError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         logger.warning("%s cannot be read as a decision and is passed over: %s.", path, reason)

@@ -20,7 +20,7 @@ from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.store import StoredAnimal
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.system.files import write_whole
+from aind_launcher.system.files import move, read_whole, write_whole
 
 STATE: Final = "trainer_state.json"
 TASK: Final = "task.json"
@@ -64,14 +64,21 @@ class Library:
         """Every animal, by subject."""
         with suppress(FileNotFoundError), history.reading(self._subjects):
             folders = sorted(path for path in self._subjects.iterdir() if path.is_dir() and path.name[0] != ".")
-            return tuple(self._listed(path.name) for path in folders)
+            return tuple(self._listed(folder) for folder in folders)
         return ()
 
     def read(self, subject: str) -> StoredAnimal:
-        """Where an animal stands; what is not in its trainer state comes from the history."""
+        """Where an animal stands; what is not in its trainer state comes from the history.
+
+        :raises AnimalError: it cannot be read, or the library has the subject or the experiment in another spelling.
+        """
+        self._refuse_another_spelling(subject)
+        return self._read(subject)
+
+    def _read(self, subject: str) -> StoredAnimal:
         folder = self.folder(subject)
         path = folder / STATE
-        content = _read(path)
+        content = _content(path)
         has_task = (folder / TASK).is_file()
         if content is None:
             return StoredAnimal(subject, self.experiment, folder, has_task=has_task)
@@ -93,7 +100,7 @@ class Library:
         :raises AnimalError: it cannot be read.
         """
         path = self.folder(subject) / TASK
-        content = _read(path)
+        content = _content(path)
         if content is None:
             return None
         try:
@@ -215,24 +222,37 @@ class Library:
             return self.read(subject)
         except AnimalError:
             folder = self.folder(subject)
-            (folder / STATE).replace(folder / f"trainer_state.unreadable-{now():%Y-%m-%dT%H%M%S.%fZ}.json")
+            move(folder / STATE, folder / f"trainer_state.unreadable-{now():%Y-%m-%dT%H%M%S.%fZ}.json")
             return self.read(subject)
 
     @property
     def _subjects(self) -> Path:
         return self.root / checked_name("experiment", self.experiment) / "Subjects"
 
-    def _listed(self, subject: str) -> StoredAnimal:
+    def _listed(self, folder: Path) -> StoredAnimal:
         try:
-            return self.read(subject)
+            return self._read(folder.name)
         except LauncherError as error:
-            return StoredAnimal(subject, self.experiment, self._subjects / subject, problem=str(error))
+            return StoredAnimal(folder.name, self.experiment, folder, problem=str(error))
+
+    def _refuse_another_spelling(self, subject: str) -> None:
+        """Refuse what the library has with other capitals: on Windows that is the same folder, elsewhere a second.
+
+        :raises AnimalError: so that an animal has one name on every rig.
+        """
+        for parent, name in ((self.root, self.experiment), (self._subjects, subject)):
+            known = set[str]()
+            with suppress(FileNotFoundError), history.reading(parent):
+                known = {path.name for path in parent.iterdir()}
+            if name not in known and (other := next((x for x in known if x.lower() == name.lower()), None)):
+                raise AnimalError(f"The library {self.root} has no {name}, but it has {other}.", f"Write {other}.")
 
     @contextmanager
     def _locked(self, subject: str) -> Iterator[Path]:
         """The animal's folder, made where it is missing, for one writer at a time on any rig."""
         from filelock import FileLock, Timeout
 
+        self._refuse_another_spelling(subject)
         folder = self.folder(subject)
         lock = folder / LOCK
         try:
@@ -266,8 +286,8 @@ def _apply(folder: Path, current: StoredAnimal, entry: HistoryEntry) -> Recorded
     return Recorded(outcome="applied", trainer_state=path, entry=recorded)
 
 
-def _read(path: Path) -> bytes | None:
+def _content(path: Path) -> bytes | None:
     """What is in `path`; None where it does not exist."""
     with suppress(FileNotFoundError), history.reading(path):
-        return path.read_bytes()
+        return read_whole(path)
     return None
