@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePath, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import (
@@ -219,6 +219,9 @@ class AcquisitionProgram:
             message = f"The program's working directory {working_directory} does not exist."
             return Check.failed(name, message, "Correct the setting plugin.acquisition.working-directory.")
         if found := self._found(program, repository):
+            if starts_elsewhere(found, working_directory, sys.platform):
+                message = f"{found.name} would start in C:\\Windows, since {working_directory} is on a share."
+                return Check.failed(name, message, "Name the program itself, or keep the folder on a disk of this rig.")
             return Check.passed(name, str(found))
         places = " or ".join(dict.fromkeys([str(working_directory), str(repository)]))
         script = program.endswith(".py")
@@ -227,6 +230,12 @@ class AcquisitionProgram:
         message = f"The program {program} is not {searched}, or is not a program."
         hint = "Install it, or correct the setting plugin.acquisition.command."
         return Check.failed(name, message, hint + of_script)
+
+
+def starts_elsewhere(program: PurePath, folder: PurePath, platform: str) -> bool:
+    """Whether `program` cannot start in `folder`: the command interpreter of Windows works in no folder on a share."""
+    on_share = PureWindowsPath(folder).drive.startswith("\\\\")
+    return platform == "win32" and program.suffix.lower() in (".bat", ".cmd") and on_share
 
 
 def substituted(argument: str, places: Mapping[str, Path]) -> str:

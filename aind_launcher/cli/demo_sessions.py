@@ -5,13 +5,14 @@ import shutil
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
+import psutil
 
 from aind_launcher.cli.enrolment import enroll_animal
 from aind_launcher.cli.outcome import decision, outcome_data
@@ -208,12 +209,23 @@ def _places(repository: TaskRepository) -> dict[str, str]:
 
 def _program() -> str:
     """What the user types to call this launcher: its name where the search path leads to it."""
-    module = f"{quoted(sys.executable)} -m aind_launcher"
+    shells = [] if sys.platform != "win32" else [process.name() for process in psutil.Process().parents()]
+    module = f"{typed(sys.executable, shells)} -m aind_launcher"
     found = shutil.which("aind-launch")
     # nox has its environment on the search path only while it runs.
     if not found or "NOX_CURRENT_SESSION" in os.environ:
         return module
     return "aind-launch" if Path(found).parent.samefile(sysconfig.get_path("scripts")) else module
+
+
+def typed(program: str, shells: Iterable[str]) -> str:
+    """`program` as a command is typed: PowerShell takes what is in quotes for a text, unless & stands before it.
+
+    :param shells: the programs that this one was started by, the nearest first.
+    """
+    command = quoted(program)
+    shell = next((name for name in map(str.lower, shells) if name in ("cmd.exe", "powershell.exe", "pwsh.exe")), "")
+    return f"& {command}" if command != program and shell.startswith(("powershell", "pwsh")) else command
 
 
 def _print(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from aind_launcher.errors import LauncherError
-from aind_launcher.lifecycle import inputs
+from aind_launcher.lifecycle import inputs, windows
 from aind_launcher.lifecycle.launcher import open_journal
 from aind_launcher.lifecycle.resume import unfinished
 from aind_launcher.lifecycle.steps import as_checks
@@ -25,6 +25,8 @@ def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> I
         yield _named("task repository", lambda: _repository(repository))
     else:
         yield _failed("git", "git is not installed.", "Install it and open a new terminal.")
+    if found := windows.look():
+        yield from windows.checks(found)
     for plugin in plugins.all:
         if plugin.error:
             yield _failed(f"plugin {plugin.name}", plugin.error.message, plugin.error.hint)
