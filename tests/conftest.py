@@ -1,5 +1,6 @@
 """The world in which every test runs: a home, a machine and a git identity of its own, nothing of the user's."""
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -37,6 +38,20 @@ _GIT_CONFIGURATION = """\
 [protocol "file"]
     allow = always
 """
+
+
+def in_wine() -> bool:
+    """Whether this Windows is Wine, which lacks some of it."""
+    return sys.platform == "win32" and hasattr(ctypes.windll.ntdll, "wine_get_version")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what cannot run here; pytest shows each reason."""
+    here = {"posix_only": sys.platform == "win32", "not_in_wine": in_wine()}
+    for item in items:
+        for marker in [marker for marker in item.iter_markers() if here.get(marker.name)]:
+            (reason,) = marker.args
+            item.add_marker(pytest.mark.skip(reason=f"{marker.name}: {reason}"))
 
 
 @pytest.fixture(scope="session", autouse=True)
