@@ -291,6 +291,7 @@ def put(key: str, value: Path | str) -> tuple[str, str]:
     return "--set", f"{key}={json.dumps(str(value))}"
 
 
+@pytest.mark.not_in_wine("Wine has no access rights of folders")
 def test_a_data_directory_that_may_not_be_written_is_refused(lab: TaskRepositoryForTests, unwritable: Path) -> None:
     setting = put("data-directory", unwritable / "data")
     refuse_in(lab, REFUSED, "data directory: .* cannot be written: .* Connect the disk", *RUN, *setting)
@@ -306,6 +307,7 @@ def test_a_full_disk_is_refused(lab: TaskRepositoryForTests) -> None:
     refuse_in(lab, REFUSED, "disk space: Only .* free for .*; a session needs 900.0PB. Free the disk", *RUN, *setting)
 
 
+@pytest.mark.not_in_wine("Wine has no access rights of folders")
 def test_a_state_directory_that_may_not_be_written_is_refused(lab: TaskRepositoryForTests, unwritable: Path) -> None:
     setting = put("state-directory", unwritable / "state")
     refuse_in(lab, REFUSED, "state directory .* cannot be made: .* Choose another", *RUN, *setting)

@@ -294,6 +294,7 @@ def test_a_file_in_the_history_that_is_no_decision_is_passed_over_and_named(
     assert bad.name in caplog.text
 
 
+@pytest.mark.not_in_wine("Wine has no access rights of folders")
 def test_a_library_that_may_not_be_written_says_so_and_stays_as_it_is() -> None:
     with folder_for_everybody() as folder:
         library = Library(folder / "library", "odours")

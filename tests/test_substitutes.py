@@ -105,7 +105,7 @@ def test_who_only_looks_leaves_no_substitute(path, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes; the folder's rights hold")
+@pytest.mark.posix_only("Windows has no such modes; the folder's rights hold")
 @pytest.mark.usefixtures("quick_to_give_up")
 def test_a_substitute_may_be_taken_in_by_whoever_the_mask_allows(path, tmp_path):
     before = os.umask(0o002)

@@ -42,7 +42,6 @@ def make_all(folder: Path) -> None:
     """Make what `folder` does not have yet, or has from an older recipe."""
     if sys.version_info[:2] != (3, 11):
         sys.exit(f"This needs Python 3.11, whose standard library is used; it runs in {sys.version.split()[0]}.")
-    folder.mkdir(parents=True, exist_ok=True)
     wheels = HERE / "requirements.txt"
     names = ("python.c", "python3.c", "venv_launcher.c", "child.h", "bcryptprimitives.c")
     _make(folder / "python", _python, wheels, *(PROGRAMS / name for name in names))

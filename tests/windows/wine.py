@@ -62,3 +62,7 @@ class Wine:
                     sys.stdout.buffer.write(part.replace(b"\r\n", b"\n"))
                     sys.stdout.buffer.flush()
         return process.returncode
+
+    def end(self) -> None:
+        """End all that still runs in this Windows."""
+        subprocess.run(["wineserver", "--kill"], env=self.environment(), check=False)
