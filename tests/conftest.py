@@ -22,8 +22,8 @@ hypothesis.settings.load_profile("house")
 
 _FOREIGN = ("AIND_LAUNCHER_", "GIT_", "SLIMS_", "XDG_", "NOX_")
 _FOREIGN_NAMES = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "PYTHONHOME", "FORCE_COLOR", "COLUMNS"}
-# Or every program that a test starts compiles all that it imports.
-_FOREIGN_NAMES |= {"PYTHONDONTWRITEBYTECODE"}
+# Or every program that a test starts compiles all that it imports, or leaves it elsewhere.
+_FOREIGN_NAMES |= {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
 
 # Repositories of a test need no hooks, no care for later and no protection from a power cut: that is half their time.
 _GIT_CONFIGURATION = """\

@@ -263,7 +263,9 @@ class Journal:
         """What `read` makes of each row; a `session` that is in hand is read from memory."""
         try:
             connection = self._in_hand if session in self._names_in_hand else self._connection
-            return [read(row) for row in connection.execute(sql, values)]
+            # A statement that is not done with keeps the file open, and Windows then lets nobody rename it.
+            with closing(connection.execute(sql, values)) as rows:
+                return [read(row) for row in rows]
         except UNREADABLE as error:
             if is_damaged(error) and not self.impaired:
                 self._go_on_elsewhere(error)

@@ -64,7 +64,8 @@ class Windows:
         self._scripts = own / "venv" / "Scripts"
         self._wine = Wine(
             kept / "prefix",
-            (self._scripts, kept / "git" / "bin"),
+            # As on a real machine: the environment that is active, and a Python that is installed.
+            (self._scripts, kept / "git" / "bin", kept / "python"),
             own / "temp",
             # Compiled files beside the sources would name these by their paths on drive Z.
             {"UV_CACHE_DIR": windows_path(kept / "uv-cache"), "PYTHONPYCACHEPREFIX": windows_path(own / "pycache")},

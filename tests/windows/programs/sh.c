@@ -5,7 +5,7 @@
 int wmain(int argc, wchar_t **argv)
 {
     static wchar_t command[LONGEST_COMMAND];
-    wchar_t *out = command, quote = 0;
+    wchar_t *out = command, *word = command, quote = 0;
     int in_word = 0;
     if (argc < 3 || wcscmp(argv[1], L"-c")) {
         fwprintf(stderr, L"sh: this one knows only -c\n");
@@ -20,8 +20,10 @@ int wmain(int argc, wchar_t **argv)
             in_word = 0;
             continue;
         }
-        if (!in_word)
+        if (!in_word) {
             *out++ = L'"';
+            word = out;
+        }
         in_word = 1;
         if (!quote && (*c == L'\'' || *c == L'"')) {
             quote = *c;
@@ -32,6 +34,11 @@ int wmain(int argc, wchar_t **argv)
         } else {
             if (quote != L'\'' && *c == L'\\' && c[1])
                 c++;
+            /* As the shell of Git for Windows does: the path /C:/folder of a URL is C:/folder. */
+            if (*c == L':' && out - word == 2 && word[0] == L'/') {
+                word[0] = word[1];
+                out--;
+            }
             *out++ = *c;
         }
     }
