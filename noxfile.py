@@ -120,6 +120,15 @@ def integration(session: nox.Session) -> None:
     session.run("pytest", *PARALLEL, "-m", "integration", *session.posargs)
 
 
+@nox.session(python="3.11")
+def windows(session: nox.Session) -> None:
+    """Run the quick tests and the demo in the real Windows Python, on Debian or Ubuntu; `-- --help` for choices."""
+    if sys.platform != "linux":
+        session.error("This is for Linux with Wine. On Windows itself: tests integration demo.")
+    session.install("uv")
+    session.run("python", "tests/windows/run.py", *session.posargs)
+
+
 @nox.session
 def faults(session: nox.Session) -> None:
     """Meet sessions with every fault at every file operation (Linux); `-- --kind eio --at 123 --of resume` for one."""

@@ -1,5 +1,6 @@
 """The world in which every test runs: a home, a machine and a git identity of its own, nothing of the user's."""
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -23,8 +24,8 @@ hypothesis.settings.load_profile("house")
 
 _FOREIGN = ("AIND_LAUNCHER_", "GIT_", "SLIMS_", "XDG_", "NOX_")
 _FOREIGN_NAMES = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "PYTHONHOME", "FORCE_COLOR", "COLUMNS"}
-# Or every program that a test starts compiles all that it imports.
-_FOREIGN_NAMES |= {"PYTHONDONTWRITEBYTECODE"}
+# Or every program that a test starts compiles all that it imports, or leaves it elsewhere.
+_FOREIGN_NAMES |= {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
 
 # Repositories of a test need no hooks, no care for later and no protection from a power cut: that is half their time.
 _GIT_CONFIGURATION = """\
@@ -41,6 +42,20 @@ _GIT_CONFIGURATION = """\
 """
 
 
+def in_wine() -> bool:
+    """Whether this Windows is Wine, which lacks some of it."""
+    return sys.platform == "win32" and hasattr(ctypes.windll.ntdll, "wine_get_version")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what cannot run here; pytest shows each reason."""
+    here = {"posix_only": sys.platform == "win32", "not_in_wine": in_wine()}
+    for item in items:
+        for marker in [marker for marker in item.iter_markers() if here.get(marker.name)]:
+            (reason,) = marker.args
+            item.add_marker(pytest.mark.skip(reason=f"{marker.name}: {reason}"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _apart_from_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """For fixtures of a wider scope than one test, and for what all tests may share: uv's cache."""
@@ -50,7 +65,6 @@ def _apart_from_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     shared = {
         "UV_CACHE_DIR": _answer_of_uv("cache", "dir"),
         "UV_PYTHON_INSTALL_DIR": _answer_of_uv("python", "dir"),
-        "VIRTUALENV_OVERRIDE_APP_DATA": str(folder / "virtualenv"),
         "GIT_CONFIG_GLOBAL": str(git_configuration),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",

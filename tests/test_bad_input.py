@@ -291,6 +291,7 @@ def put(key: str, value: Path | str) -> tuple[str, str]:
     return "--set", f"{key}={json.dumps(str(value))}"
 
 
+@pytest.mark.not_in_wine("Wine has no access rights of folders")
 def test_a_data_directory_that_may_not_be_written_is_refused(lab: TaskRepositoryForTests, unwritable: Path) -> None:
     setting = put("data-directory", unwritable / "data")
     refuse_in(lab, REFUSED, "data directory: .* cannot be written: .* Connect the disk", *RUN, *setting)
@@ -306,6 +307,7 @@ def test_a_full_disk_is_refused(lab: TaskRepositoryForTests) -> None:
     refuse_in(lab, REFUSED, "disk space: Only .* free for .*; a session needs 900.0PB. Free the disk", *RUN, *setting)
 
 
+@pytest.mark.not_in_wine("Wine has no access rights of folders")
 def test_a_state_directory_that_may_not_be_written_is_refused(lab: TaskRepositoryForTests, unwritable: Path) -> None:
     setting = put("state-directory", unwritable / "state")
     refuse_in(lab, REFUSED, "state directory .* cannot be made: .* Choose another", *RUN, *setting)
@@ -322,7 +324,7 @@ def test_a_library_that_is_not_connected_is_refused(lab: TaskRepositoryForTests,
 def test_without_git_nothing_starts(lab: TaskRepositoryForTests, tmp_path: Path) -> None:
     (tmp_path / "no programs").mkdir()
     without = {"PATH": str(tmp_path / "no programs")}
-    refuse_in(lab, REFUSED, "git cannot be started .* Install git", *RUN, environment=without)
+    refuse_in(lab, REFUSED, "git was not found .* Install git", *RUN, environment=without)
 
 
 def test_uncommitted_changes_in_the_task_repository_are_refused(lab: TaskRepositoryForTests) -> None:

@@ -61,6 +61,7 @@ def test_a_data_directory_that_is_missing_is_pointed_out_and_not_made(tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.not_in_wine("Wine has no access rights of folders")
 def test_a_data_directory_that_is_read_only_refuses_the_session() -> None:
     with folder_for_everybody() as folder:
         session = a_session(folder)
@@ -72,6 +73,7 @@ def test_a_data_directory_that_is_read_only_refuses_the_session() -> None:
         assert "right to write" in (check.hint or "")
 
 
+@pytest.mark.not_in_wine("Wine has no access rights of folders")
 def test_a_data_directory_below_a_read_only_folder_refuses_the_session() -> None:
     with folder_for_everybody() as folder, read_only(folder):
         assert looked_at(a_session(folder))["data directory"].outcome == "failed"
@@ -136,6 +138,7 @@ def test_a_data_directory_in_the_repository_that_git_does_not_ignore_is_pointed_
     assert made.check_rig(repository, tmp_path / "elsewhere") == []
 
 
+@pytest.mark.not_in_wine("Wine 8 makes no symbolic links")
 def test_a_data_directory_that_is_a_link_to_nothing_refuses_the_session(tmp_path: Path) -> None:
     (tmp_path / "my data").symlink_to(tmp_path / "gone", target_is_directory=True)
     check = looked_at(a_session(tmp_path))["data directory"]

@@ -1,7 +1,5 @@
 """A disk that is full or read-only from any write on: the session ends well, and can be finished afterwards."""
 
-import os
-
 import pytest
 from contexts import folder_for_everybody
 from programs import Misfortune
@@ -9,16 +7,15 @@ from trials import Trial, Trials, trials_in
 
 PARTS = 4
 
-# Limits and logins of one process alone are not to be had everywhere.
-if hasattr(os, "fork"):
 
-    @pytest.mark.integration
-    @pytest.mark.parametrize("part", range(PARTS))
-    @pytest.mark.parametrize("disk", ("full", "read-only"))
-    def test_whenever_a_disk_cannot_be_written_the_session_ends_well(disk: Misfortune, part: int) -> None:
-        # The administrator may write anything, and plays somebody else here.
-        with folder_for_everybody() as folder, trials_in(folder) as trials:
-            _meet(trials, disk, part)
+@pytest.mark.posix_only("Windows has no limit of file sizes and no other login for one process alone")
+@pytest.mark.integration
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("disk", ("full", "read-only"))
+def test_whenever_a_disk_cannot_be_written_the_session_ends_well(disk: Misfortune, part: int) -> None:
+    # The administrator may write anything, and plays somebody else here.
+    with folder_for_everybody() as folder, trials_in(folder) as trials:
+        _meet(trials, disk, part)
 
 
 def _meet(trials: Trials, disk: Misfortune, part: int) -> None:

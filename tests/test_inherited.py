@@ -95,6 +95,7 @@ class TestTheAcquisition:
 
 
 class TestGit:
+    @pytest.mark.not_in_wine("git has no shell there")
     def test_and_what_it_starts_get_only_credentials_of_their_own(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

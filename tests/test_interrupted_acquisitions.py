@@ -68,6 +68,7 @@ def is_over(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.not_in_wine("Wine 8 cannot send Ctrl-Break")
 @pytest.mark.parametrize("name", ENDINGS)
 def test_during_the_acquisition_the_task_closes_and_its_data_is_kept(tmp_path: Path, name: str) -> None:
     lab = with_task(tmp_path, listens=True, grace=60)
@@ -85,6 +86,7 @@ def test_during_the_acquisition_the_task_closes_and_its_data_is_kept(tmp_path: P
     assert lab.stage() == "rung1"
 
 
+@pytest.mark.not_in_wine("Wine 8 cannot send Ctrl-Break")
 def test_a_task_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     lab = with_task(tmp_path, listens=False, grace=0.4)
     with started(*RUN, cwd=lab.path) as process:
@@ -97,6 +99,7 @@ def test_a_task_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     assert record.state == "interrupted"
 
 
+@pytest.mark.not_in_wine("Wine 8 cannot send Ctrl-Break")
 def test_a_second_ctrl_c_ends_task_and_launcher_at_once(tmp_path: Path) -> None:
     lab = with_task(tmp_path, listens=False, grace=600)
     with started(*RUN, cwd=lab.path) as process:
@@ -117,6 +120,7 @@ def test_a_second_ctrl_c_ends_task_and_launcher_at_once(tmp_path: Path) -> None:
     assert steps["transfer_session", "sees"].state == "done"
 
 
+@pytest.mark.not_in_wine("Wine 8 cannot send Ctrl-Break")
 def test_an_acquisition_of_a_plugins_own_is_kept_too(tmp_path: Path) -> None:
     lab = laboratory(
         tmp_path,
@@ -141,59 +145,58 @@ def test_where_no_plugin_runs_the_acquisition_the_session_is_refused(tmp_path: P
     assert call("resume", "--all", cwd=lab.path).out == "Nothing is left undone.\n"
 
 
-if hasattr(os, "openpty"):
-
-    @pytest.mark.parametrize(
-        ("answer", "code", "state", "stage"),
-        [
-            ("score\n", 130, "interrupted", "rung2"),
-            ("keep\n", 130, "interrupted", "rung1"),
-            ("discard\n", 130, "discarded", "rung1"),
-            ("\x03", 130, "incomplete", "rung1"),
-        ],
-    )
-    def test_who_sits_at_the_rig_says_what_becomes_of_the_data(
-        tmp_path: Path, answer: str, code: int, state: str, stage: str
-    ) -> None:
-        lab = with_task(tmp_path, listens=True, grace=60)
-        rig, terminal = os.openpty()
-        with subprocess.Popen(
-            [SCRIPT, *RUN],
-            cwd=lab.path,
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            # The terminal's own Ctrl-C reaches the launcher.
-            start_new_session=True,
-            preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
-        ) as process:
-            os.close(terminal)
-            shown = b""
-            while b"running" not in shown and not any(lab.data.glob("*/process.txt")):
-                shown += os.read(rig, 4096)
-            task = task_of(lab, process)  # type: ignore[arg-type]
-            os.write(rig, b"\x03")
-            while b"Answer" not in shown:
-                shown += os.read(rig, 4096)
-            os.write(rig, answer.encode())
-            try:
-                while True:
-                    # A Ctrl-C that comes just before readline begins to wait is heard with the next key: a person
-                    # presses again.
-                    if not select.select([rig], [], [], 5)[0]:
-                        os.write(rig, answer.encode())
-                        continue
-                    if not (chunk := os.read(rig, 4096)):
-                        break
-                    shown += chunk
-            except OSError:  # Linux says so where the other side is closed
-                pass
-            assert process.wait() == code, shown.decode()
-        os.close(rig)
-        assert "What becomes of its data?" in shown.decode()
-        assert is_over(task)
-        assert story(lab)[0].state == state
-        assert lab.stage() == stage
+@pytest.mark.posix_only("Windows has no terminals that a test can make")
+@pytest.mark.parametrize(
+    ("answer", "code", "state", "stage"),
+    [
+        ("score\n", 130, "interrupted", "rung2"),
+        ("keep\n", 130, "interrupted", "rung1"),
+        ("discard\n", 130, "discarded", "rung1"),
+        ("\x03", 130, "incomplete", "rung1"),
+    ],
+)
+def test_who_sits_at_the_rig_says_what_becomes_of_the_data(
+    tmp_path: Path, answer: str, code: int, state: str, stage: str
+) -> None:
+    lab = with_task(tmp_path, listens=True, grace=60)
+    rig, terminal = os.openpty()
+    with subprocess.Popen(
+        [SCRIPT, *RUN],
+        cwd=lab.path,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        # The terminal's own Ctrl-C reaches the launcher.
+        start_new_session=True,
+        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+    ) as process:
+        os.close(terminal)
+        shown = b""
+        while b"running" not in shown and not any(lab.data.glob("*/process.txt")):
+            shown += os.read(rig, 4096)
+        task = task_of(lab, process)  # type: ignore[arg-type]
+        os.write(rig, b"\x03")
+        while b"Answer" not in shown:
+            shown += os.read(rig, 4096)
+        os.write(rig, answer.encode())
+        try:
+            while True:
+                # A Ctrl-C that comes just before readline begins to wait is heard with the next key: a person
+                # presses again.
+                if not select.select([rig], [], [], 5)[0]:
+                    os.write(rig, answer.encode())
+                    continue
+                if not (chunk := os.read(rig, 4096)):
+                    break
+                shown += chunk
+        except OSError:  # Linux says so where the other side is closed
+            pass
+        assert process.wait() == code, shown.decode()
+    os.close(rig)
+    assert "What becomes of its data?" in shown.decode()
+    assert is_over(task)
+    assert story(lab)[0].state == state
+    assert lab.stage() == stage
 
 
 # The plugin alone
@@ -233,6 +236,7 @@ print(result.model_dump_json())
 """
 
 
+@pytest.mark.not_in_wine("Wine 8 cannot send Ctrl-Break")
 def test_ctrl_c_asks_the_program_to_close_and_leaves_nothing_of_it_running(tmp_path: Path) -> None:
     flags = {"creationflags": 0x00000200} if os.name == "nt" else {}
     launcher = subprocess.Popen(

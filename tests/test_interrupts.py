@@ -1,6 +1,5 @@
 """Ctrl-C, and whatever else asks the launcher to end: nothing it started lives on, and nothing is lost."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ def lab(tmp_path: Path) -> TaskRepositoryForTests:
 # Before the acquisition
 
 
+@pytest.mark.not_in_wine("Wine 8 cannot send Ctrl-Break")
 @pytest.mark.parametrize("name", ENDINGS)
 def test_during_the_checks_the_session_is_cancelled_and_nothing_acquired(
     lab: TaskRepositoryForTests, name: str
@@ -45,39 +45,42 @@ def is_left_to_resume(lab: TaskRepositoryForTests) -> None:
     assert lab.stage() == "rung2"
 
 
-# Elsewhere Ctrl-C cannot be pressed for one process alone.
-if hasattr(os, "fork"):
-
-    def test_after_the_acquisition_ctrl_c_gives_up_the_step_and_hands_off(lab: TaskRepositoryForTests) -> None:
-        run = interrupted_in(lab, "a push")
-        record, session, steps = story(lab)
-        assert (run.code, record.exit_code, session.handed_off) == (1, 1, True), run.err
-        assert f"post session (pushes) was given up; `aind-launch resume {record.name}` does it." in run.err
-        assert steps["transfer_session", "sees"].state == "done"
-        is_left_to_resume(lab)
-
-    def test_ctrl_c_gives_up_an_endless_step_of_a_resume_too(lab: TaskRepositoryForTests) -> None:
-        for command in (RUN, ("resume", "--all")):
-            assert interrupted_in(lab, "a push", command=command).code == 1
-        is_left_to_resume(lab)
-
-    def test_a_second_ctrl_c_in_the_next_step_ends_the_launcher(lab: TaskRepositoryForTests) -> None:
-        mark = hangs(lab, "a push")
-        hangs(lab, "a hand-off")
-        with started(*RUN, cwd=lab.path) as process:
-            wait_for(process, mark.exists)
-            mark.unlink()
-            press(process)
-            wait_for(process, mark.exists)
-            press(process)
-            run = end_of(process)
-        record, _, steps = story(lab)
-        assert (run.code, record.exit_code, record.state) == (130, 130, "incomplete")
-        assert f"Session {record.name} is safe; `aind-launch resume {record.name}` goes on." in run.err
-        assert steps["transfer_session", "sees"].error == "interrupted"
-        is_left_to_resume(lab)
+@pytest.mark.posix_only("Windows cannot send Ctrl-C to one process alone")
+def test_after_the_acquisition_ctrl_c_gives_up_the_step_and_hands_off(lab: TaskRepositoryForTests) -> None:
+    run = interrupted_in(lab, "a push")
+    record, session, steps = story(lab)
+    assert (run.code, record.exit_code, session.handed_off) == (1, 1, True), run.err
+    assert f"post session (pushes) was given up; `aind-launch resume {record.name}` does it." in run.err
+    assert steps["transfer_session", "sees"].state == "done"
+    is_left_to_resume(lab)
 
 
+@pytest.mark.posix_only("Windows cannot send Ctrl-C to one process alone")
+def test_ctrl_c_gives_up_an_endless_step_of_a_resume_too(lab: TaskRepositoryForTests) -> None:
+    for command in (RUN, ("resume", "--all")):
+        assert interrupted_in(lab, "a push", command=command).code == 1
+    is_left_to_resume(lab)
+
+
+@pytest.mark.posix_only("Windows cannot send Ctrl-C to one process alone")
+def test_a_second_ctrl_c_in_the_next_step_ends_the_launcher(lab: TaskRepositoryForTests) -> None:
+    mark = hangs(lab, "a push")
+    hangs(lab, "a hand-off")
+    with started(*RUN, cwd=lab.path) as process:
+        wait_for(process, mark.exists)
+        mark.unlink()
+        press(process)
+        wait_for(process, mark.exists)
+        press(process)
+        run = end_of(process)
+    record, _, steps = story(lab)
+    assert (run.code, record.exit_code, record.state) == (130, 130, "incomplete")
+    assert f"Session {record.name} is safe; `aind-launch resume {record.name}` goes on." in run.err
+    assert steps["transfer_session", "sees"].error == "interrupted"
+    is_left_to_resume(lab)
+
+
+@pytest.mark.not_in_wine("Wine 8 cannot send Ctrl-Break")
 @pytest.mark.parametrize("name", [name for name in ENDINGS if name != "SIGINT"])
 def test_after_the_acquisition_whatever_ends_the_program_leaves_the_step_to_resume(
     lab: TaskRepositoryForTests, name: str
@@ -88,6 +91,7 @@ def test_after_the_acquisition_whatever_ends_the_program_leaves_the_step_to_resu
     is_left_to_resume(lab)
 
 
+@pytest.mark.not_in_wine("Wine 8 cannot send Ctrl-Break")
 @pytest.mark.integration
 def test_a_plugin_that_swallows_ctrl_c_is_ended_by_the_second(lab: TaskRepositoryForTests) -> None:
     mark = hangs(lab, "patience")

@@ -104,6 +104,7 @@ def checked(store: LocalStore, folder: Path, subject: str = "123456") -> Check |
     return store.pre_session(session.model_copy(update={"animal_state": store.load_animal_state(session)}))
 
 
+@pytest.mark.not_in_wine("Wine has no access rights of folders")
 def test_the_checks_find_a_library_that_could_not_record_the_decision() -> None:
     with folder_for_everybody() as folder:
         store = a_store(folder)

@@ -107,17 +107,15 @@ def test_who_only_looks_leaves_no_substitute(path, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-# Windows has no such modes; the rights of the folder hold there.
-if sys.platform != "win32":
-
-    @pytest.mark.usefixtures("quick_to_give_up")
-    def test_a_substitute_may_be_taken_in_by_whoever_the_mask_allows(path, tmp_path):
-        before = os.umask(0o002)
-        try:
-            file = abandoned(path, tmp_path / "data")
-        finally:
-            os.umask(before)
-        assert stat.S_IMODE(file.stat().st_mode) == 0o664
+@pytest.mark.posix_only("Windows has no such modes; the folder's rights hold")
+@pytest.mark.usefixtures("quick_to_give_up")
+def test_a_substitute_may_be_taken_in_by_whoever_the_mask_allows(path, tmp_path):
+    before = os.umask(0o002)
+    try:
+        file = abandoned(path, tmp_path / "data")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o664
 
 
 @pytest.mark.parametrize("problem", ["locked", "damaged"])

@@ -237,7 +237,9 @@ class Journal:
         """What `read` makes of each row; a `session` that is in hand is read from memory."""
         file = None if self.impaired or session in self._names_in_hand else self._file
         try:
-            return [read(row) for row in (file or self._in_hand).execute(sql, values)]
+            # A statement that is not done with keeps the file open, and Windows then lets nobody rename it.
+            with closing((file or self._in_hand).execute(sql, values)) as rows:
+                return [read(row) for row in rows]
         except UNREADABLE as error:
             if file and is_damaged(error):
                 self._go_on_elsewhere(error)
