@@ -41,6 +41,7 @@ class Candidate:
 
     @property
     def provider(self) -> str:
+        """The distribution and version that it comes from, as part of a sentence."""
         return f"{self.distribution} {self.version}" if self.distribution else "this repository"
 
     def __str__(self) -> str:
@@ -61,6 +62,7 @@ class Plugin:
 
     @property
     def name(self) -> str:
+        """The name of its entry point and of its settings section."""
         return self.candidate.name
 
     @property
@@ -109,6 +111,7 @@ class Plugins:
         return tuple(Call(by_name[found.plugin_name], found, environment) for found in reversed(implementations))
 
     def problems(self) -> tuple[Plugin, ...]:
+        """The plugins that stop a session."""
         return tuple(plugin for plugin in self.all if plugin.error)
 
     def require_sound(self) -> None:

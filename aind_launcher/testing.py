@@ -60,6 +60,7 @@ class InstantRig:
 
     @hookimpl
     def run_session(self, session: SessionContext) -> Acquisition:
+        """Write the one file."""
         start = datetime.now(UTC)
         (session.paths.behavior / "trials.txt").write_text("done", encoding="utf-8")
         return Acquisition(outcome="completed", start=start, end=datetime.now(UTC), exit_code=0)
@@ -70,6 +71,7 @@ class Ladder:
 
     @hookimpl
     def curriculum_suggest(self, session: SessionContext) -> CurriculumSuggestion:
+        """Decide for the next rung."""
         if (session.repository.path / _BROKEN).exists():
             raise RuntimeError("the ladder is broken")
         before = session.animal_state.trainer_state.stage if session.animal_state else None
@@ -92,10 +94,12 @@ class TaskRepositoryForTests:
 
     @property
     def data(self) -> Path:
+        """The data directory."""
         return self.root / "data"
 
     @property
     def state(self) -> Path:
+        """The state directory."""
         return self.root / "state"
 
     @property
@@ -105,6 +109,7 @@ class TaskRepositoryForTests:
 
     @property
     def journal(self) -> Path:
+        """The file of the journal."""
         return self.state / "journal.sqlite"
 
     @classmethod
@@ -154,10 +159,12 @@ minimum-free-space = "1 MB"
         path.write_text(textwrap.dedent(text), encoding="utf-8")
 
     def commit(self) -> None:
+        """Commit all that was changed in the repository."""
         _git(self.path, "add", "--all")
         _git(self.path, "commit", "--quiet", "--allow-empty", "--message", "as it is")
 
     def add_animal(self, subject: str = SUBJECT, stage: str = "rung1") -> None:
+        """Put a new animal into the library."""
         folder = self.subjects / subject
         folder.mkdir(parents=True)
         (folder / "trainer_state.json").write_text(ladder_state(stage).text, encoding="utf-8")
@@ -166,7 +173,8 @@ minimum-free-space = "1 MB"
         """From now on the curriculum fails."""
         (self.path / _BROKEN).touch()
 
-    def mend_curriculum(self) -> None:
+    def repair_curriculum(self) -> None:
+        """Undo `break_curriculum`."""
         (self.path / _BROKEN).unlink()
 
     def run(self, subject: str = SUBJECT, *, operator: Operator | None = None, **request: Any) -> Outcome:

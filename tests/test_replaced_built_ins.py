@@ -184,7 +184,7 @@ def test_a_session_runs_and_is_resumed(lab: TaskRepositoryForTests) -> None:
     lab.break_curriculum()
     assert call("run", "--subject", "7", cwd=lab.path).code == 1
     assert stage(lab) == "rung1"
-    lab.mend_curriculum()
+    lab.repair_curriculum()
     assert call("resume", "--all", cwd=lab.path).code == 0
     assert stage(lab) == "rung2"
 
@@ -246,7 +246,7 @@ def test_what_a_plugin_leaves_in_the_output_folder_leaves_with_the_data(lab: Tas
     outcome = lab.run("7")
     kept = outcome.session.paths.launcher
     assert (kept / "camera.log").read_text("utf-8") == "9 frames dropped"
-    lab.mend_curriculum()
+    lab.repair_curriculum()
     lab.resume(outcome.session.name)
     assert not (kept / "why.txt").exists()
     assert call("resume", outcome.session.name, "--hand-off-again", cwd=lab.path).code == 0

@@ -99,7 +99,7 @@ def test_every_step_sees_what_all_steps_before_it_returned(tmp_path: Path) -> No
     assert len({hook for hook, _ in in_run}) == 8
     assert {step: results for step, results in in_run.items() if results != told[step]} == {}
 
-    lab.mend_curriculum()
+    lab.repair_curriculum()
     lab.resume(outcome.session.name)
     in_resume, told = seen(lab), returned_before(lab, outcome.session.name)
     assert {hook for hook, _ in in_resume} >= {"record_state", "post_session"}

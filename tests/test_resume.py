@@ -66,7 +66,7 @@ def test_an_answer_stands_also_where_its_plugin_is_left_out(repository: TaskRepo
 def test_a_late_answer_is_sealed_into_a_folder_that_stays(task_repository: TaskRepositoryForTests) -> None:
     task_repository.break_curriculum()
     name = task_repository.run().session.name
-    task_repository.mend_curriculum()
+    task_repository.repair_curriculum()
     outcome = task_repository.resume(name)
     record = json.loads((outcome.session.paths.launcher / "session.json").read_text())
     suggested = [step for step in record["steps"] if step["hook"] == "curriculum_suggest" and step["result"]]

@@ -155,7 +155,7 @@ def test_resume_waits_for_a_substitute_that_a_backup_has_and_a_new_session_does_
     lab = laboratory(tmp_path)
     lab.break_curriculum()
     name = lab.run().session.name
-    lab.mend_curriculum()
+    lab.repair_curriculum()
     file = abandoned(lab.journal, lab.data)
     with locked(file):
         refused = call("resume", name, cwd=lab.path)

@@ -13,7 +13,7 @@ def test_the_curriculum_can_be_broken_and_mended(task_repository: TaskRepository
     task_repository.break_curriculum()
     outcome = task_repository.run()
     assert (outcome.state, task_repository.stage()) == ("incomplete", "rung1")
-    task_repository.mend_curriculum()
+    task_repository.repair_curriculum()
     assert task_repository.resume(outcome.session.name).state == "completed"
     assert task_repository.stage() == "rung2"
 

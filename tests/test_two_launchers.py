@@ -198,7 +198,7 @@ def test_a_task_that_outlived_its_launcher_keeps_its_session_from_being_finished
 ) -> None:
     task_repository.break_curriculum()
     session = task_repository.run().session
-    task_repository.mend_curriculum()
+    task_repository.repair_curriculum()
     with orphan_of(session.staging / "output"):
         refused = [call("resume", *also, cwd=task_repository.path) for also in ((), ("--dry-run",))]
         of_all = call("resume", "--all", "--dry-run", cwd=task_repository.path)

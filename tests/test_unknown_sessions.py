@@ -39,7 +39,7 @@ def sealed(root: Path) -> tuple[TaskRepositoryForTests, Path]:
     lab = laboratory(root)
     lab.break_curriculum()
     folder = lab.run().session.folder
-    lab.mend_curriculum()
+    lab.repair_curriculum()
     return lab, folder
 
 

@@ -34,7 +34,7 @@ def test_it_is_said_in_one_sentence(lab):
 def test_its_sealed_folder_is_believed(lab):
     name = lab.run().session.name
     spoil(lab, name)
-    lab.mend_curriculum()
+    lab.repair_curriculum()
     assert call("resume", name, cwd=lab.path).code == 0
     assert lab.stage() == "rung2"
     assert call("sessions", "show", name, cwd=lab.path).code == 0
@@ -44,7 +44,7 @@ def test_a_session_without_a_sealed_folder_waits_alone(lab):
     names = [lab.run().session.name for _ in range(2)]
     spoil(lab, names[0])
     (lab.data / names[0] / "behavior" / "Logs" / "launcher" / "session.json").unlink()
-    lab.mend_curriculum()
+    lab.repair_curriculum()
     resumed = call("resume", "--all", cwd=lab.path)
     assert resumed.code == 1
     assert f"session {names[0]} cannot be read" in " ".join(resumed.err.split())

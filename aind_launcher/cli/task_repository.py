@@ -39,6 +39,7 @@ class TaskRepository:
 
     @property
     def settings(self) -> "LauncherSettings":
+        """The launcher's own settings, without plugins'."""
         return self.resolved.settings
 
     def with_rig(self, rig: Path) -> "TaskRepository":

@@ -177,26 +177,32 @@ class SessionContext(BaseModel, frozen=True):
 
     @property
     def name(self) -> str:
+        """The name of the session and of its folder."""
         return self.session.session_name
 
     @property
     def subject(self) -> str:
+        """The animal."""
         return self.session.subject
 
     @property
     def paths(self) -> SessionPaths:
+        """The files of the session's folder that all agree on."""
         return SessionPaths(self.folder)
 
     @property
     def staged_session(self) -> Path:
+        """The session as JSON, for the acquisition."""
         return self.staging / "session_input.json"
 
     @property
     def staged_rig(self) -> Path:
+        """The rig as JSON, for the acquisition; missing where the session has none."""
         return self.staging / "rig_input.json"
 
     @property
     def staged_task(self) -> Path:
+        """The task as JSON, for the acquisition; missing where the session has none."""
         return self.staging / "tasklogic_input.json"
 
     @property
