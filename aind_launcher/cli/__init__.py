@@ -105,7 +105,7 @@ def _prepare_streams() -> None:
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper):
             continue
-        if sys.platform == "win32" and not stream.isatty():
+        if sys.platform == "win32" and isinstance(getattr(stream.buffer, "raw", None), io.FileIO):
             stream = told_of_its_reader(stream)
             setattr(sys, name, stream)
         # A pipe on Windows has the code page of the country: a name that it lacks is escaped, and ends nothing.

@@ -1,12 +1,15 @@
 """Shows the lines of a child's output while it grows."""
 
+import logging
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 from aind_launcher.system import interrupts
+
+logger = logging.getLogger(__name__)
 
 OnLine = Callable[[Literal["stdout", "stderr"], str], None]
 
@@ -34,14 +37,16 @@ class Tail:
             self._thread.join()
 
     def _follow(self) -> None:
-        # Isolates the display: a terminal that cannot show a line must not end the child; its output is kept.
-        with suppress(Exception), ExitStack() as opened:
-            streams = [(name, opened.enter_context(path.open("rb")), bytearray()) for name, path in self._files]
-            is_last = False
-            while not is_last:
-                is_last = self._finished.wait(_PAUSE)
-                for name, file, pending in streams:
-                    self._show(name, file, pending, is_last)
+        try:
+            with ExitStack() as opened:
+                streams = [(name, opened.enter_context(path.open("rb")), bytearray()) for name, path in self._files]
+                is_last = False
+                while not is_last:
+                    is_last = self._finished.wait(_PAUSE)
+                    for name, file, pending in streams:
+                        self._show(name, file, pending, is_last)
+        except Exception as error:  # isolates the display: a terminal that cannot show a line must not end the child
+            logger.warning("The program's output is not shown any more (%s); it is written to its files.", error)
 
     def _show(self, name: Literal["stdout", "stderr"], file: BinaryIO, pending: bytearray, is_last: bool) -> None:
         """Show what came since the last round; of a flood only its beginning, so that nobody waits for a terminal.
