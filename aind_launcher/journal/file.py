@@ -212,8 +212,10 @@ def is_damaged(error: Exception) -> bool:
 
 
 def _code(error: Exception) -> int:
-    # What is not SQLite's own comes of what a file has. Extended codes have the plain one in their lowest byte.
-    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    # What is not SQLite's own comes of what a file has, unless the launcher itself asked amiss.
+    unknown = sqlite3.SQLITE_MISUSE if isinstance(error, sqlite3.ProgrammingError) else sqlite3.SQLITE_CORRUPT
+    # Extended codes have the plain one in their lowest byte.
+    code: int = getattr(error, "sqlite_errorcode", unknown)
     return code & 0xFF
 
 

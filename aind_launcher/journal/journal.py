@@ -240,6 +240,9 @@ class Journal:
             # A statement that is not done with keeps the file open, and Windows then lets nobody rename it.
             with closing((file or self._in_hand).execute(sql, values)) as rows:
                 return [read(row) for row in rows]
+        except UnicodeEncodeError:
+            # It was asked for by a name that is no text, which no journal has.
+            return []
         except UNREADABLE as error:
             if file and is_damaged(error):
                 self._go_on_elsewhere(error)
