@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 
+from aind_launcher.journal.file import is_damaged
 from aind_launcher.journal.journal import Journal
 from aind_launcher.journal.records import StepId
 
@@ -115,3 +116,15 @@ def test_a_schema_that_is_no_text_is_set_aside(path):
         journal.keep_session(NAME, "1", path, path, "{}")
     (aside,) = path.parent.glob("*set-aside*.sqlite")
     assert b"\xff" in aside.read_bytes()
+
+
+@pytest.mark.parametrize("asked", [lambda journal: journal.session("\udcff"), lambda journal: journal.steps("\udcff")])
+def test_a_name_that_is_no_text_is_unknown_and_no_damage(path, asked):
+    with Journal.open(path) as journal:
+        assert not asked(journal)
+        assert len(journal.sessions()) == 2
+    assert list(path.parent.glob("*set-aside*")) == []
+
+
+def test_a_mistake_in_a_program_is_no_damage():
+    assert not is_damaged(sqlite3.ProgrammingError("Cannot operate on a closed database."))

@@ -95,6 +95,16 @@ class TestFailures:
         assert "uv python install" in str(caught.value.hint)
         assert "'python'" in str(caught.value.hint)
 
+    def test_a_uv_that_is_gone_is_not_taken_for_a_full_disk(
+        self, task: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def gone() -> str:
+            raise FileNotFoundError("/usr/bin/uv")
+
+        monkeypatch.setattr("uv.find_uv_bin", gone)
+        with pytest.raises(EnvironmentBuildError, match="uv is not installed. Install the launcher again"):
+            ensure_environment(the_spec(task, cache))
+
     def test_a_cache_that_cannot_be_written_is_one_sentence(self, task: Path, tmp_path: Path) -> None:
         write(tmp_path, {"a file": ""})
 

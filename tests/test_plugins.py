@@ -110,13 +110,19 @@ def test_finding_plugins_imports_none(installed):
     assert "lab_bad" not in sys.modules
 
 
-def test_a_plugin_of_the_repositorys_own_tree_needs_no_installation(installed):
-    package = installed.repository / "my_task"
+@pytest.mark.parametrize("folder", ["my_task", "my-task"])
+def test_a_plugin_of_the_repositorys_own_tree_needs_no_installation(installed, folder):
+    package = installed.repository / folder
     package.mkdir(parents=True)
     (package / "launcher.py").write_text(textwrap.dedent(SOUND), encoding="utf-8")
-    plugins = installed('plugins = { water = "my_task.launcher:Store" }')
+    plugins = installed(f'plugins = {{ water = "{folder}.launcher:Store" }}')
     plugins.require_sound()
     assert named(plugins, "water").candidate.provider == "this repository"
+
+
+def test_a_plugin_that_is_misspelt_is_said_as_python_says_it(installed):
+    (problem,) = installed('plugins = { water = "my task:Water" }').problems()
+    assert "cannot be imported from my task:Water: ModuleNotFoundError: No module named 'my task'" in str(problem.error)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from command_line import call
@@ -193,3 +194,12 @@ def test_a_substitute_that_is_full_from_the_start_leaves_memory(path, tmp_path, 
         journal.keep_session(STEP.session, "1", path.parent, tmp_path, "x" * 100_000)
         assert journal.session(STEP.session)
     assert "memory only" in caplog.text
+
+
+def test_who_comes_second_waits_until_a_substitute_is_taken_in(path, tmp_path):
+    file = abandoned(path, tmp_path / "data")
+    first = connect(file, alone=True)
+    Timer(0.3, first.close).start()
+    with Journal.open(path, tmp_path / "data") as second:
+        assert second.impaired is None
+        assert states(second) == (["running"], "running")

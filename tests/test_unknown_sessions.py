@@ -217,3 +217,14 @@ def test_what_other_tools_left_is_not_named(tmp_path, name):
     (lab.data / "111_2026-01-01T000000Z").write_text("a file", encoding="utf-8")
     assert call("resume", "--all", cwd=lab.path).code == 0
     assert call("sessions", "import", str(lab.data / name), cwd=lab.path).code == 2
+
+
+@pytest.mark.parametrize("damage", [b'{"machine": "\\q', b'{"machine": "\xff"'])
+def test_a_record_whose_machine_is_damaged_keeps_nobody_from_running(tmp_path, damage):
+    lab, folder = sealed(tmp_path)
+    lose_journal(lab)
+    (SessionPaths(folder).launcher / "session.json").write_bytes(damage + b'", "context": {}}')
+    found = call("resume", "--all", cwd=lab.path)
+    assert found.code == 1, found.err
+    assert f"import {folder}" in found.err
+    assert lab.run().exit_code == 0

@@ -209,3 +209,34 @@ def test_a_folder_is_handed_off_as_it_is_where_somebody_says_so(tmp_path: Path) 
     assert not (lab.data / name / "behavior" / "metrics.json").exists()
     assert call("resume", name, "--hand-off-again", cwd=lab.path).code == 0
     assert (lab.data / name / "behavior" / "metrics.json").is_file()
+
+
+NO_TEXT = """
+    import shutil
+    from aind_launcher import StepSkipped, hookimpl
+
+    class Fails:
+        @hookimpl
+        def post_session(self, session):
+            raise FileNotFoundError(2, "No such file", "licks-\\udcff.csv")
+
+    class Skips:
+        @hookimpl
+        def transfer_session(self, session):
+            raise StepSkipped("nothing is to be done with licks-\\udcff.csv")
+"""
+
+
+def test_the_name_of_a_file_that_is_no_text_holds_up_nothing(tmp_path):
+    lab = laboratory(tmp_path, NO_TEXT, names={"fails": "Fails", "skips": "Skips"})
+    # In a process of its own, since pytest cannot hand on a log that is no text.
+    assert launch("run", "--subject", "123456", cwd=lab.path).code == 1
+    with Journal.open(lab.journal) as journal:
+        (record,) = journal.sessions()
+        assert record.state == "incomplete"
+        assert [(step.id.plugin, step.error) for step in journal.steps(record.name) if step.error] == [
+            ("fails", "licks-\\udcff.csv: No such file"),
+            ("skips", "nothing is to be done with licks-\\udcff.csv"),
+        ]
+        journal.end_session(record.name, "closed", 0, "\udcff is gone")
+        assert journal.session(record.name).message == "\\udcff is gone"

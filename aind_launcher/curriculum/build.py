@@ -256,7 +256,12 @@ def complaint(lines: Sequence[str]) -> str:
 def _program() -> str:
     import uv
 
-    return os.fspath(uv.find_uv_bin())
+    try:
+        return os.fspath(uv.find_uv_bin())
+    except FileNotFoundError:
+        raise EnvironmentBuildError(
+            "uv is not installed.", "Install the launcher again; uv is one of its dependencies."
+        ) from None
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

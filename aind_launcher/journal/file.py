@@ -104,7 +104,7 @@ def _take_in(journal: sqlite3.Connection, file: Path, *, of_living: bool) -> Non
     :param of_living: a launcher is at work on this machine; what it has locked is left to it.
     """
     try:
-        source = connect(file, alone=True)
+        source = connect(file, alone=True, waits=not of_living)
     except UNREADABLE as error:
         if of_living and _code(error) == sqlite3.SQLITE_BUSY:
             return
@@ -212,17 +212,20 @@ def is_damaged(error: Exception) -> bool:
 
 
 def _code(error: Exception) -> int:
-    # What is not SQLite's own comes of what a file has. Extended codes have the plain one in their lowest byte.
-    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+    # What is not SQLite's own comes of what a file has, unless the launcher itself asked amiss.
+    unknown = sqlite3.SQLITE_MISUSE if isinstance(error, sqlite3.ProgrammingError) else sqlite3.SQLITE_CORRUPT
+    # Extended codes have the plain one in their lowest byte.
+    code: int = getattr(error, "sqlite_errorcode", unknown)
     return code & 0xFF
 
 
-def connect(path: Path | str, *, alone: bool = False) -> sqlite3.Connection:
+def connect(path: Path | str, *, alone: bool = False, waits: bool = True) -> sqlite3.Connection:
     """Open or make a journal, and bring its tables up to date.
 
-    :param alone: keep everybody else out as long as the connection lives, and wait for nobody.
+    :param alone: keep everybody else out as long as the connection lives.
+    :param waits: for whoever has it locked, up to `PATIENCE`.
     """
-    connection = _connection(path, timeout=0 if alone else PATIENCE)
+    connection = _connection(path, timeout=PATIENCE if waits else 0)
     try:
         if alone:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")

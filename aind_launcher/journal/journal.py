@@ -32,7 +32,7 @@ from aind_launcher.journal.file import (
     remove,
     substitute_name,
 )
-from aind_launcher.journal.records import SessionRecord, SessionState, StepId, StepRecord, time_text
+from aind_launcher.journal.records import SessionRecord, SessionState, StepId, StepRecord, storable, time_text
 from aind_launcher.model.clock import now
 
 if TYPE_CHECKING:
@@ -130,8 +130,8 @@ class Journal:
             "UPDATE sessions SET state = :state, ended = :ended, exit_code = :exit_code, message = :message "
             "WHERE name = :name"
         )
-        values = {"name": name, "state": state, "ended": time_text(now()), "exit_code": exit_code, "message": message}
-        self._write(name, [(sql, values)])
+        values = {"name": name, "state": state, "ended": time_text(now()), "exit_code": exit_code}
+        self._write(name, [(sql, values | {"message": storable(message)})])
 
     def begin_step(self, step: StepId) -> StepRecord:
         """Record a new attempt as running.
@@ -240,6 +240,9 @@ class Journal:
             # A statement that is not done with keeps the file open, and Windows then lets nobody rename it.
             with closing((file or self._in_hand).execute(sql, values)) as rows:
                 return [read(row) for row in rows]
+        except UnicodeEncodeError:
+            # It was asked for by a name that is no text, which no journal has.
+            return []
         except UNREADABLE as error:
             if file and is_damaged(error):
                 self._go_on_elsewhere(error)

@@ -56,7 +56,7 @@ class StepRecord:
 
     def ended_as(self, state: StepState, *, error: str | None = None, result: Any = None) -> Self:
         """The attempt as it ends now."""
-        return replace(self, state=state, ended=now(), error=error, result=result)
+        return replace(self, state=state, ended=now(), error=storable(error), result=result)
 
     def as_data(self) -> dict[str, Any]:
         """As JSON data."""
@@ -125,6 +125,11 @@ class SessionRecord:
         values |= {"repository": Path(row["repository"]), "folder": Path(row["folder"])}
         values |= {"started": datetime.fromisoformat(row["started"])}
         return cls(**values | {"ended": datetime.fromisoformat(row["ended"]) if row["ended"] else None})
+
+
+def storable(message: str | None) -> str | None:
+    """`message` as the journal can store it: the name of a file in it may be no text, and is escaped."""
+    return message and message.encode("utf-8", "backslashreplace").decode()
 
 
 def time_text(moment: datetime) -> str:

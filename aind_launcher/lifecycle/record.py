@@ -233,10 +233,15 @@ def _is_unknown(folder: Path, staging: Path, repository: Path) -> bool:
 
 
 def _machine(record: Path) -> str | None:
-    """The machine that a record names at its beginning: to read every record would take long on a disk of many rigs."""
+    """The machine that a record names at its beginning: to read every record would take long on a disk of many rigs.
+
+    None where the beginning is damaged, or names none.
+    """
     with record.open("rb") as file:
         named = _MACHINE.match(file.read(1000))
-    return json.loads(named[1]) if named else None
+    with suppress(ValueError):
+        return json.loads(named[1]) if named else None
+    return None
 
 
 def _sessions_in(place: Path | None, known: frozenset[str]) -> list[str]:
