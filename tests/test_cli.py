@@ -160,6 +160,14 @@ def test_a_terminal_that_was_closed_ends_no_session(own_lab: TaskRepositoryForTe
     assert newest["state"] == "completed"
 
 
+@pytest.mark.posix_only("Windows has no device that is always full")
+def test_a_log_whose_disk_is_full_ends_no_session(own_lab: TaskRepositoryForTests) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = launch("run", "--subject", "123456", cwd=own_lab.path, stderr=full.fileno())
+    assert ended.code == 0
+    assert json.loads(call("sessions", "show", "--json", cwd=own_lab.path).out)["state"] == "completed"
+
+
 @pytest.mark.posix_only("Windows has no counter of events, which says EINVAL as its pipes do")
 def test_a_pipe_without_a_reader_is_one_though_windows_calls_it_an_invalid_argument() -> None:
     # Linux says EINVAL of less than eight bytes to a counter of events.

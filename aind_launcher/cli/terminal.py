@@ -4,9 +4,9 @@ import logging
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 from rich.console import Console
@@ -24,8 +24,43 @@ if TYPE_CHECKING:
     from aind_launcher.model.session import Check
 
 
-class _LastingConsole(Console):
-    """One that falls silent where its reader has left; rich would end the program, and a session with it."""
+class _LastingStream:
+    """A stream that falls silent once it takes no more: a terminal that is gone, a log on a full disk.
+
+    What an operator sees must not decide what a session records: an error here, raised as the line that says what goes
+    on is taken away, would make a hand-off that is done a failed one.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, operation: Callable[[], object]) -> None:
+        try:
+            if not self._lost:
+                operation()
+        except (OSError, ValueError, AttributeError):  # it may be closed, or none at all
+            self._lost = True
+
+
+def _on_stderr() -> Console:
+    # While rich shows what goes on, it has its own stream in the place of stderr.
+    stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
+    return Console(file=cast(TextIO, _LastingStream(stream)), highlight=False)
+
+
+class _Results(Console):
+    """Results on stdout, silent where their reader has left; rich would end the program."""
 
     def on_broken_pipe(self) -> None:
         self.quiet = True
@@ -38,7 +73,7 @@ class Terminal(Operator):
     """
 
     def __init__(self, *, redact: Redactor | None = None, unattended: bool = False, calm: bool = False) -> None:
-        self._console = _LastingConsole(stderr=True, highlight=False)
+        self._console = _on_stderr()
         self.redact = redact or Redactor()
         self._calm = calm
         self.attended = not unattended and sys.stdin is not None and sys.stdin.isatty() and self._console.is_terminal
@@ -130,7 +165,7 @@ def print_check(check: "Check", console: Console | None = None) -> None:
         line.append(f": {check.message}")
     if check.hint and check.outcome != "passed":
         line.append(f" {check.hint}", style="bold")
-    (console or _LastingConsole(highlight=False)).print(line, soft_wrap=True)
+    (console or _Results(highlight=False)).print(line, soft_wrap=True)
 
 
 def show_error(error: Exception, redact: Redactor | None = None) -> int:
@@ -139,7 +174,7 @@ def show_error(error: Exception, redact: Redactor | None = None) -> int:
     :return: the exit code.
     """
     redact = redact or Redactor()
-    console = _LastingConsole(stderr=True, highlight=False)
+    console = _on_stderr()
     if isinstance(error, LauncherError):
         console.print(Text.assemble(("Error: ", "bold red"), redact(error.message)), soft_wrap=True)
         if error.hint:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from math import inf
 from types import FrameType
 from typing import Final, NoReturn
@@ -99,11 +99,13 @@ def hold_from_now_on() -> None:
 
 def end_program(code: int) -> NoReturn:
     """End the program without waiting for calls that were asked to end and did not, or for their threads."""
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except (OSError, ValueError, AttributeError):
+            # There may be none, its reader may have left, its disk may be full. Python's own flush would end with 120.
+            setattr(sys, name, None)
     if any(isinstance(getattr(thread, "interrupts", None), ThreadInterrupts) for thread in threading.enumerate()):
-        for stream in (sys.stdout, sys.stderr):
-            # There may be none, or its reader may have left.
-            with suppress(OSError, ValueError, AttributeError):
-                stream.flush()
         os._exit(code)
     sys.exit(code)
 
