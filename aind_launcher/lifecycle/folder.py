@@ -3,7 +3,6 @@
 import filecmp
 import json
 import logging
-import platform
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,8 +26,7 @@ def stage_inputs(session: SessionContext) -> None:
     Workflows write the inputs into the folder themselves and fail where the files exist.
     """
     record.stage(session)
-    write_whole(session.paths.behavior / record.MARK, platform.node())
-    session.paths.behavior.mkdir(parents=True, exist_ok=True)
+    record.write_record(session.paths.behavior / record.BEGUN, session)
     state = session.animal_state
     if state is not None and session.task_source != "file":
         write_whole(session.paths.trainer_state, state.trainer_state.text)
@@ -119,9 +117,9 @@ def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[S
     seal_log(session.staging / LOG, sealed)
     path = session.paths.launcher / record.FILE
     record.write_record(path, then, steps)
-    # Last: a folder without either would be anybody's.
+    # Last: a folder without either could not be imported.
     with suppress(OSError):
-        (session.paths.behavior / record.MARK).unlink()
+        (session.paths.behavior / record.BEGUN).unlink()
     return [str(sealed), str(path)]
 
 
@@ -141,11 +139,10 @@ def _bring_output(session: SessionContext) -> list[Path]:
 
 def _was_sealed_with(session: SessionContext, suggestion: CurriculumSuggestion) -> bool:
     """Whether the curriculum had answered so when the folder was sealed."""
-    try:
-        told = record.read_session(session.folder, session.staging, session.repository.path)
-    except LauncherError:
+    sealed = record.sealed_record(session.folder)
+    if sealed is None:
         return False
-    answers = (step.result for step in told.steps if step.id.hook == "curriculum_suggest" and step.result is not None)
+    answers = (step.result for step in sealed.steps if step.id.hook == "curriculum_suggest" and step.result is not None)
     return any(CurriculumSuggestion.model_validate(answer).digest == suggestion.digest for answer in answers)
 
 
