@@ -5,8 +5,8 @@ import shutil
 import sys
 import sysconfig
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,6 @@ from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.plugins import find_plugins
 from aind_launcher.settings.layers import Layer, merged_overrides
-from aind_launcher.system.rig import RigLock
 
 SUBJECT = "demo-mouse"
 CURRICULUM = "lick_training"
@@ -124,9 +123,9 @@ class _Demo:
                 stack.enter_context(down())
             shown = self._run(number)
         self.terminal.say(f"Session {number}: {names} can be reached again; resuming.", "bold")
-        with self._launcher() as (launcher, lock):
+        with self._launcher() as launcher:
             record = launcher.journal.session(shown.outcome.session.name)
-            resumed = resume_session(launcher, record, ResumeOptions(), lock) if record else shown.outcome
+            resumed = resume_session(launcher, record, ResumeOptions()) if record else shown.outcome
         self.terminal.say(f"Session {number}: {resumed.state}")
         return replace(shown, outcome=resumed)
 
@@ -148,28 +147,25 @@ class _Demo:
             rig=replace(opened.layers.rig, values={"plugin": {"isolated-curriculum": cache}}),
             command_line=Layer("command line", values, self.folder),
         )
-        resolved = layers.launcher()
+        alone = replace(opened, layers=layers)
         foreign = tuple(
             found.name
-            for found in find_plugins(resolved.settings)
+            for found in find_plugins(alone.settings)
             if found.distribution != "aind-launcher" and found.name not in self.services
         )
-        return replace(opened, layers=layers, resolved=resolved, blocked=foreign)
+        return replace(alone, blocked=foreign)
 
     def _run(self, number: int, more: Mapping[str, Any] | None = None) -> Shown:
         request = Request(subject=SUBJECT, experimenter=("aind-launch demo",))
         started = time.monotonic()
-        with self._launcher(more) as (launcher, lock):
-            shown = Shown(run_session(launcher, request, lock), time.monotonic() - started)
+        with self._launcher(more) as launcher:
+            shown = Shown(run_session(launcher, request), time.monotonic() - started)
         said = f"{shown.decision} ({shown.metrics})" if shown.metrics else shown.decision
         self.terminal.say(f"Session {number}: {said}")
         return shown
 
-    @contextmanager
-    def _launcher(self, more: Mapping[str, Any] | None = None) -> Iterator[tuple[Launcher, RigLock]]:
-        repository = self.open(more)
-        with repository.launcher(unattended=True, calm=True) as (launcher, _), repository.rig_lock() as lock:
-            yield launcher, lock
+    def _launcher(self, more: Mapping[str, Any] | None = None) -> AbstractContextManager[Launcher]:
+        return self.open(more).launcher(unattended=True, calm=True)
 
 
 def _stages(shown: Sequence[Shown]) -> list[str]:

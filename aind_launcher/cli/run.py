@@ -1,7 +1,5 @@
 """`aind-launch run`: an animal's whole session."""
 
-import sys
-from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +11,6 @@ from aind_launcher.model.names import checked_name
 
 if TYPE_CHECKING:
     from aind_launcher.lifecycle.launcher import Launcher
-    from aind_launcher.system.rig import RigLock
 
 # Of unfinished sessions, so many are named at the start, and so much of each one's reason.
 _SHOWN = 3
@@ -48,7 +45,6 @@ def command(repository: TaskRepository, rig: Path | None, unattended: bool, as_j
     """
     from aind_launcher.cli.outcome import exit_code, print_outcome
     from aind_launcher.lifecycle.run import Request, run_session
-    from aind_launcher.system.rig import open_state_directory, rig_lock
 
     request = Request(**asked)
     checked_name("subject", request.subject)
@@ -61,19 +57,14 @@ def command(repository: TaskRepository, rig: Path | None, unattended: bool, as_j
         if not rig.is_file():
             raise UsageError(f"There is no rig file {rig}.", "Give --rig an existing JSON file.")
         repository = repository.with_rig(rig.resolve())
-    with (
-        # What a plugin prints must not come before the JSON.
-        redirect_stdout(sys.stderr) if as_json else nullcontext(),
-        repository.launcher(unattended=unattended) as (launcher, _),
-        rig_lock(open_state_directory(repository.settings.state_directory)) as lock,
-    ):
-        _offer_to_finish(launcher, lock)
-        outcome = run_session(launcher, request, lock)
+    with repository.launcher(unattended=unattended, as_json=as_json) as launcher:
+        _offer_to_finish(launcher)
+        outcome = run_session(launcher, request)
     print_outcome(outcome, launcher.journal.impaired, as_json=as_json)
     return exit_code(outcome.exit_code, launcher.journal)
 
 
-def _offer_to_finish(launcher: "Launcher", lock: "RigLock") -> None:
+def _offer_to_finish(launcher: "Launcher") -> None:
     """Say which earlier sessions are unfinished, and finish them if the operator wants it."""
     from aind_launcher.cli.outcome import say_unknown
     from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unfinished, unknown_sessions
@@ -98,6 +89,6 @@ def _offer_to_finish(launcher: "Launcher", lock: "RigLock") -> None:
         return
     for record in waiting:
         try:
-            resume_session(launcher, record, ResumeOptions(), lock)
+            resume_session(launcher, record, ResumeOptions())
         except Exception as error:  # an earlier session must not keep today's animal waiting
             launcher.operator.say(f"  {record.name} could not be finished: {error}", "red")

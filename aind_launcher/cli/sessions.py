@@ -112,7 +112,7 @@ def close(repository: TaskRepository, session: str, reason: str) -> None:
 
     if not reason.strip():
         raise UsageError("--reason is empty.", "Say in a few words why what is left is not to be done.")
-    with repository.rig_lock(), repository.journal() as journal:
+    with repository.journal(changes=True) as journal:
         record = _known(journal, session)
         if record.state not in UNFINISHED:
             raise UsageError(f"Session {session} is {record.state}; nothing is left of it.")
@@ -134,7 +134,7 @@ def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
-    with repository.rig_lock(), repository.journal() as journal:
+    with repository.journal(changes=True) as journal:
         for folder in folders:
             record = import_session(journal, folder.resolve(), repository.path)
             click.echo(f"{record.name}: {record.state}. `aind-launch resume {record.name}` does what is left.")

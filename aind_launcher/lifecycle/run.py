@@ -17,7 +17,6 @@ from aind_launcher.model.session import Acquisition, Check, Inputs, Session, Ses
 from aind_launcher.system.git import describe_repository
 from aind_launcher.system.interrupts import InterruptedAgain
 from aind_launcher.system.processes import refuse_orphans
-from aind_launcher.system.rig import RigLock
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +36,13 @@ class Request:
     skip_hardware_validation: bool = False
 
 
-def run_session(launcher: Launcher, request: Request, lock: RigLock) -> Outcome:
+def run_session(launcher: Launcher, request: Request) -> Outcome:
     """Take an animal through a whole session.
 
     :raises LauncherError: the session was refused before the acquisition; nothing was changed.
     """
     refuse_orphans(launcher.journal.staging)
-    session = _begin(launcher, request, lock)
+    session = _begin(launcher, request)
     with logged_and_closed(launcher, session):
         session = _with_animal_state(launcher, session, request)
         session = _prepared(launcher, session, request)
@@ -53,7 +52,7 @@ def run_session(launcher: Launcher, request: Request, lock: RigLock) -> Outcome:
         return finish_session(launcher, session)
 
 
-def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContext:
+def _begin(launcher: Launcher, request: Request) -> SessionContext:
     rig = inputs.read_rig(launcher.settings.rig)
     data_directory = inputs.data_directory(launcher.settings, rig)
     # The task repository may be a folder of a larger one; paths in settings start at its pyproject.toml.
@@ -85,7 +84,7 @@ def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContex
         rig=rig,
     )
     launcher.keep(context)
-    lock.write_note(context.name)
+    launcher.work_on(context.name)
     return context
 
 
