@@ -119,7 +119,7 @@ def enroll(
     "run", epilog="Example: aind-launch curricula run D:/data/123456_2026-01-31T170000Z --trainer-state state.json"
 )
 @in_task_repository
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True))
 @click.option("--trainer-state", type=click.Path(path_type=Path, dir_okay=False), help="Default: the session's own.")
 @click.option("--source", help="The curriculum source to ask.")
 @click.option("--allow-dirty", is_flag=True, help="Also with uncommitted changes in the source.")
@@ -130,17 +130,13 @@ def run(
     from aind_launcher.cli.terminal import Terminal
     from aind_launcher.model.session import SessionPaths
 
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
     state_file = (trainer_state or SessionPaths(folder).trainer_state).resolve()
     if not state_file.is_file():
         raise UsageError(f"There is no trainer state {state_file}.", "Give one with --trainer-state FILE.")
     sources = repository.curriculum_sources()
     terminal = Terminal()
     with terminal.working("asking the curriculum"):
-        answer = sources.suggest(
-            folder.resolve(), state_file, source=source, allow_dirty=allow_dirty, progress=terminal.say
-        )
+        answer = sources.suggest(folder, state_file, source=source, allow_dirty=allow_dirty, progress=terminal.say)
     click.echo(answer.text)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aind_launcher.cli.printing import print_json, print_table
-from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, whole
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, known_session, whole
 from aind_launcher.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -105,12 +105,6 @@ def _chosen(launcher: "Launcher", name: str | None, everything: bool) -> "tuple[
     from aind_launcher.lifecycle.resume import unfinished
 
     if name:
-        record = launcher.journal.session(name)
-        if record is None:
-            raise UsageError(
-                f"The journal has no session {name}.",
-                "See `aind-launch sessions list`; `sessions import FOLDER` brings one back.",
-            )
-        return (record,)
+        return (known_session(launcher.journal, name),)
     waiting = unfinished(launcher.journal, launcher.repository)
     return waiting if everything else waiting[-1:]

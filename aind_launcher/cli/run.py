@@ -29,7 +29,11 @@ Examples:
 @click.option("--subject", "-s", required=True, help="The animal's number.")
 @click.option("--experimenter", "-e", multiple=True, help="Who runs the session; may be repeated.")
 @click.option("--notes", help="Notes for the session's record.")
-@click.option("--rig", type=click.Path(path_type=Path), help="The rig file, for this call.")
+@click.option(
+    "--rig",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True, resolve_path=True),
+    help="The rig file, for this call.",
+)
 @click.option(
     "--task", "task_file", type=click.Path(path_type=Path), help="Run this task file; no curriculum decides then."
 )
@@ -54,9 +58,7 @@ def command(repository: TaskRepository, rig: Path | None, unattended: bool, as_j
     if not all(name.strip() for name in request.experimenter):
         raise UsageError("--experimenter is empty.", "Say who runs the session, or leave it out.")
     if rig is not None:
-        if not rig.is_file():
-            raise UsageError(f"There is no rig file {rig}.", "Give --rig an existing JSON file.")
-        repository = repository.with_rig(rig.resolve())
+        repository = repository.with_rig(rig)
     with repository.launcher(unattended=unattended, as_json=as_json) as launcher:
         _offer_to_finish(launcher)
         outcome = run_session(launcher, request)

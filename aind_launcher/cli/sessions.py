@@ -3,19 +3,16 @@
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import click
 
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.printing import local_time, print_json, print_table
-from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, known_session
 from aind_launcher.errors import UsageError
 from aind_launcher.journal.records import UNFINISHED, SessionRecord, SessionState
 from aind_launcher.model.clock import now
-
-if TYPE_CHECKING:
-    from aind_launcher.journal.journal import Journal
 
 _STATES = get_args(SessionState)
 
@@ -80,7 +77,7 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
 
     with repository.journal() as journal:
         if session:
-            record = _known(journal, session)
+            record = known_session(journal, session)
         elif newest := journal.sessions(last=1):
             record = newest[0]
         else:
@@ -113,7 +110,7 @@ def close(repository: TaskRepository, session: str, reason: str) -> None:
     if not reason.strip():
         raise UsageError("--reason is empty.", "Say in a few words why what is left is not to be done.")
     with repository.journal(changes=True) as journal:
-        record = _known(journal, session)
+        record = known_session(journal, session)
         if record.state not in UNFINISHED:
             raise UsageError(f"Session {session} is {record.state}; nothing is left of it.")
         journal.end_session(session, "closed", record.exit_code or 0, f"closed by {login()}: {reason}")
@@ -122,7 +119,13 @@ def close(repository: TaskRepository, session: str, reason: str) -> None:
 
 @command.command("import", epilog="Example: aind-launch sessions import D:/data/123456_2026-01-31T170000Z")
 @in_task_repository
-@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=click.Path(path_type=Path))
+@click.argument(
+    "folders",
+    nargs=-1,
+    required=True,
+    metavar="FOLDER...",
+    type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
+)
 def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
     """Enter the sessions of these folders into the journal, as after the journal was lost.
 
@@ -131,20 +134,10 @@ def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
     """
     from aind_launcher.lifecycle.record import import_session
 
-    for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
     with repository.journal(changes=True) as journal:
         for folder in folders:
-            record = import_session(journal, folder.resolve(), repository.path)
+            record = import_session(journal, folder, repository.path)
             click.echo(f"{record.name}: {record.state}. `aind-launch resume {record.name}` does what is left.")
-
-
-def _known(journal: "Journal", name: str) -> SessionRecord:
-    record = journal.session(name)
-    if record is None:
-        raise UsageError(f"The journal has no session {name}.", "See `aind-launch sessions list`.")
-    return record
 
 
 def _session_data(record: SessionRecord, in_progress: str | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from aind_launcher.system import interrupts
 
 if TYPE_CHECKING:
     from aind_launcher.journal.journal import Journal
+    from aind_launcher.journal.records import SessionRecord
     from aind_launcher.lifecycle.launcher import Launcher
     from aind_launcher.model.sources import CurriculumSources
     from aind_launcher.model.store import AnimalStore
@@ -166,6 +167,19 @@ def whole(journal: "Journal") -> "Journal":
     return journal
 
 
+def known_session(journal: "Journal", name: str) -> "SessionRecord":
+    """The entry of a session.
+
+    :raises UsageError: the journal has none.
+    """
+    if record := journal.session(name):
+        return record
+    raise UsageError(
+        f"The journal has no session {name}.",
+        "See `aind-launch sessions list`; `aind-launch sessions import FOLDER` brings one back.",
+    )
+
+
 def in_task_repository(function: Command) -> Command:
     """Give a command the options that choose and change the task repository; it is called with `repository`."""
 
@@ -173,7 +187,7 @@ def in_task_repository(function: Command) -> Command:
         "--repository",
         "-C",
         "task_repository",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
         default=".",
         help="The task repository (default: the one this folder lies in).",
     )
@@ -203,9 +217,7 @@ def open_repository(
     """
     from aind_launcher.settings.layers import find_repository, load_layers, merged_overrides, parsed_override
 
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.", "Give -C the folder of a task repository.")
-    path = find_repository(folder.resolve())
+    path = find_repository(folder)
     layers = load_layers(path, merged_overrides([*map(parsed_override, overrides)]))
     return TaskRepository(path, layers, tuple(map(_blocked, plugin)), verbose)
 

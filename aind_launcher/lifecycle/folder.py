@@ -17,8 +17,6 @@ from aind_launcher.system.files import unfinished_files, write_whole
 
 logger = logging.getLogger(__name__)
 
-LOG = "log.jsonl"
-
 
 def stage_inputs(session: SessionContext) -> None:
     """Write the acquisition's inputs beside the folder, and into it only what the curriculum will read.
@@ -113,8 +111,8 @@ def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[S
     for folder in (session.paths.behavior, session.paths.logs, session.paths.launcher):
         for part in unfinished_files(folder):
             part.unlink(missing_ok=True)
-    sealed = session.paths.launcher / LOG
-    seal_log(session.staging / LOG, sealed)
+    sealed = session.paths.launcher / session.log.name
+    seal_log(session.log, sealed)
     path = session.paths.launcher / record.FILE
     record.write_record(path, then, steps)
     # Last: a folder without either could not be imported.
