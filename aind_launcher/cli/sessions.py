@@ -37,19 +37,12 @@ Examples:
 @click.option("--since", help="A date (2026-01-31) or an age (7d, 12h).")
 @click.option("--last", type=click.IntRange(min=1), default=100, show_default=True, help="Only the newest so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_(
-    repository: TaskRepository,
-    subject: str | None,
-    states: tuple[str, ...],
-    since: str | None,
-    last: int,
-    as_json: bool,
-) -> None:
+def list_(repository: TaskRepository, since: str | None, last: int, as_json: bool, **wanted: Any) -> None:
     """List this rig's sessions, oldest first."""
     from aind_launcher.system.rig import session_in_progress
 
     with repository.journal() as journal:
-        found = journal.sessions(subject=subject, states=states, since=_since(since), last=last + 1)
+        found = journal.sessions(since=_since(since), last=last + 1, **wanted)
     if len(found) > last:
         found = found[-last:]
         click.echo(f"Only the newest {last} are listed; --last {last * 10} lists more.", err=True)
