@@ -201,7 +201,6 @@ minimum-free-space = "1 MB"
             layers = load_layers(self.path)
             settings = layers.launcher().settings
             plugins = load_plugins(layers, settings)
-            plugins.require_sound()
             with open_launcher(self.path, settings, plugins, operator or Operator()) as launcher:
                 return action(launcher)
 

@@ -13,7 +13,7 @@ from aind_launcher.journal.journal import Journal
 from aind_launcher.lifecycle.finish import Outcome
 from aind_launcher.lifecycle.operator import Operator
 
-# Sessions that are named, of those that the journal does not know.
+# Sessions that are named of those that are unfinished or unknown.
 _SHOWN = 3
 
 
@@ -24,13 +24,19 @@ def exit_code(code: ExitCode, journal: Journal) -> ExitCode:
 
 def say_unknown(operator: Operator, folders: Sequence[Path]) -> None:
     """Name the sessions that lie on this machine and that the journal does not know."""
-    if not folders:
-        return
-    operator.say(f"{len(folders)} session(s) here are unknown to the journal. Bring them back, then resume:", "yellow")
-    for folder in folders[-_SHOWN:]:
-        operator.say(f"  aind-launch sessions import {folder}", "yellow")
-    if len(folders) > _SHOWN:
-        operator.say(f"  and {len(folders) - _SHOWN} more in {folders[0].parent}", "yellow")
+    if folders:
+        lines = [f"aind-launch sessions import {folder}" for folder in folders]
+        title = f"{len(folders)} session(s) here are unknown to the journal. Bring them back, then resume:"
+        say_newest(operator, title, lines, f"more in {folders[0].parent}")
+
+
+def say_newest(operator: Operator, title: str, lines: Sequence[str], others: str) -> None:
+    """Say a line for each of the newest sessions, and how many others there are."""
+    operator.say(title, "yellow")
+    for line in lines[-_SHOWN:]:
+        operator.say(f"  {line}", "yellow")
+    if len(lines) > _SHOWN:
+        operator.say(f"  and {len(lines) - _SHOWN} {others}", "yellow")
 
 
 def print_outcome(outcome: Outcome, journal_problem: str | None, *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """`aind-launch run`: an animal's whole session."""
 
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,8 +13,7 @@ from aind_launcher.model.names import checked_name
 if TYPE_CHECKING:
     from aind_launcher.lifecycle.launcher import Launcher
 
-# Of unfinished sessions, so many are named at the start, and so much of each one's reason.
-_SHOWN = 3
+# Characters of why an earlier session is unfinished.
 _WIDTH = 150
 
 
@@ -68,19 +68,16 @@ def command(repository: TaskRepository, rig: Path | None, unattended: bool, as_j
 
 def _offer_to_finish(launcher: "Launcher") -> None:
     """Say which earlier sessions are unfinished, and finish them if the operator wants it."""
-    from aind_launcher.cli.outcome import say_unknown
+    from aind_launcher.cli.outcome import say_newest, say_unknown
     from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unfinished, unknown_sessions
 
     say_unknown(launcher.operator, () if launcher.journal.impaired else unknown_sessions(launcher))
     waiting = unfinished(launcher.journal, launcher.repository)
     if not waiting:
         return
-    launcher.operator.say(f"{len(waiting)} earlier session(s) are unfinished:", "yellow")
-    for record in waiting[-_SHOWN:]:
-        why = (record.message or "the launcher ended").partition("\n")[0]
-        launcher.operator.say(f"  {record.name}: {why[:_WIDTH]}{'...' if len(why) > _WIDTH else ''}", "yellow")
-    if len(waiting) > _SHOWN:
-        launcher.operator.say(f"  and {len(waiting) - _SHOWN} before; see `aind-launch sessions list`", "yellow")
+    lines = [f"{record.name}: {shorten(record.message or 'the launcher ended', _WIDTH)}" for record in waiting]
+    title = f"{len(waiting)} earlier session(s) are unfinished:"
+    say_newest(launcher.operator, title, lines, "before; see `aind-launch sessions list`")
     answer = launcher.operator.ask(
         "Finish them now?", {"yes": "resume them first", "no": "later, with `aind-launch resume --all`"}, default="no"
     )

@@ -62,15 +62,6 @@ class TaskRepository:
 
         return load_plugins(self.layers, self.settings, self.blocked)
 
-    def sound_plugins(self) -> "Plugins":
-        """All plugins.
-
-        :raises PluginError: one of them is broken.
-        """
-        plugins = self.plugins()
-        plugins.require_sound()
-        return plugins
-
     def curriculum_sources(self) -> "CurriculumSources":
         """What builds and asks the curricula.
 
@@ -135,7 +126,7 @@ class TaskRepository:
         from aind_launcher.system.redaction import Redactor
 
         with redirect_stdout(sys.stderr) if as_json else nullcontext():
-            plugins = self.sound_plugins()
+            plugins = self.plugins()
             redact = Redactor(plugins.secrets())
             terminal = Terminal(redact=redact, unattended=unattended, calm=calm)
             try:

@@ -67,11 +67,13 @@ def open_launcher(
 ) -> Iterator[Launcher]:
     """A launcher that has its journal open, and holds the rig unless it only plans, while the context lasts.
 
+    :raises PluginError: a plugin is broken.
     :raises Refused: another launcher holds the rig.
     """
     from aind_launcher.lifecycle.steps import Steps
     from aind_launcher.system.redaction import Redactor
 
+    plugins.require_sound()
     redact = Redactor(plugins.secrets())
     with (
         open_journal(settings) as journal,

@@ -11,7 +11,7 @@ from aind_launcher.lifecycle import folder, inputs
 from aind_launcher.lifecycle.closing import logged_and_closed
 from aind_launcher.lifecycle.finish import Outcome, finish_session
 from aind_launcher.lifecycle.launcher import Launcher
-from aind_launcher.lifecycle.steps import acquisition_of, as_model, with_result
+from aind_launcher.lifecycle.steps import acquisition_of, with_result
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
 from aind_launcher.system.git import describe_repository
@@ -91,7 +91,7 @@ def _begin(launcher: Launcher, request: Request) -> SessionContext:
 def _with_animal_state(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
     """The newest state that any store knows; disagreement is shown."""
     records = list(launcher.steps.each("load_animal_state", session))
-    known = {record.id.plugin: as_model(record, AnimalState) for record in records if record.result is not None}
+    known = {r.id.plugin: AnimalState.model_validate(r.result) for r in records if r.result is not None}
     session = reduce(with_result, records, session)
     failed = [record for record in records if record.state == "failed"]
     if not known:
@@ -121,7 +121,7 @@ def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> 
             raise Refused(f"Plugin {record.id.plugin} could not prepare the session. {record.error}")
         session = with_result(session, record)
         if record.result is not None:
-            session = inputs.changed(session, as_model(record, Inputs), record.id.plugin)
+            session = inputs.changed(session, Inputs.model_validate(record.result), record.id.plugin)
     if session.task is None and session.animal_state is None:
         stores = ", ".join(call.plugin.name for call in launcher.plugins.calls("load_animal_state")) or "no store"
         raise AnimalError(

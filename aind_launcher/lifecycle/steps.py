@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
@@ -25,8 +24,6 @@ from aind_launcher.plugins import Call, Plugins
 from aind_launcher.system import interrupts
 from aind_launcher.system.interrupts import InterruptedAgain
 from aind_launcher.system.redaction import Redactor
-
-Model = TypeVar("Model", bound=BaseModel)
 
 logger = logging.getLogger(__name__)
 
@@ -237,11 +234,6 @@ def with_result(session: SessionContext, record: StepRecord) -> SessionContext:
     return session.model_copy(update={"results": {**session.results, record.id.hook: hook}})
 
 
-def as_model(record: StepRecord, model: type[Model]) -> Model:
-    """What a step returned, as the value that it was."""
-    return model.model_validate(record.result)
-
-
 def acquisition_step(journal: Journal, session: str) -> StepRecord | None:
     """The step that ran, or was running, the acquisition; not those of plugins that left it to another."""
     steps = [step for step in journal.current_steps(session) if step.id.hook == "run_session"]
@@ -255,7 +247,7 @@ def acquisition_of(journal: Journal, session: str) -> Acquisition | None:
     if step is None or step.state == "running":
         return None
     if step.state == "done":
-        return as_model(step, Acquisition)
+        return Acquisition.model_validate(step.result)
     outcome: Literal["interrupted", "failed"] = "interrupted" if step.error == INTERRUPTED else "failed"
     return Acquisition(outcome=outcome, start=step.started, end=step.ended or step.started, message=step.error)
 
