@@ -76,17 +76,15 @@ def _offer_to_finish(launcher: "Launcher") -> None:
     if not waiting:
         return
     lines = [f"{record.name}: {shorten(record.message or 'the launcher ended', _WIDTH)}" for record in waiting]
-    title = f"{len(waiting)} earlier session(s) are unfinished:"
+    title = (
+        f"{len(waiting)} earlier session(s) are unfinished. Finish them with `aind-launch resume --all`, or give one "
+        "up with `aind-launch sessions close`:"
+    )
     say_newest(launcher.operator, title, lines, "before; see `aind-launch sessions list`")
     answer = launcher.operator.ask(
         "Finish them now?", {"yes": "resume them first", "no": "later, with `aind-launch resume --all`"}, default="no"
     )
-    if answer != "yes":
-        launcher.operator.say(
-            "  Finish them with `aind-launch resume --all`, or give one up with `aind-launch sessions close`.", "yellow"
-        )
-        return
-    for record in waiting:
+    for record in waiting if answer == "yes" else ():
         try:
             resume_session(launcher, record, ResumeOptions())
         except Exception as error:  # an earlier session must not keep today's animal waiting

@@ -1,6 +1,7 @@
 """`aind-launch sessions`: what the journal knows."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -39,22 +40,20 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(repository: TaskRepository, since: str | None, last: int, as_json: bool, **wanted: Any) -> None:
     """List this rig's sessions, oldest first."""
-    from aind_launcher.system.rig import session_in_progress
-
     with repository.journal() as journal:
         found = journal.sessions(since=_since(since), last=last + 1, **wanted)
     if len(found) > last:
         found = found[-last:]
         click.echo(f"Only the newest {last} are listed; --last {last * 10} lists more.", err=True)
-    in_progress = session_in_progress(repository.settings.state_directory)
+    records = [_explained(record, repository) for record in found]
     if as_json:
-        print_json([_session_data(record, in_progress) for record in found])
+        print_json([*map(_data, records)])
         return
     rows = []
-    for record in found:
+    for record in records:
         seconds = round((record.ended - record.started).total_seconds()) if record.ended else None
         duration = None if seconds is None else timedelta(seconds=seconds)
-        first_sentence = re.split(r"(?<=\.)\s", _message(record, in_progress) or "", maxsplit=1)[0]
+        first_sentence = re.split(r"(?<=\.)\s", record.message or "", maxsplit=1)[0]
         rows.append((record.name, record.state, local_time(record.started), duration, first_sentence))
     print_table(("session", "state", "started", "duration", "message"), rows, empty="No session matches.")
 
@@ -66,7 +65,6 @@ def list_(repository: TaskRepository, since: str | None, last: int, as_json: boo
 def show(repository: TaskRepository, session: str | None, as_json: bool) -> None:
     """Tell a session's whole story, step by step; without a name, the newest one's."""
     from aind_launcher.cli.story import print_story
-    from aind_launcher.system.rig import session_in_progress
 
     with repository.journal() as journal:
         if session:
@@ -77,14 +75,12 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
             raise UsageError("The journal has no session yet.", "Start one with `aind-launch run`.")
         steps = journal.steps(record.name)
         context = journal.context(record.name)
-    in_progress = session_in_progress(repository.settings.state_directory)
+    record = _explained(record, repository)
     if as_json:
-        print_json(
-            _session_data(record, in_progress)
-            | {"context": context.model_dump(mode="json"), "steps": [step.as_data() for step in steps]}
-        )
+        more = {"context": context.model_dump(mode="json"), "steps": [step.as_data() for step in steps]}
+        print_json(_data(record) | more)
         return
-    print_story(record, context, steps, _message(record, in_progress))
+    print_story(record, context, steps)
 
 
 @command.command(
@@ -133,25 +129,19 @@ def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
             click.echo(f"{record.name}: {record.state}. `aind-launch resume {record.name}` does what is left.")
 
 
-def _session_data(record: SessionRecord, in_progress: str | None) -> dict[str, Any]:
-    return {
-        "session": record.name,
-        "subject": record.subject,
-        "state": record.state,
-        "started": record.started.isoformat(),
-        "ended": record.ended.isoformat() if record.ended else None,
-        "exit_code": record.exit_code,
-        "message": _message(record, in_progress),
-        "repository": str(record.repository),
-        "folder": str(record.folder),
-    }
+def _explained(record: SessionRecord, repository: TaskRepository) -> SessionRecord:
+    """`record` with why it stands as it does; nobody was left to say so where its launcher was killed."""
+    from aind_launcher.system.rig import session_in_progress
+
+    if record.state != "running" or record.name == session_in_progress(repository.settings.state_directory):
+        return record
+    message = f"Its launcher was killed, or the power failed. `aind-launch resume {record.name}` goes on."
+    return replace(record, message=message)
 
 
-def _message(record: SessionRecord, in_progress: str | None) -> str | None:
-    """Why the session stands as it does; nobody was left to say so where its launcher was killed."""
-    if record.state == "running" and record.name != in_progress:
-        return f"Its launcher was killed, or the power failed. `aind-launch resume {record.name}` goes on."
-    return record.message
+def _data(record: SessionRecord) -> dict[str, Any]:
+    data = record.as_data()
+    return {"session": data.pop("name"), **data}
 
 
 def _since(text: str | None) -> datetime | None:

@@ -17,16 +17,11 @@ from aind_launcher.model.suggestion import CurriculumSuggestion
 _WIDEST = 300
 
 
-def print_story(
-    record: SessionRecord, session: SessionContext, steps: Sequence[StepRecord], message: str | None
-) -> None:
-    """Print all of a session on stdout.
-
-    :param message: why the session stands as it does.
-    """
+def print_story(record: SessionRecord, session: SessionContext, steps: Sequence[StepRecord]) -> None:
+    """Print all of a session on stdout."""
     click.echo(f"Session {record.name}: {record.state}")
     times = {"started": local_time(record.started), "ended": record.ended and local_time(record.ended)}
-    print_facts(times | {"message": message} | facts(session, _suggestion(session, steps), steps))
+    print_facts(times | {"message": record.message} | facts(session, _suggestion(session, steps), steps))
     click.echo("")
     rows = []
     for step in steps:
