@@ -31,8 +31,6 @@ from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.own_modules import places_of
 from aind_launcher.plugins import Plugins, load_plugins
 from aind_launcher.settings.layers import load_layers
-from aind_launcher.system.redaction import Redactor
-from aind_launcher.system.rig import RigLock, rig_lock
 
 SUBJECT = "123456"
 _BROKEN = "curriculum-is-broken"
@@ -182,34 +180,29 @@ minimum-free-space = "1 MB"
 
         :param request: fields of `aind_launcher.lifecycle.run.Request`.
         """
-        return self.launch(lambda launcher, lock: run_session(launcher, Request(subject, **request), lock), operator)
+        return self.launch(lambda launcher: run_session(launcher, Request(subject, **request)), operator)
 
     def resume(
         self, session: str, options: ResumeOptions | None = None, *, operator: Operator | None = None
     ) -> Outcome:
         """Finish a session, as `aind-launch resume` does."""
 
-        def action(launcher: Launcher, lock: RigLock) -> Outcome:
+        def action(launcher: Launcher) -> Outcome:
             record = launcher.journal.session(session)
             if record is None:
                 pytest.fail(f"the journal has no session {session}")
-            return resume_session(launcher, record, options or ResumeOptions(), lock)
+            return resume_session(launcher, record, options or ResumeOptions())
 
         return self.launch(action, operator)
 
-    def launch(self, action: Callable[[Launcher, RigLock], Outcome], operator: Operator | None = None) -> Outcome:
+    def launch(self, action: Callable[[Launcher], Outcome], operator: Operator | None = None) -> Outcome:
         """Do `action` as one call of the program, with settings and plugins read anew."""
         with forgetting_plugins_of(self.path):
             layers = load_layers(self.path)
             settings = layers.launcher().settings
             plugins = load_plugins(layers, settings)
-            plugins.require_sound()
-            operator = operator or Operator()
-            with (
-                open_launcher(self.path, settings, plugins, operator, Redactor(plugins.secrets())) as launcher,
-                rig_lock(settings.state_directory) as lock,
-            ):
-                return action(launcher, lock)
+            with open_launcher(self.path, settings, plugins, operator or Operator()) as launcher:
+                return action(launcher)
 
     def steps(self, session: str) -> dict[tuple[str, str], StepRecord]:
         """The last attempt at each step of a session, by hook and plugin."""

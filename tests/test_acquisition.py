@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from aind_launcher.builtin.acquisition import PLACEHOLDERS, AcquisitionProgram, substituted, with_variables
 from aind_launcher.errors import LauncherError
-from aind_launcher.lifecycle.record import MARK
+from aind_launcher.lifecycle.record import BEGUN
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Acquisition, Repository, SessionContext
 
@@ -37,7 +37,7 @@ def prepared(tmp_path: Path, **context: Any) -> SessionContext:
     session.paths.behavior.mkdir(parents=True)
     session.paths.trainer_state.write_text("{}", encoding="utf-8")
     session.paths.previous_metrics.write_text("{}", encoding="utf-8")
-    (session.paths.behavior / MARK).write_text("west", encoding="utf-8")
+    (session.paths.behavior / BEGUN).write_text("{}", encoding="utf-8")
     return session
 
 

@@ -353,9 +353,12 @@ def test_uncommitted_changes_in_the_task_repository_are_refused(lab: TaskReposit
         ("animals move 123456 --off-curriculum --reason ' '", "--reason is empty"),
         ("sessions list --since soon", "--since soon is neither a date nor an age. Write"),
         ("sessions list --state happy", "'happy' is not one of"),
-        ("sessions import nowhere", "There is no folder nowhere. Give the folder of a session"),
-        ("resume 123456_2026-01-31T170000Z", "The journal has no session 123456_.* `sessions import FOLDER`"),
-        ("doctor -C nowhere", "There is no folder nowhere"),
+        ("sessions import nowhere", "Directory .nowhere. does not exist"),
+        (
+            "resume 123456_2026-01-31T170000Z",
+            "has no session 123456_.* `aind-launch sessions import FOLDER`",
+        ),
+        ("doctor -C nowhere", "Directory .nowhere. does not exist"),
         ("env prune --older-than -1", "-1 is not in the range"),
     ],
 )

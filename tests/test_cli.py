@@ -122,12 +122,15 @@ def test_a_session_and_an_animal_are_listed_with_what_an_operator_looks_for(lab:
     assert (animal["subject"], animal["stage"], animal["session"]) == ("123456", "rung3", listed[-1]["session"])
 
 
-def test_the_story_of_a_session_says_in_few_words_what_each_step_returned(lab: TaskRepositoryForTests) -> None:
+def test_the_story_of_a_session_says_what_was_decided_and_what_each_step_returned(
+    lab: TaskRepositoryForTests,
+) -> None:
     story = call("sessions", "show", cwd=lab.path).out
     steps = {line.split()[0]: line for line in story.splitlines() if re.search(r"  (done|skipped|failed)  ", line)}
-    assert re.search(r"stage rung2 of Ladder, since 123456_\S+$", steps["load_animal_state"])
-    assert steps["run_session"].endswith("completed, exit code 0")
-    assert steps["curriculum_suggest"].endswith("stage rung3, by Ladder 1.0.0")
+    for fact in ("ran with +stage rung2 of Ladder 1.0.0", "decision +rung2 -> rung3", "decided by +Ladder 1.0.0"):
+        assert re.search(f"^  {fact}$", story, re.M)
+    assert re.search(r"session_name 123456_\S+, date ", steps["load_animal_state"])
+    assert steps["run_session"].endswith("exit_code 0")
     assert steps["keep_suggestion"].endswith("behavior/Logs/suggestion.json, behavior/metrics.json")
     assert max(len(line) for line in story.splitlines()) < 400
 

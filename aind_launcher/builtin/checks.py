@@ -55,23 +55,23 @@ class Checks:
     @hookimpl(trylast=True)
     def pre_session(self, session: SessionContext) -> list[Check]:
         """Data directory, disk, and the task repository."""
-        data_directory = session.folder.parent
-        # Where nothing can be written, how much would fit is of no interest.
-        checks = [_data_directory(data_directory), *self._disk(data_directory)]
-        checks += _not_ignored(data_directory, session.repository.path)
+        checks = self._folder(session.folder.parent, session.repository.path)
         return [*checks, *self._code(session.repository, allow_dirty=session.session.allow_dirty_repo)]
 
     @hookimpl
     def check_rig(self, repository: Path, data_directory: Path | None) -> list[Check]:
-        """The disk, and what in the repository would refuse a session; the launcher itself names folder and commit."""
+        """The data directory, and what in the repository would refuse a session; the launcher names its commit."""
         checks = []
         if data_directory is not None:
-            checks = [*self._disk(data_directory), *_not_ignored(data_directory, repository)]
+            checks = self._folder(data_directory, repository)
         try:
             described = describe_repository(repository).model_copy(update={"path": repository})
         except LauncherError:
             return checks  # shown by the launcher's own look at the repository
         return [*checks, *(check for check in self._code(described) if check.outcome != "passed")]
+
+    def _folder(self, folder: Path, repository: Path) -> list[Check]:
+        return [_data_directory(folder), *self._disk(folder), *_not_ignored(folder, repository)]
 
     def _code(self, repository: Repository, *, allow_dirty: bool = False) -> list[Check]:
         name = "task repository"

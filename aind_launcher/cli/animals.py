@@ -141,18 +141,13 @@ def move(
     by = by or login()
     store = repository.animal_store()
     checked_name("subject", subject)
+    before = restored = None
     if file:
         restored = state_in(file)
         target = restored.trainer_state
-        before = None
-        # A state that cannot be read is what a file of its history mends.
+        # A state that cannot be read is what a file of its history restores.
         with suppress(AnimalError):
             before = store.read(subject).state
-        if before is None and not store.history(subject):
-            store.enroll(subject, target, by=by)
-            click.echo(f"Animal {subject} starts at {target.stage} of {target.curriculum}.")
-            return
-        store.move(subject, target, reason=reason, by=by, restored=restored)
     else:
         before = _known(store, subject).state
         if before is None:
@@ -168,7 +163,7 @@ def move(
             )
         else:
             target = at_stage(before.trainer_state, stage or "")
-        store.move(subject, target, reason=reason, by=by)
+    store.move(subject, target, reason=reason, by=by, restored=restored)
     where = f"stage {target.stage} of {target.curriculum}" if target.is_on_curriculum else "off curriculum"
     click.echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
 

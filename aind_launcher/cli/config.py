@@ -24,7 +24,8 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(repository: TaskRepository, as_json: bool) -> None:
     """Show each setting with its value and source; secrets are hidden."""
-    plugins = repository.sound_plugins()
+    plugins = repository.plugins()
+    plugins.require_sound()
     rows = _rows(repository.resolved)
     for plugin in plugins.all:
         if plugin.settings:

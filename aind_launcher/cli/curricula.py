@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,7 +10,6 @@ from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.printing import print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import ExitCode, LauncherError, UsageError
-from aind_launcher.model.names import checked_name
 
 if TYPE_CHECKING:
     from aind_launcher.model.sources import CurriculumSources, SourceStatus
@@ -87,39 +86,18 @@ Examples:
 @click.option("--by", default=None, help="Who enrols the animal (default: the login).")
 @click.option("--replace", is_flag=True, help="Also for an animal that has a state already; its history is kept.")
 @click.option("--allow-dirty", is_flag=True, help="Also with uncommitted changes in the source.")
-def enroll(
-    repository: TaskRepository,
-    subject: str,
-    curriculum: str,
-    stage: str | None,
-    source: str | None,
-    by: str | None,
-    replace: bool,
-    allow_dirty: bool,
-) -> None:
+def enroll(repository: TaskRepository, subject: str, **options: Any) -> None:
     """Start an animal on a curriculum, in the state that the curriculum's own `init` gives."""
     from aind_launcher.cli.enrolment import enroll_animal
-    from aind_launcher.system.rig import login
 
-    checked_name("subject", subject)
-    enrolled = enroll_animal(
-        repository,
-        subject,
-        curriculum,
-        stage,
-        source=source,
-        by=by or login(),
-        replace=replace,
-        allow_dirty=allow_dirty,
-    )
-    click.echo(f"Animal {subject} is enrolled: {enrolled}.")
+    click.echo(f"Animal {subject} is enrolled: {enroll_animal(repository, subject, **options)}.")
 
 
 @command.command(
     "run", epilog="Example: aind-launch curricula run D:/data/123456_2026-01-31T170000Z --trainer-state state.json"
 )
 @in_task_repository
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True))
 @click.option("--trainer-state", type=click.Path(path_type=Path, dir_okay=False), help="Default: the session's own.")
 @click.option("--source", help="The curriculum source to ask.")
 @click.option("--allow-dirty", is_flag=True, help="Also with uncommitted changes in the source.")
@@ -130,17 +108,13 @@ def run(
     from aind_launcher.cli.terminal import Terminal
     from aind_launcher.model.session import SessionPaths
 
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
     state_file = (trainer_state or SessionPaths(folder).trainer_state).resolve()
     if not state_file.is_file():
         raise UsageError(f"There is no trainer state {state_file}.", "Give one with --trainer-state FILE.")
     sources = repository.curriculum_sources()
     terminal = Terminal()
     with terminal.working("asking the curriculum"):
-        answer = sources.suggest(
-            folder.resolve(), state_file, source=source, allow_dirty=allow_dirty, progress=terminal.say
-        )
+        answer = sources.suggest(folder, state_file, source=source, allow_dirty=allow_dirty, progress=terminal.say)
     click.echo(answer.text)
 
 

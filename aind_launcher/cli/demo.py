@@ -1,6 +1,7 @@
 """`aind-launch demo`: try everything on a simulated animal."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,7 +19,7 @@ Examples:
 @click.option("--fresh", is_flag=True, help="Remove a previous demo in DIR first; nothing else is ever removed.")
 @click.option("--with-services", is_flag=True, help="Also push and hand off, to services that run while it lasts.")
 @click.option("--json", "as_json", is_flag=True, help="Print what happened as JSON.")
-def command(folder: Path, sessions: int, fresh: bool, with_services: bool, as_json: bool) -> int:
+def command(folder: Path, **options: Any) -> int:
     """Try everything on a simulated animal.
 
     Makes a task repository with a curriculum as its submodule in DIR, enrols an animal that learns, and runs
@@ -27,4 +28,4 @@ def command(folder: Path, sessions: int, fresh: bool, with_services: bool, as_js
     """
     from aind_launcher.cli.demo_sessions import show_demo
 
-    return show_demo(folder, sessions=sessions, fresh=fresh, with_services=with_services, as_json=as_json)
+    return show_demo(folder, **options)

@@ -5,8 +5,8 @@ import shutil
 import sys
 import sysconfig
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import click
 import psutil
 
 from aind_launcher.cli.enrolment import enroll_animal
-from aind_launcher.cli.outcome import decision, outcome_data
+from aind_launcher.cli.outcome import outcome_data
 from aind_launcher.cli.printing import print_facts, print_json, print_table
-from aind_launcher.cli.task_repository import TaskRepository, open_repository
+from aind_launcher.cli.story import decision
+from aind_launcher.cli.task_repository import TaskRepository, known_session, open_repository
 from aind_launcher.cli.terminal import Terminal
 from aind_launcher.curriculum.sources import quoted
 from aind_launcher.demo.build import build_demo
@@ -29,7 +30,6 @@ from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.plugins import find_plugins
 from aind_launcher.settings.layers import Layer, merged_overrides
-from aind_launcher.system.rig import RigLock
 
 SUBJECT = "demo-mouse"
 CURRICULUM = "lick_training"
@@ -66,7 +66,7 @@ class Shown:
 
     @property
     def decision(self) -> str:
-        return decision(self.outcome.session.animal_state, self.outcome)
+        return decision(self.outcome.session, self.outcome.suggestion, self.outcome.steps)
 
 
 def show_demo(folder: Path, *, sessions: int, fresh: bool, with_services: bool, as_json: bool) -> ExitCode:
@@ -110,24 +110,22 @@ class _Demo:
     def run(self, number: int) -> Shown:
         """One session, as `aind-launch run` runs it."""
         if number == LOST:
-            self.terminal.say(
-                f"Session {number}: the file of licks is lost on purpose; the curriculum will miss it.", "bold"
-            )
+            self._say(number, "the file of licks is lost on purpose; the curriculum will miss it.", "bold")
             return self._run(number, _LOSES_LICKS)
         outages = {name: service.down for name, service in self.services.items() if service.down}
         if number != OUTAGE or not outages:
             return self._run(number)
         names = ", ".join(outages)
-        self.terminal.say(f"Session {number}: {names} cannot be reached.", "bold")
+        self._say(number, f"{names} cannot be reached.", "bold")
         with ExitStack() as stack:
             for down in outages.values():
                 stack.enter_context(down())
             shown = self._run(number)
-        self.terminal.say(f"Session {number}: {names} can be reached again; resuming.", "bold")
-        with self._launcher() as (launcher, lock):
-            record = launcher.journal.session(shown.outcome.session.name)
-            resumed = resume_session(launcher, record, ResumeOptions(), lock) if record else shown.outcome
-        self.terminal.say(f"Session {number}: {resumed.state}")
+        self._say(number, f"{names} can be reached again; resuming.", "bold")
+        with self._launcher() as launcher:
+            record = known_session(launcher.journal, shown.outcome.session.name)
+            resumed = resume_session(launcher, record, ResumeOptions())
+        self._say(number, resumed.state)
         return replace(shown, outcome=resumed)
 
     def open(self, more: Mapping[str, Any] | None = None) -> TaskRepository:
@@ -148,28 +146,27 @@ class _Demo:
             rig=replace(opened.layers.rig, values={"plugin": {"isolated-curriculum": cache}}),
             command_line=Layer("command line", values, self.folder),
         )
-        resolved = layers.launcher()
+        alone = replace(opened, layers=layers)
         foreign = tuple(
             found.name
-            for found in find_plugins(resolved.settings)
+            for found in find_plugins(alone.settings)
             if found.distribution != "aind-launcher" and found.name not in self.services
         )
-        return replace(opened, layers=layers, resolved=resolved, blocked=foreign)
+        return replace(alone, blocked=foreign)
 
     def _run(self, number: int, more: Mapping[str, Any] | None = None) -> Shown:
         request = Request(subject=SUBJECT, experimenter=("aind-launch demo",))
         started = time.monotonic()
-        with self._launcher(more) as (launcher, lock):
-            shown = Shown(run_session(launcher, request, lock), time.monotonic() - started)
-        said = f"{shown.decision} ({shown.metrics})" if shown.metrics else shown.decision
-        self.terminal.say(f"Session {number}: {said}")
+        with self._launcher(more) as launcher:
+            shown = Shown(run_session(launcher, request), time.monotonic() - started)
+        self._say(number, f"{shown.decision} ({shown.metrics})" if shown.metrics else shown.decision)
         return shown
 
-    @contextmanager
-    def _launcher(self, more: Mapping[str, Any] | None = None) -> Iterator[tuple[Launcher, RigLock]]:
-        repository = self.open(more)
-        with repository.launcher(unattended=True, calm=True) as (launcher, _), repository.rig_lock() as lock:
-            yield launcher, lock
+    def _say(self, number: int, what: str, style: str = "") -> None:
+        self.terminal.say(f"Session {number}: {what}", style)
+
+    def _launcher(self, more: Mapping[str, Any] | None = None) -> AbstractContextManager[Launcher]:
+        return self.open(more).launcher(unattended=True, calm=True)
 
 
 def _stages(shown: Sequence[Shown]) -> list[str]:
@@ -184,15 +181,12 @@ def _missing(shown: Sequence[Shown]) -> list[str]:
     missing = []
     if len(stages := _stages(shown)) < 3:
         missing.append(f"the animal stood at {len(stages)} stages, not at three")
-    failed = [number for number, session in enumerate(shown, 1) if session.outcome.suggestion is None]
+    failed = [number for number, session in enumerate(shown, 1) if session.outcome.exit_code != ExitCode.DONE]
     if failed != [LOST]:
         numbers = ", ".join(map(str, failed)) or "none"
-        missing.append(f"the curriculum was to fail in session {LOST} alone and failed in: {numbers}")
-    if any(session.outcome.held or session.outcome.state == "incomplete" for session in shown[LOST:]):
-        missing.append("what a service missed did not reach it later")
-    after = shown[LOST : LOST + 1]
-    if not after or after[0].outcome.suggestion is None or after[0].stage != shown[LOST - 1].stage:
-        missing.append(f"no session after number {LOST} recovered")
+        missing.append(f"session {LOST} alone was to fail, and these did: {numbers}")
+    if len(shown) == LOST:
+        missing.append(f"no session followed number {LOST} and recovered")
     return missing
 
 

@@ -3,6 +3,8 @@
 from aind_launcher.cli.task_repository import TaskRepository
 from aind_launcher.cli.terminal import Terminal
 from aind_launcher.errors import AnimalError
+from aind_launcher.model.names import checked_name
+from aind_launcher.system.rig import login
 
 
 def enroll_animal(
@@ -12,14 +14,16 @@ def enroll_animal(
     stage: str | None = None,
     *,
     source: str | None = None,
-    by: str,
+    by: str | None = None,
     replace: bool = False,
     allow_dirty: bool = False,
 ) -> str:
     """Enrol an animal in its store.
 
+    :param by: who enrols it; else the login.
     :return: where it starts, for people.
     """
+    checked_name("subject", subject)
     store = repository.animal_store()
     if not replace:
         store.refuse_known(subject)
@@ -29,12 +33,12 @@ def enroll_animal(
         state = repository.curriculum_sources().first_state(
             curriculum, stage, source=source, allow_dirty=allow_dirty, progress=terminal.say
         )
-    store.enroll(subject, state, by=by, replace=replace)
+    store.enroll(subject, state, by=by or login(), replace=replace)
     return f"stage {state.stage} of {state.curriculum} {state.curriculum_version or ''}".rstrip()
 
 
 def _refuse_seen(repository: TaskRepository, subject: str, place: str) -> None:
-    """Pass only an animal that no session of this rig ran with a trainer state: its store may not be connected.
+    """Raise if the animal had a trainer state in a session of this rig: its store may not be connected.
 
     :raises AnimalError: one did.
     """

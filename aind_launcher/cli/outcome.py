@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from aind_launcher.cli.printing import plain, print_json, print_table
+from aind_launcher.cli.printing import plain, print_facts, print_json
+from aind_launcher.cli.story import decision, facts
 from aind_launcher.errors import ExitCode
 from aind_launcher.journal.journal import Journal
 from aind_launcher.lifecycle.finish import Outcome
 from aind_launcher.lifecycle.operator import Operator
-from aind_launcher.model.animal import AnimalState
 
-# Sessions that are named, of those that the journal does not know.
+# Sessions that are named of those that are unfinished or unknown.
 _SHOWN = 3
 
 
@@ -24,13 +24,19 @@ def exit_code(code: ExitCode, journal: Journal) -> ExitCode:
 
 def say_unknown(operator: Operator, folders: Sequence[Path]) -> None:
     """Name the sessions that lie on this machine and that the journal does not know."""
-    if not folders:
-        return
-    operator.say(f"{len(folders)} session(s) here are unknown to the journal. Bring them back, then resume:", "yellow")
-    for folder in folders[-_SHOWN:]:
-        operator.say(f"  aind-launch sessions import {folder}", "yellow")
-    if len(folders) > _SHOWN:
-        operator.say(f"  and {len(folders) - _SHOWN} more in {folders[0].parent}", "yellow")
+    if folders:
+        lines = [f"aind-launch sessions import {folder}" for folder in folders]
+        title = f"{len(folders)} session(s) here are unknown to the journal. Bring them back, then resume:"
+        say_newest(operator, title, lines, f"more in {folders[0].parent}")
+
+
+def say_newest(operator: Operator, title: str, lines: Sequence[str], others: str) -> None:
+    """Say a line for each of the newest sessions, and how many others there are."""
+    operator.say(title, "yellow")
+    for line in lines[-_SHOWN:]:
+        operator.say(f"  {line}", "yellow")
+    if len(lines) > _SHOWN:
+        operator.say(f"  and {len(lines) - _SHOWN} {others}", "yellow")
 
 
 def print_outcome(outcome: Outcome, journal_problem: str | None, *, as_json: bool) -> None:
@@ -40,20 +46,17 @@ def print_outcome(outcome: Outcome, journal_problem: str | None, *, as_json: boo
         return
     session = outcome.session
     click.echo(f"\nSession {session.name}: {outcome.state}")
-    print_table(("", ""), [(name, value) for name, value in _lines(outcome) if value], empty="")
+    print_facts(facts(session, outcome.suggestion, outcome.steps))
     failed = [record for record in outcome.steps if record.state == "failed"]
     for record in failed:
         click.echo(f"  failed: {record.id.hook} ({record.id.plugin}): {plain(record.error or '')}")
     if outcome.held:
         click.echo(f"  The hand-off is held back: {outcome.held}.")
-    acquisition = session.acquisition
-    if acquisition and acquisition.outcome != "completed" and acquisition.message:
-        click.echo(f"  The acquisition: {plain(acquisition.message)}")
     if outcome.state in ("failed", "interrupted"):
         click.echo(
             f"  Its data was kept; `aind-launch resume {session.name} --score` lets the curriculum decide on it."
         )
-    if acquisition and not session.folder.is_dir():
+    if session.acquisition and not session.folder.is_dir():
         click.echo(f"  The session's folder is gone: {session.folder}")
     elif failed or outcome.held:
         click.echo(f"  The data is safe. Finish with `aind-launch resume {session.name}`.")
@@ -62,21 +65,6 @@ def print_outcome(outcome: Outcome, journal_problem: str | None, *, as_json: boo
             f"  The journal could not be written ({journal_problem}). "
             "When it can be, `aind-launch resume` completes it."
         )
-
-
-def decision(before: AnimalState | None, outcome: Outcome) -> str:
-    """One line: where the animal goes next, and why it stays where it does."""
-    if outcome.suggestion is None:
-        state = before.trainer_state if before else None
-        return "none; the animal's state is unchanged" if state else "none; no curriculum decides over this animal"
-    states = [record.result for record in outcome.steps if record.id.hook == "record_state" and record.result]
-    if any(state["outcome"] == "superseded" for state in states):
-        return "superseded: the animal has moved on since"
-    then = outcome.suggestion.trainer_state
-    stage = before.trainer_state.stage if before else None
-    if not then.is_on_curriculum:
-        return f"{stage} -> off curriculum"
-    return f"stays at {then.stage}" if then.stage == stage else f"{stage} -> {then.stage}"
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:
@@ -89,7 +77,7 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         "state": outcome.state,
         "exit_code": int(outcome.exit_code),
         "folder": str(session.folder),
-        "decision": decision(session.animal_state, outcome),
+        "decision": decision(session, suggestion, outcome.steps),
         "stage": suggestion.trainer_state.stage if suggestion else None,
         "metrics": suggestion.metrics if suggestion else None,
         "provenance": provenance.model_dump() if provenance else None,
@@ -99,30 +87,6 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
             for r in outcome.steps
         ],
     }
-
-
-def _lines(outcome: Outcome) -> list[tuple[str, str | None]]:
-    session, suggestion = outcome.session, outcome.suggestion
-    provenance = suggestion.provenance if suggestion else None
-    state = session.animal_state.trainer_state if session.animal_state else None
-    return [
-        ("  subject", session.subject),
-        ("  curriculum", f"{state.curriculum} {state.curriculum_version or ''}" if state else None),
-        ("  decision", decision(session.animal_state, outcome)),
-        ("  metrics", _short(suggestion.metrics) if suggestion else None),
-        ("  decided by", f"{provenance.source} at {provenance.commit[:10]}" if provenance else None),
-        ("  acquisition", session.acquisition.outcome if session.acquisition else None),
-        ("  folder", str(session.folder)),
-        ("  log", str(session.staging / "log.jsonl")),
-    ]
-
-
-def _short(metrics: Any) -> str:
-    if not isinstance(metrics, dict):
-        return str(metrics)
-    numbers = {key: f"{value:.4g}" if isinstance(value, float) else value for key, value in metrics.items()}
-    text = ", ".join(f"{key} {value}" for key, value in numbers.items())
-    return text if len(text) <= 160 else f"{text[:157]}..."
 
 
 def _brief(result: Any) -> Any:

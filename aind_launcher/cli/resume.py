@@ -1,14 +1,12 @@
 """`aind-launch resume`: finish what earlier sessions left undone."""
 
-import sys
-from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from aind_launcher.cli.printing import print_json, print_table
-from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, whole
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, known_session, whole
 from aind_launcher.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -54,27 +52,22 @@ def command(
     from aind_launcher.cli.outcome import exit_code, outcome_data, print_outcome, say_unknown
     from aind_launcher.cli.terminal import show_error
     from aind_launcher.lifecycle.resume import ResumeOptions, plan, resume_session, unfinished, unknown_sessions
-    from aind_launcher.system.rig import open_state_directory, rig_lock
 
     if session and everything:
         raise UsageError("Give a session or --all, not both.")
     chosen = ResumeOptions(**options)
     code, planned, outcomes = ExitCode.DONE, [], []
-    with (
-        redirect_stdout(sys.stderr) if as_json else nullcontext(),
-        repository.launcher(unattended=unattended) as (launcher, _),
-        nullcontext() if dry_run else rig_lock(open_state_directory(repository.settings.state_directory)) as lock,
-    ):
+    with repository.launcher(unattended=unattended, as_json=as_json, only_plans=dry_run) as launcher:
         whole(launcher.journal)
         # Chosen now that no other launcher can change them.
         records = _chosen(launcher, session, everything)
         for record in records:
             try:
                 whole(launcher.journal)
-                if lock is None:
+                if dry_run:
                     planned += [(record.name, step) for step in plan(launcher, record, chosen)]
                     continue
-                outcome = resume_session(launcher, record, chosen, lock)
+                outcome = resume_session(launcher, record, chosen)
             except Exception as error:
                 # Of several sessions, none may keep the others from being finished.
                 if not everything:
@@ -112,12 +105,6 @@ def _chosen(launcher: "Launcher", name: str | None, everything: bool) -> "tuple[
     from aind_launcher.lifecycle.resume import unfinished
 
     if name:
-        record = launcher.journal.session(name)
-        if record is None:
-            raise UsageError(
-                f"The journal has no session {name}.",
-                "See `aind-launch sessions list`; `sessions import FOLDER` brings one back.",
-            )
-        return (record,)
+        return (known_session(launcher.journal, name),)
     waiting = unfinished(launcher.journal, launcher.repository)
     return waiting if everything else waiting[-1:]

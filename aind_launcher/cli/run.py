@@ -1,8 +1,7 @@
 """`aind-launch run`: an animal's whole session."""
 
-import sys
-from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,10 +12,8 @@ from aind_launcher.model.names import checked_name
 
 if TYPE_CHECKING:
     from aind_launcher.lifecycle.launcher import Launcher
-    from aind_launcher.system.rig import RigLock
 
-# Of unfinished sessions, so many are named at the start, and so much of each one's reason.
-_SHOWN = 3
+# Characters of why an earlier session is unfinished.
 _WIDTH = 150
 
 
@@ -32,7 +29,11 @@ Examples:
 @click.option("--subject", "-s", required=True, help="The animal's number.")
 @click.option("--experimenter", "-e", multiple=True, help="Who runs the session; may be repeated.")
 @click.option("--notes", help="Notes for the session's record.")
-@click.option("--rig", type=click.Path(path_type=Path), help="The rig file, for this call.")
+@click.option(
+    "--rig",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True, resolve_path=True),
+    help="The rig file, for this call.",
+)
 @click.option(
     "--task", "task_file", type=click.Path(path_type=Path), help="Run this task file; no curriculum decides then."
 )
@@ -48,7 +49,6 @@ def command(repository: TaskRepository, rig: Path | None, unattended: bool, as_j
     """
     from aind_launcher.cli.outcome import exit_code, print_outcome
     from aind_launcher.lifecycle.run import Request, run_session
-    from aind_launcher.system.rig import open_state_directory, rig_lock
 
     request = Request(**asked)
     checked_name("subject", request.subject)
@@ -58,46 +58,34 @@ def command(repository: TaskRepository, rig: Path | None, unattended: bool, as_j
     if not all(name.strip() for name in request.experimenter):
         raise UsageError("--experimenter is empty.", "Say who runs the session, or leave it out.")
     if rig is not None:
-        if not rig.is_file():
-            raise UsageError(f"There is no rig file {rig}.", "Give --rig an existing JSON file.")
-        repository = repository.with_rig(rig.resolve())
-    with (
-        # What a plugin prints must not come before the JSON.
-        redirect_stdout(sys.stderr) if as_json else nullcontext(),
-        repository.launcher(unattended=unattended) as (launcher, _),
-        rig_lock(open_state_directory(repository.settings.state_directory)) as lock,
-    ):
-        _offer_to_finish(launcher, lock)
-        outcome = run_session(launcher, request, lock)
+        repository = repository.with_rig(rig)
+    with repository.launcher(unattended=unattended, as_json=as_json) as launcher:
+        _offer_to_finish(launcher)
+        outcome = run_session(launcher, request)
     print_outcome(outcome, launcher.journal.impaired, as_json=as_json)
     return exit_code(outcome.exit_code, launcher.journal)
 
 
-def _offer_to_finish(launcher: "Launcher", lock: "RigLock") -> None:
+def _offer_to_finish(launcher: "Launcher") -> None:
     """Say which earlier sessions are unfinished, and finish them if the operator wants it."""
-    from aind_launcher.cli.outcome import say_unknown
+    from aind_launcher.cli.outcome import say_newest, say_unknown
     from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unfinished, unknown_sessions
 
     say_unknown(launcher.operator, () if launcher.journal.impaired else unknown_sessions(launcher))
     waiting = unfinished(launcher.journal, launcher.repository)
     if not waiting:
         return
-    launcher.operator.say(f"{len(waiting)} earlier session(s) are unfinished:", "yellow")
-    for record in waiting[-_SHOWN:]:
-        why = (record.message or "the launcher ended").partition("\n")[0]
-        launcher.operator.say(f"  {record.name}: {why[:_WIDTH]}{'...' if len(why) > _WIDTH else ''}", "yellow")
-    if len(waiting) > _SHOWN:
-        launcher.operator.say(f"  and {len(waiting) - _SHOWN} before; see `aind-launch sessions list`", "yellow")
+    lines = [f"{record.name}: {shorten(record.message or 'the launcher ended', _WIDTH)}" for record in waiting]
+    title = (
+        f"{len(waiting)} earlier session(s) are unfinished. Finish them with `aind-launch resume --all`, or give one "
+        "up with `aind-launch sessions close`:"
+    )
+    say_newest(launcher.operator, title, lines, "before; see `aind-launch sessions list`")
     answer = launcher.operator.ask(
         "Finish them now?", {"yes": "resume them first", "no": "later, with `aind-launch resume --all`"}, default="no"
     )
-    if answer != "yes":
-        launcher.operator.say(
-            "  Finish them with `aind-launch resume --all`, or give one up with `aind-launch sessions close`.", "yellow"
-        )
-        return
-    for record in waiting:
+    for record in waiting if answer == "yes" else ():
         try:
-            resume_session(launcher, record, ResumeOptions(), lock)
+            resume_session(launcher, record, ResumeOptions())
         except Exception as error:  # an earlier session must not keep today's animal waiting
             launcher.operator.say(f"  {record.name} could not be finished: {error}", "red")

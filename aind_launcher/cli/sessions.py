@@ -1,21 +1,19 @@
 """`aind-launch sessions`: what the journal knows."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import click
 
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.printing import local_time, print_json, print_table
-from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, known_session
 from aind_launcher.errors import UsageError
 from aind_launcher.journal.records import UNFINISHED, SessionRecord, SessionState
 from aind_launcher.model.clock import now
-
-if TYPE_CHECKING:
-    from aind_launcher.journal.journal import Journal
 
 _STATES = get_args(SessionState)
 
@@ -40,31 +38,22 @@ Examples:
 @click.option("--since", help="A date (2026-01-31) or an age (7d, 12h).")
 @click.option("--last", type=click.IntRange(min=1), default=100, show_default=True, help="Only the newest so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_(
-    repository: TaskRepository,
-    subject: str | None,
-    states: tuple[str, ...],
-    since: str | None,
-    last: int,
-    as_json: bool,
-) -> None:
+def list_(repository: TaskRepository, since: str | None, last: int, as_json: bool, **wanted: Any) -> None:
     """List this rig's sessions, oldest first."""
-    from aind_launcher.system.rig import session_in_progress
-
     with repository.journal() as journal:
-        found = journal.sessions(subject=subject, states=states, since=_since(since), last=last + 1)
+        found = journal.sessions(since=_since(since), last=last + 1, **wanted)
     if len(found) > last:
         found = found[-last:]
         click.echo(f"Only the newest {last} are listed; --last {last * 10} lists more.", err=True)
-    in_progress = session_in_progress(repository.settings.state_directory)
+    records = [_explained(record, repository) for record in found]
     if as_json:
-        print_json([_session_data(record, in_progress) for record in found])
+        print_json([*map(_data, records)])
         return
     rows = []
-    for record in found:
+    for record in records:
         seconds = round((record.ended - record.started).total_seconds()) if record.ended else None
         duration = None if seconds is None else timedelta(seconds=seconds)
-        first_sentence = re.split(r"(?<=\.)\s", _message(record, in_progress) or "", maxsplit=1)[0]
+        first_sentence = re.split(r"(?<=\.)\s", record.message or "", maxsplit=1)[0]
         rows.append((record.name, record.state, local_time(record.started), duration, first_sentence))
     print_table(("session", "state", "started", "duration", "message"), rows, empty="No session matches.")
 
@@ -76,25 +65,22 @@ def list_(
 def show(repository: TaskRepository, session: str | None, as_json: bool) -> None:
     """Tell a session's whole story, step by step; without a name, the newest one's."""
     from aind_launcher.cli.story import print_story
-    from aind_launcher.system.rig import session_in_progress
 
     with repository.journal() as journal:
         if session:
-            record = _known(journal, session)
+            record = known_session(journal, session)
         elif newest := journal.sessions(last=1):
             record = newest[0]
         else:
             raise UsageError("The journal has no session yet.", "Start one with `aind-launch run`.")
         steps = journal.steps(record.name)
         context = journal.context(record.name)
-    in_progress = session_in_progress(repository.settings.state_directory)
+    record = _explained(record, repository)
     if as_json:
-        print_json(
-            _session_data(record, in_progress)
-            | {"context": context.model_dump(mode="json"), "steps": [step.as_data() for step in steps]}
-        )
+        more = {"context": context.model_dump(mode="json"), "steps": [step.as_data() for step in steps]}
+        print_json(_data(record) | more)
         return
-    print_story(record, context, steps, _message(record, in_progress))
+    print_story(record, context, steps)
 
 
 @command.command(
@@ -112,8 +98,8 @@ def close(repository: TaskRepository, session: str, reason: str) -> None:
 
     if not reason.strip():
         raise UsageError("--reason is empty.", "Say in a few words why what is left is not to be done.")
-    with repository.rig_lock(), repository.journal() as journal:
-        record = _known(journal, session)
+    with repository.journal(changes=True) as journal:
+        record = known_session(journal, session)
         if record.state not in UNFINISHED:
             raise UsageError(f"Session {session} is {record.state}; nothing is left of it.")
         journal.end_session(session, "closed", record.exit_code or 0, f"closed by {login()}: {reason}")
@@ -122,7 +108,13 @@ def close(repository: TaskRepository, session: str, reason: str) -> None:
 
 @command.command("import", epilog="Example: aind-launch sessions import D:/data/123456_2026-01-31T170000Z")
 @in_task_repository
-@click.argument("folders", nargs=-1, required=True, metavar="FOLDER...", type=click.Path(path_type=Path))
+@click.argument(
+    "folders",
+    nargs=-1,
+    required=True,
+    metavar="FOLDER...",
+    type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
+)
 def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
     """Enter the sessions of these folders into the journal, as after the journal was lost.
 
@@ -131,41 +123,25 @@ def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
     """
     from aind_launcher.lifecycle.record import import_session
 
-    for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(f"There is no folder {folder}.", "Give the folder of a session.")
-    with repository.rig_lock(), repository.journal() as journal:
+    with repository.journal(changes=True) as journal:
         for folder in folders:
-            record = import_session(journal, folder.resolve(), repository.path)
+            record = import_session(journal, folder, repository.path)
             click.echo(f"{record.name}: {record.state}. `aind-launch resume {record.name}` does what is left.")
 
 
-def _known(journal: "Journal", name: str) -> SessionRecord:
-    record = journal.session(name)
-    if record is None:
-        raise UsageError(f"The journal has no session {name}.", "See `aind-launch sessions list`.")
-    return record
+def _explained(record: SessionRecord, repository: TaskRepository) -> SessionRecord:
+    """`record` with why it stands as it does; nobody was left to say so where its launcher was killed."""
+    from aind_launcher.system.rig import session_in_progress
+
+    if record.state != "running" or record.name == session_in_progress(repository.settings.state_directory):
+        return record
+    message = f"Its launcher was killed, or the power failed. `aind-launch resume {record.name}` goes on."
+    return replace(record, message=message)
 
 
-def _session_data(record: SessionRecord, in_progress: str | None) -> dict[str, Any]:
-    return {
-        "session": record.name,
-        "subject": record.subject,
-        "state": record.state,
-        "started": record.started.isoformat(),
-        "ended": record.ended.isoformat() if record.ended else None,
-        "exit_code": record.exit_code,
-        "message": _message(record, in_progress),
-        "repository": str(record.repository),
-        "folder": str(record.folder),
-    }
-
-
-def _message(record: SessionRecord, in_progress: str | None) -> str | None:
-    """Why the session stands as it does; nobody was left to say so where its launcher was killed."""
-    if record.state == "running" and record.name != in_progress:
-        return f"Its launcher was killed, or the power failed. `aind-launch resume {record.name}` goes on."
-    return record.message
+def _data(record: SessionRecord) -> dict[str, Any]:
+    data = record.as_data()
+    return {"session": data.pop("name"), **data}
 
 
 def _since(text: str | None) -> datetime | None:

@@ -1,105 +1,104 @@
-"""A session's whole story, for `sessions show`: what it was, and each step with what it returned."""
+"""A session for people: what it was, what was decided on it, and what each of its steps returned."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import ValidationError
 
-from aind_launcher.cli.printing import local_time, print_table
+from aind_launcher.cli.printing import local_time, print_facts, print_table
 from aind_launcher.journal.records import SessionRecord, StepRecord
-from aind_launcher.model.animal import AnimalState
-from aind_launcher.model.session import Acquisition, SessionContext
+from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
-# Characters of what a step returned; a table is to be read.
+# Characters of what a step returned, and of metrics; a table is to be read.
 _WIDEST = 300
 
 
-def print_story(
-    record: SessionRecord, context: SessionContext, steps: tuple[StepRecord, ...], message: str | None
-) -> None:
-    """Print it on stdout.
-
-    :param message: why the session stands as it does.
-    """
-    state = context.animal_state
-    acquisition = context.acquisition
+def print_story(record: SessionRecord, session: SessionContext, steps: Sequence[StepRecord]) -> None:
+    """Print all of a session on stdout."""
     click.echo(f"Session {record.name}: {record.state}")
-    facts: list[tuple[str, Any]] = [
-        ("subject", record.subject),
-        ("experimenter", ", ".join(context.session.experimenter)),
-        ("started", local_time(record.started)),
-        ("ended", local_time(record.ended) if record.ended else None),
-        ("message", message),
-        ("ran with", f"stage {state.trainer_state.stage} of {state.trainer_state.curriculum}" if state else None),
-        ("acquisition", f"{acquisition.outcome} {acquisition.message or ''}" if acquisition else None),
-        ("repository", f"{record.repository} at {(context.repository.commit or 'no commit')[:10]}"),
-        ("folder", record.folder),
-        ("log", context.staging / "log.jsonl"),
-    ]
-    print_table(("", ""), [(f"  {name}", value) for name, value in facts if value], empty="")
+    times = {"started": local_time(record.started), "ended": record.ended and local_time(record.ended)}
+    print_facts(times | {"message": record.message} | facts(session, _suggestion(session, steps), steps))
     click.echo("")
     rows = []
     for step in steps:
         seconds = None if step.duration is None else f"{step.duration:.2f}"
-        result = step.error or _brief(step, record.folder)
+        result = step.error or _short(step.result).replace(f"{record.folder}{os.sep}", "")
         rows.append((step.id.hook, step.id.plugin, step.attempt, step.state, seconds, result))
     columns = ("step", "plugin", "try", "state", "seconds", "what it returned, or why not")
     print_table(columns, rows, empty="No step was run.")
 
 
-def _brief(step: StepRecord, folder: Path) -> str:
-    """What a step returned, in a few words; `--json` has all of it."""
-    result = step.result
-    if step.id.hook in _SUMMARIES and isinstance(result, dict):
-        # What another version of the launcher recorded may have another form.
-        with suppress(ValidationError):
-            return _SUMMARIES[step.id.hook](result)
-    if isinstance(result, list):
-        checks = all(isinstance(item, dict) and "outcome" in item for item in result)
-        text = ", ".join(f"{item.get('name')} {item['outcome']}" if checks else str(item) for item in result)
-    elif isinstance(result, dict):
-        text = ", ".join(f"{key}: {value}" for key, value in result.items() if value is not None)
+def facts(
+    session: SessionContext, suggestion: CurriculumSuggestion | None, steps: Sequence[StepRecord]
+) -> dict[str, Any]:
+    """What people want to know of a session, by name; None where it is not known."""
+    state = session.animal_state.trainer_state if session.animal_state else None
+    acquisition = session.acquisition
+    return {
+        "subject": session.subject,
+        "experimenter": ", ".join(session.session.experimenter),
+        "ran with": state and f"stage {state.stage} of {state.curriculum} {state.curriculum_version or ''}",
+        "decision": decision(session, suggestion, steps),
+        "metrics": suggestion and _short(suggestion.metrics),
+        "decided by": suggestion and _decided_by(suggestion),
+        "acquisition": acquisition and ": ".join(filter(None, (acquisition.outcome, acquisition.message))),
+        "repository": f"{session.repository.path} at {(session.repository.commit or 'no commit')[:10]}",
+        "folder": session.folder,
+        "log": session.log,
+    }
+
+
+def decision(session: SessionContext, suggestion: CurriculumSuggestion | None, steps: Sequence[StepRecord]) -> str:
+    """One line: where the animal goes next, and why it stays where it does."""
+    before = session.animal_state.trainer_state if session.animal_state else None
+    if suggestion is None:
+        return "none; the animal's state is unchanged" if before else "none; no curriculum decides over this animal"
+    states = [record.result for record in steps if record.id.hook == "record_state" and record.result]
+    if any(state["outcome"] == "superseded" for state in states):
+        return "superseded: the animal has moved on since"
+    then = suggestion.trainer_state
+    stage = before.stage if before else None
+    if not then.is_on_curriculum:
+        return f"{stage} -> off curriculum"
+    return f"stays at {then.stage}" if then.stage == stage else f"{stage} -> {then.stage}"
+
+
+def _suggestion(session: SessionContext, steps: Sequence[StepRecord]) -> CurriculumSuggestion | None:
+    """What was decided, where the curriculum was asked and what it answered can be read."""
+    for step in steps:
+        if step.id.hook == "curriculum_suggest" and step.result is not None and session.disposition == "score":
+            # What another version of the launcher recorded may have another form.
+            with suppress(ValidationError):
+                return CurriculumSuggestion.model_validate(step.result)
+    return None
+
+
+def _decided_by(suggestion: CurriculumSuggestion) -> str:
+    provenance = suggestion.provenance
+    if provenance is None:
+        return f"{suggestion.trainer_state.curriculum} {suggestion.version or ''}"
+    package = f"{provenance.source} {provenance.package_version or ''}".rstrip()
+    return f"{package} at {provenance.commit[:10]}{' (modified)' if provenance.dirty else ''}"
+
+
+def _short(value: Any) -> str:
+    """JSON data in a few words; ``--json`` has all of it."""
+    if isinstance(value, dict):
+        text = ", ".join(_named(name, part) for name, part in value.items() if part is not None and name != "text")
+    elif isinstance(value, list):
+        text = ", ".join(f"{part['name']} {part['outcome']}" if _is_check(part) else str(part) for part in value)
     else:
-        text = "" if result is None else str(result)
-    text = text.replace(f"{folder}{os.sep}", "")
+        text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
     return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
 
 
-def _animal_state(result: dict[str, Any]) -> str:
-    state = AnimalState.model_validate(result)
-    where = f"stage {state.trainer_state.stage} of {state.trainer_state.curriculum}"
-    return f"{where}, since {state.session_name or local_time(state.date)}"
+def _named(name: str, value: Any) -> str:
+    return name if isinstance(value, dict | list) else f"{name} {_short(value)}"
 
 
-def _inputs(result: dict[str, Any]) -> str:
-    return "gave " + " and ".join(name for name, value in result.items() if value is not None)
-
-
-def _acquisition(result: dict[str, Any]) -> str:
-    acquisition = Acquisition.model_validate(result)
-    code = f", exit code {acquisition.exit_code}" if acquisition.exit_code is not None else ""
-    return f"{acquisition.outcome}{code}{f': {acquisition.message}' if acquisition.message else ''}"
-
-
-def _suggestion(result: dict[str, Any]) -> str:
-    suggestion = CurriculumSuggestion.model_validate(result)
-    state, provenance = suggestion.trainer_state, suggestion.provenance
-    where = f"stage {state.stage}" if state.is_on_curriculum else "off curriculum"
-    if provenance is None:
-        return f"{where}, by {state.curriculum} {suggestion.version or ''}".rstrip()
-    by = f"{provenance.source} {provenance.package_version or ''}".rstrip()
-    modified = " (modified)" if provenance.dirty else ""
-    return f"{where}, by {by} at {provenance.commit[:10]}{modified} in {provenance.duration:.1f} s"
-
-
-_SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = {
-    "load_animal_state": _animal_state,
-    "prepare_session": _inputs,
-    "run_session": _acquisition,
-    "curriculum_suggest": _suggestion,
-}
+def _is_check(value: Any) -> bool:
+    return isinstance(value, dict) and {"name", "outcome"} <= value.keys()

@@ -3,9 +3,11 @@
 Each command imports this file for its options: what a method needs is imported when it is called.
 """
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,14 +17,13 @@ from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.system import interrupts
 
 if TYPE_CHECKING:
-    from aind_launcher.cli.terminal import Terminal
     from aind_launcher.journal.journal import Journal
+    from aind_launcher.journal.records import SessionRecord
     from aind_launcher.lifecycle.launcher import Launcher
     from aind_launcher.model.sources import CurriculumSources
     from aind_launcher.model.store import AnimalStore
     from aind_launcher.plugins import Plugins
     from aind_launcher.settings.layers import LauncherSettings, Resolved, SettingsLayers
-    from aind_launcher.system.rig import RigLock
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,9 +34,16 @@ class TaskRepository:
 
     path: Path
     layers: "SettingsLayers"
-    resolved: "Resolved[LauncherSettings]"
-    blocked: tuple[str, ...]
-    verbose: bool
+    blocked: tuple[str, ...] = ()
+    verbose: bool = False
+
+    @cached_property
+    def resolved(self) -> "Resolved[LauncherSettings]":
+        """The launcher's own settings, each with its source.
+
+        :raises SettingsError: one is wrong.
+        """
+        return self.layers.launcher()
 
     @property
     def settings(self) -> "LauncherSettings":
@@ -46,22 +54,13 @@ class TaskRepository:
         """The same with another rig file."""
         strongest = self.layers.command_line
         layers = replace(self.layers, command_line=replace(strongest, values={**strongest.values, "rig": str(rig)}))
-        return replace(self, layers=layers, resolved=layers.launcher())
+        return replace(self, layers=layers)
 
     def plugins(self) -> "Plugins":
         """All plugins, sound or not."""
         from aind_launcher.plugins import load_plugins
 
         return load_plugins(self.layers, self.settings, self.blocked)
-
-    def sound_plugins(self) -> "Plugins":
-        """All plugins.
-
-        :raises PluginError: one of them is broken.
-        """
-        plugins = self.plugins()
-        plugins.require_sound()
-        return plugins
 
     def curriculum_sources(self) -> "CurriculumSources":
         """What builds and asks the curricula.
@@ -91,25 +90,22 @@ class TaskRepository:
             )
         return answer
 
-    def rig_lock(self) -> AbstractContextManager["RigLock"]:
-        """The lock that one launcher at a time holds on this rig.
-
-        :raises Refused: another launcher holds it.
-        """
-        from aind_launcher.system.rig import open_state_directory, rig_lock
-
-        return rig_lock(open_state_directory(self.settings.state_directory))
-
     @contextmanager
-    def journal(self) -> Iterator["Journal"]:
+    def journal(self, *, changes: bool = False) -> Iterator["Journal"]:
         """The journal.
 
+        :param changes: hold the rig meanwhile.
+        :raises Refused: another launcher holds the rig.
         :raises LauncherError: it cannot be used now; a substitute would answer as if nothing had ever happened. Or
             what was to be recorded is not.
         """
         from aind_launcher.lifecycle.launcher import open_journal
+        from aind_launcher.system.rig import rig_lock
 
-        with open_journal(self.settings) as journal:
+        with (
+            rig_lock(self.settings.state_directory) if changes else nullcontext(),
+            open_journal(self.settings) as journal,
+        ):
             yield whole(journal)
         if journal.impaired:
             raise LauncherError(
@@ -118,31 +114,34 @@ class TaskRepository:
             )
 
     @contextmanager
-    def launcher(self, *, unattended: bool = False, calm: bool = False) -> Iterator[tuple["Launcher", "Terminal"]]:
-        """Everything a session needs, with its log shown on the terminal.
+    def launcher(
+        self, *, unattended: bool = False, calm: bool = False, as_json: bool = False, only_plans: bool = False
+    ) -> Iterator["Launcher"]:
+        """Everything a session needs, with its log shown on the terminal; see `Terminal` and `open_launcher`.
 
-        :param calm: see `Terminal`.
+        :param as_json: what a plugin prints goes to stderr: nothing must come before the JSON.
         """
         from aind_launcher.cli.terminal import Terminal, show_error
         from aind_launcher.lifecycle.launcher import open_launcher
         from aind_launcher.system.redaction import Redactor
 
-        plugins = self.sound_plugins()
-        redact = Redactor(plugins.secrets())
-        terminal = Terminal(redact=redact, unattended=unattended, calm=calm)
-        try:
-            with (
-                # What Ctrl-C became on its way through foreign code is no error.
-                interrupts.heard(),
-                terminal.showing_log(self.verbose),
-                open_launcher(self.path, self.settings, plugins, terminal, redact) as launcher,
-            ):
-                yield launcher, terminal
-        except (click.ClickException, BrokenPipeError):
-            raise
-        except Exception as error:
-            # Shown here, where the secrets that it may carry are known.
-            raise click.exceptions.Exit(show_error(error, redact)) from error
+        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+            plugins = self.plugins()
+            redact = Redactor(plugins.secrets())
+            terminal = Terminal(redact=redact, unattended=unattended, calm=calm)
+            try:
+                with (
+                    # What Ctrl-C became on its way through foreign code is no error.
+                    interrupts.heard(),
+                    terminal.showing_log(self.verbose),
+                    open_launcher(self.path, self.settings, plugins, terminal, only_plans=only_plans) as launcher,
+                ):
+                    yield launcher
+            except (click.ClickException, BrokenPipeError):
+                raise
+            except Exception as error:
+                # Shown here, where the secrets that it may carry are known.
+                raise click.exceptions.Exit(show_error(error, redact)) from error
 
 
 def whole(journal: "Journal") -> "Journal":
@@ -159,6 +158,19 @@ def whole(journal: "Journal") -> "Journal":
     return journal
 
 
+def known_session(journal: "Journal", name: str) -> "SessionRecord":
+    """The entry of a session.
+
+    :raises UsageError: the journal has none.
+    """
+    if record := journal.session(name):
+        return record
+    raise UsageError(
+        f"The journal has no session {name}.",
+        "See `aind-launch sessions list`; `aind-launch sessions import FOLDER` brings one back.",
+    )
+
+
 def in_task_repository(function: Command) -> Command:
     """Give a command the options that choose and change the task repository; it is called with `repository`."""
 
@@ -166,7 +178,7 @@ def in_task_repository(function: Command) -> Command:
         "--repository",
         "-C",
         "task_repository",
-        type=click.Path(path_type=Path, file_okay=False),
+        type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
         default=".",
         help="The task repository (default: the one this folder lies in).",
     )
@@ -192,15 +204,13 @@ def open_repository(
 ) -> TaskRepository:
     """Find the repository of `folder` and read its settings.
 
-    :raises UsageError: there is none, or an option or a setting is wrong.
+    :raises UsageError: there is none, or an option is wrong.
     """
     from aind_launcher.settings.layers import find_repository, load_layers, merged_overrides, parsed_override
 
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder}.", "Give -C the folder of a task repository.")
-    path = find_repository(folder.resolve())
+    path = find_repository(folder)
     layers = load_layers(path, merged_overrides([*map(parsed_override, overrides)]))
-    return TaskRepository(path, layers, layers.launcher(), tuple(map(_blocked, plugin)), verbose)
+    return TaskRepository(path, layers, tuple(map(_blocked, plugin)), verbose)
 
 
 def _blocked(value: str) -> str:

@@ -110,12 +110,16 @@ class SessionRecord:
     def __post_init__(self) -> None:
         _check_state(self.state, SessionState)
 
+    def as_data(self) -> dict[str, Any]:
+        """As JSON data."""
+        return _plain(vars(self))
+
     def as_row(self, context: str) -> dict[str, Any]:
         """As a row of the journal's table.
 
         :param context: the JSON of its `SessionContext`.
         """
-        return _plain(vars(self)) | {"context": context}
+        return self.as_data() | {"context": context}
 
     @classmethod
     def from_row(cls, row: Any) -> Self:

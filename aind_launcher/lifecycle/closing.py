@@ -23,7 +23,7 @@ def logged_and_closed(launcher: Launcher, session: SessionContext) -> Iterator[N
     Ctrl-C is held within it, and heard where somebody is waited for: in the plugins' parts, pauses and questions.
     """
     try:
-        with interrupts.held(), session_log(session.staging / folder.LOG, session.name, launcher.steps.redact):
+        with interrupts.held(), session_log(session.log, session.name, launcher.steps.redact):
             logger.info("session %s of %s", session.name, launcher.repository)
             with _closed(launcher, session):
                 yield

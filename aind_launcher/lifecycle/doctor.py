@@ -12,7 +12,6 @@ from aind_launcher.lifecycle.steps import as_checks
 from aind_launcher.model.session import Check
 from aind_launcher.plugins import Plugins
 from aind_launcher.settings.layers import LauncherSettings
-from aind_launcher.system.files import write_problem
 from aind_launcher.system.git import describe_repository
 from aind_launcher.system.programs import find_program
 from aind_launcher.system.rig import open_state_directory, rig_lock
@@ -33,9 +32,12 @@ def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> I
     if not plugins.problems():
         names = [plugin.name for plugin in plugins.all if not plugin.blocked]
         yield Check(name="plugins", outcome="passed", message=", ".join(names))
-    yield _named("data directory", lambda: _data_directory(settings))
     yield _named("state directory", lambda: _state(settings, repository))
-    data_directory = inputs.data_directory_or_none(settings)
+    data_directory = None
+    try:
+        data_directory = inputs.data_directory(settings, inputs.read_rig(settings.rig))
+    except LauncherError as error:
+        yield _failed("data directory", error.message, error.hint)
     for call in plugins.calls("check_rig"):
         try:
             yield from as_checks(call(repository=repository, data_directory=data_directory))
@@ -50,14 +52,6 @@ def _repository(repository: Path) -> Check:
     # Whether a session may run from it is the verdict of the plugin checks.
     at = f"at {described.commit[:10]}" if described.commit else "without a commit"
     return Check(name="task repository", outcome="passed", message=f"{described.path} {at}")
-
-
-def _data_directory(settings: LauncherSettings) -> Check:
-    folder = inputs.data_directory(settings, inputs.read_rig(settings.rig))
-    if problem := write_problem(folder):
-        hint = "Connect the disk, see that it has room, and give this login the right to write there."
-        return _failed("data directory", problem, hint)
-    return Check(name="data directory", outcome="passed", message=str(folder))
 
 
 def _state(settings: LauncherSettings, repository: Path) -> Check:

@@ -3,7 +3,6 @@
 import filecmp
 import json
 import logging
-import platform
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,8 +17,6 @@ from aind_launcher.system.files import unfinished_files, write_whole
 
 logger = logging.getLogger(__name__)
 
-LOG = "log.jsonl"
-
 
 def stage_inputs(session: SessionContext) -> None:
     """Write the acquisition's inputs beside the folder, and into it only what the curriculum will read.
@@ -27,8 +24,7 @@ def stage_inputs(session: SessionContext) -> None:
     Workflows write the inputs into the folder themselves and fail where the files exist.
     """
     record.stage(session)
-    write_whole(session.paths.behavior / record.MARK, platform.node())
-    session.paths.behavior.mkdir(parents=True, exist_ok=True)
+    record.write_record(session.paths.behavior / record.BEGUN, session)
     state = session.animal_state
     if state is not None and session.task_source != "file":
         write_whole(session.paths.trainer_state, state.trainer_state.text)
@@ -115,13 +111,13 @@ def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[S
     for folder in (session.paths.behavior, session.paths.logs, session.paths.launcher):
         for part in unfinished_files(folder):
             part.unlink(missing_ok=True)
-    sealed = session.paths.launcher / LOG
-    seal_log(session.staging / LOG, sealed)
+    sealed = session.paths.launcher / session.log.name
+    seal_log(session.log, sealed)
     path = session.paths.launcher / record.FILE
     record.write_record(path, then, steps)
-    # Last: a folder without either would be anybody's.
+    # Last: a folder without either could not be imported.
     with suppress(OSError):
-        (session.paths.behavior / record.MARK).unlink()
+        (session.paths.behavior / record.BEGUN).unlink()
     return [str(sealed), str(path)]
 
 
@@ -141,11 +137,10 @@ def _bring_output(session: SessionContext) -> list[Path]:
 
 def _was_sealed_with(session: SessionContext, suggestion: CurriculumSuggestion) -> bool:
     """Whether the curriculum had answered so when the folder was sealed."""
-    try:
-        told = record.read_session(session.folder, session.staging, session.repository.path)
-    except LauncherError:
+    sealed = record.sealed_record(session.folder)
+    if sealed is None:
         return False
-    answers = (step.result for step in told.steps if step.id.hook == "curriculum_suggest" and step.result is not None)
+    answers = (step.result for step in sealed.steps if step.id.hook == "curriculum_suggest" and step.result is not None)
     return any(CurriculumSuggestion.model_validate(answer).digest == suggestion.digest for answer in answers)
 
 

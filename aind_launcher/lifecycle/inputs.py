@@ -1,10 +1,10 @@
 """What an acquisition is started with: the rig's file, the task, and the data directory that the rig names."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aind_launcher.errors import LauncherError, Refused, SettingsError, UsageError
+from aind_launcher.model.json_text import object_in
 
 if TYPE_CHECKING:
     from aind_launcher.model.session import Inputs, SessionContext
@@ -80,11 +80,8 @@ def changed(session: "SessionContext", inputs: "Inputs", plugin: str) -> "Sessio
 
 def _read_object(path: Path, what: str, hint: str) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text(encoding="utf-8-sig"))
+        return object_in(path.read_bytes())
     except OSError as error:
         raise UsageError(f"The {what} file {path} cannot be read: {error.strerror}.", hint) from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"The {what} file {path} is not JSON: {error}.", "Correct the file.") from None
-    if not isinstance(document, dict):
-        raise UsageError(f"The {what} file {path} is not a JSON object.", "Correct the file.")
-    return document
+    except ValueError as error:
+        raise UsageError(f"The {what} file {path} {error}.", "Correct the file.") from None

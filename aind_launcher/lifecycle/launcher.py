@@ -1,14 +1,14 @@
 """Everything a session needs that is not the session itself: wired once, for the program and for tests of plugins."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aind_launcher.journal.journal import Journal
 from aind_launcher.lifecycle.inputs import data_directory_or_none
-from aind_launcher.system.rig import open_state_directory
+from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
 
 if TYPE_CHECKING:
     # What only reads the journal has no use for plugins.
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from aind_launcher.model.session import SessionContext
     from aind_launcher.plugins import Plugins
     from aind_launcher.settings.layers import LauncherSettings
-    from aind_launcher.system.redaction import Redactor
 
 _JOURNAL = "journal.sqlite"
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """The repository, settings, plugins, journal and operator of one call of the program."""
+    """The repository, settings, plugins, journal and operator of one call of the program.
+
+    :param lock: the rig's; None for one that only plans.
+    """
 
     repository: Path
     settings: "LauncherSettings"
@@ -32,11 +34,17 @@ class Launcher:
     journal: Journal
     operator: "Operator"
     steps: "Steps"
+    lock: RigLock | None = None
 
     def keep(self, session: "SessionContext") -> None:
         """Have `session` on disk: this is where resuming it starts from. What steps returned is in their records."""
         context = session.model_dump_json(exclude={"results"})
         self.journal.keep_session(session.name, session.subject, self.repository, session.folder, context)
+
+    def work_on(self, session: str) -> None:
+        """Write down for which session the rig is held."""
+        if self.lock:
+            self.lock.write_note(session)
 
 
 def open_journal(settings: "LauncherSettings") -> Journal:
@@ -50,11 +58,26 @@ def open_journal(settings: "LauncherSettings") -> Journal:
 
 @contextmanager
 def open_launcher(
-    repository: Path, settings: "LauncherSettings", plugins: "Plugins", operator: "Operator", redact: "Redactor"
+    repository: Path,
+    settings: "LauncherSettings",
+    plugins: "Plugins",
+    operator: "Operator",
+    *,
+    only_plans: bool = False,
 ) -> Iterator[Launcher]:
-    """A launcher, with its journal open while the context lasts."""
-    from aind_launcher.lifecycle.steps import Steps
+    """A launcher that has its journal open, and holds the rig unless it only plans, while the context lasts.
 
-    with open_journal(settings) as journal:
+    :raises PluginError: a plugin is broken.
+    :raises Refused: another launcher holds the rig.
+    """
+    from aind_launcher.lifecycle.steps import Steps
+    from aind_launcher.system.redaction import Redactor
+
+    plugins.require_sound()
+    redact = Redactor(plugins.secrets())
+    with (
+        open_journal(settings) as journal,
+        nullcontext() if only_plans else rig_lock(settings.state_directory) as lock,
+    ):
         steps = Steps(plugins, journal, operator, redact, tuple(settings.retry_pauses), settings.step_timeout)
-        yield Launcher(repository, settings, plugins, journal, operator, steps)
+        yield Launcher(repository, settings, plugins, journal, operator, steps, lock)

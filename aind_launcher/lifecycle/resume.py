@@ -18,7 +18,6 @@ from aind_launcher.lifecycle.run import with_disposition
 from aind_launcher.lifecycle.steps import LAUNCHER, acquisition_of, acquisition_step
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.system.processes import refuse_orphans
-from aind_launcher.system.rig import RigLock
 
 
 @dataclass(frozen=True)
@@ -80,10 +79,10 @@ def _plan(launcher: Launcher, record: SessionRecord, options: ResumeOptions) -> 
     return tuple(road.plan(standing, lambda hook: [call.plugin.name for call in launcher.plugins.calls(hook)]))
 
 
-def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOptions, lock: RigLock) -> Outcome:
+def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOptions) -> Outcome:
     """Do what is not done yet, in order; an acquisition is never run again.
 
-    :param lock: held since before `record` was read.
+    :param record: read while the rig was held.
     :raises LauncherError: it cannot be resumed here or now, or needs an answer first.
     """
     session = _known_session(launcher, record)
@@ -94,7 +93,7 @@ def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOpt
             return Outcome(session, "cancelled", ExitCode.DONE)
         return Outcome(session, record.state, ExitCode.DONE)
     _refuse_unready(session, options)
-    lock.write_note(record.name)
+    launcher.work_on(record.name)
     with logged_and_closed(launcher, session):
         if session.acquisition is None:
             session = _with_acquisition(launcher, session, options)

@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from aind_launcher.errors import ExitCode
 from aind_launcher.journal.records import SessionState, StepId, StepRecord
-from aind_launcher.lifecycle.steps import LAUNCHER, as_model, with_result
+from aind_launcher.lifecycle.steps import LAUNCHER, with_result
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
@@ -54,7 +54,7 @@ class Standing:
     @cached_property
     def suggestion(self) -> CurriculumSuggestion | None:
         """What the curriculum decided, where it was asked and answered."""
-        return as_model(self.answer, CurriculumSuggestion) if self.answer and self._is_scored else None
+        return CurriculumSuggestion.model_validate(self.answer.result) if self.answer and self._is_scored else None
 
     @property
     def digest(self) -> str:

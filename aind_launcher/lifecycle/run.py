@@ -11,13 +11,12 @@ from aind_launcher.lifecycle import folder, inputs
 from aind_launcher.lifecycle.closing import logged_and_closed
 from aind_launcher.lifecycle.finish import Outcome, finish_session
 from aind_launcher.lifecycle.launcher import Launcher
-from aind_launcher.lifecycle.steps import acquisition_of, as_model, with_result
+from aind_launcher.lifecycle.steps import acquisition_of, with_result
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
 from aind_launcher.system.git import describe_repository
 from aind_launcher.system.interrupts import InterruptedAgain
 from aind_launcher.system.processes import refuse_orphans
-from aind_launcher.system.rig import RigLock
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +36,13 @@ class Request:
     skip_hardware_validation: bool = False
 
 
-def run_session(launcher: Launcher, request: Request, lock: RigLock) -> Outcome:
+def run_session(launcher: Launcher, request: Request) -> Outcome:
     """Take an animal through a whole session.
 
     :raises LauncherError: the session was refused before the acquisition; nothing was changed.
     """
     refuse_orphans(launcher.journal.staging)
-    session = _begin(launcher, request, lock)
+    session = _begin(launcher, request)
     with logged_and_closed(launcher, session):
         session = _with_animal_state(launcher, session, request)
         session = _prepared(launcher, session, request)
@@ -53,7 +52,7 @@ def run_session(launcher: Launcher, request: Request, lock: RigLock) -> Outcome:
         return finish_session(launcher, session)
 
 
-def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContext:
+def _begin(launcher: Launcher, request: Request) -> SessionContext:
     rig = inputs.read_rig(launcher.settings.rig)
     data_directory = inputs.data_directory(launcher.settings, rig)
     # The task repository may be a folder of a larger one; paths in settings start at its pyproject.toml.
@@ -85,14 +84,14 @@ def _begin(launcher: Launcher, request: Request, lock: RigLock) -> SessionContex
         rig=rig,
     )
     launcher.keep(context)
-    lock.write_note(context.name)
+    launcher.work_on(context.name)
     return context
 
 
 def _with_animal_state(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
     """The newest state that any store knows; disagreement is shown."""
     records = list(launcher.steps.each("load_animal_state", session))
-    known = {record.id.plugin: as_model(record, AnimalState) for record in records if record.result is not None}
+    known = {r.id.plugin: AnimalState.model_validate(r.result) for r in records if r.result is not None}
     session = reduce(with_result, records, session)
     failed = [record for record in records if record.state == "failed"]
     if not known:
@@ -122,7 +121,7 @@ def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> 
             raise Refused(f"Plugin {record.id.plugin} could not prepare the session. {record.error}")
         session = with_result(session, record)
         if record.result is not None:
-            session = inputs.changed(session, as_model(record, Inputs), record.id.plugin)
+            session = inputs.changed(session, Inputs.model_validate(record.result), record.id.plugin)
     if session.task is None and session.animal_state is None:
         stores = ", ".join(call.plugin.name for call in launcher.plugins.calls("load_animal_state")) or "no store"
         raise AnimalError(

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
 from aind_launcher.errors import LauncherError, StepSkipped, TransientError
@@ -26,8 +25,6 @@ from aind_launcher.system import interrupts
 from aind_launcher.system.interrupts import InterruptedAgain
 from aind_launcher.system.redaction import Redactor
 
-Model = TypeVar("Model", bound=BaseModel)
-
 logger = logging.getLogger(__name__)
 
 # The name under which the launcher's own parts of a session stand in the journal.
@@ -35,6 +32,8 @@ LAUNCHER = "launcher"
 # The error of a step that Ctrl-C ended, and of one before whose plugin it came.
 INTERRUPTED = "interrupted"
 NOT_BEGUN = "interrupted before it began"
+# Until the acquisition has ended, Ctrl-C cancels the session.
+_CANCELS = ("load_animal_state", "prepare_session", "pre_session", "run_session")
 # Their text is the animal's, byte for byte; hiding a secret in it would change what it means.
 _UNTOUCHED = (AnimalState, CurriculumSuggestion, Inputs)
 # What the hooks whose answers the launcher itself reads must return, if anything.
@@ -83,8 +82,6 @@ class Steps:
         """
         step = StepId(session.name, hook, call.plugin.name, key)
         plugin = call.plugin
-        # Before the acquisition Ctrl-C cancels the session.
-        can_be_given_up = session.acquisition is not None
 
         def asked() -> Any:
             answer = call(session=session, **arguments)
@@ -98,38 +95,30 @@ class Steps:
                 # A person or an acquisition may take any time; only the main thread hears Ctrl-C meanwhile.
                 with interrupts.heard():
                     return asked()
-            return self._limited(step, asked, can_be_given_up)
+            return self._limited(step, asked)
 
-        return self.run(step, part, plugin.transient, can_be_given_up=can_be_given_up)
+        return self.run(step, part, plugin.transient)
 
-    def _limited(self, step: StepId, function: Callable[[], Any], can_be_given_up: bool) -> Any:
+    def _limited(self, step: StepId, function: Callable[[], Any]) -> Any:
         try:
-            return step_thread.call(function, 60 * self.timeout, may_answer=can_be_given_up)
+            return step_thread.call(function, 60 * self.timeout, may_answer=_can_be_given_up(step))
         except step_thread.TookTooLong:
             leave_out = f"leave it out with `-p no:{step.plugin}`, or give it longer with the setting step-timeout."
             raise LauncherError(
                 f"Plugin {step.plugin} did not end {step.hook} within {self.timeout:g} minutes and was given up.",
                 f"Run `aind-launch resume {step.session}` when what it waits for answers, {leave_out}"
-                if can_be_given_up
+                if _can_be_given_up(step)
                 else f"Try again, {leave_out}",
             ) from None
 
     def run(
-        self,
-        step: StepId,
-        function: Callable[[], Any],
-        transient: tuple[type[BaseException], ...] = (),
-        *,
-        can_be_given_up: bool = False,
+        self, step: StepId, function: Callable[[], Any], transient: tuple[type[BaseException], ...] = ()
     ) -> StepRecord:
-        """Run `function` as `step`, again after a pause where it failed for the moment only.
-
-        :param can_be_given_up: Ctrl-C ends this step alone: it has failed, and the session goes on.
-        """
+        """Run `function` as `step`, again after a pause where it failed for the moment only."""
         before = self.journal.last_attempt(step)
         if before and before.state in ("done", "skipped"):
             return before
-        record, problem = self._attempt(step, function, can_be_given_up)
+        record, problem = self._attempt(step, function)
         # An animal's session cannot be tried again.
         for pause in self.retry_pauses if step.hook != "run_session" else ():
             if not isinstance(problem, (TransientError, *transient)):
@@ -139,15 +128,13 @@ class Steps:
                 with self.operator.working(f"{_title(step)}: waiting {pause:g} s to try again"), interrupts.heard():
                     time.sleep(pause)
             except KeyboardInterrupt as pressed:
-                if not (can_be_given_up and _ends_one_step(pressed, step)):
+                if not _ends_one_step(pressed, step):
                     raise
                 break
-            record, problem = self._attempt(step, function, can_be_given_up)
+            record, problem = self._attempt(step, function)
         return record
 
-    def _attempt(
-        self, step: StepId, function: Callable[[], Any], can_be_given_up: bool
-    ) -> tuple[StepRecord, BaseException | None]:
+    def _attempt(self, step: StepId, function: Callable[[], Any]) -> tuple[StepRecord, BaseException | None]:
         """Its record, and what it failed with, unless it was given up."""
         failure: BaseException | None = None
         begun = self.journal.begin_step(step)
@@ -166,7 +153,7 @@ class Steps:
             state, error = "skipped", self.redact(str(reason))
             logger.info("%s: skipped: %s", _title(step), reason)
         except KeyboardInterrupt as pressed:
-            if not (can_be_given_up and _ends_one_step(pressed, step)):
+            if not _ends_one_step(pressed, step):
                 raise
         except BaseException as problem:  # isolates one plugin's step, whatever it raises, from the others'
             error = self.redact(_described(problem))
@@ -237,11 +224,6 @@ def with_result(session: SessionContext, record: StepRecord) -> SessionContext:
     return session.model_copy(update={"results": {**session.results, record.id.hook: hook}})
 
 
-def as_model(record: StepRecord, model: type[Model]) -> Model:
-    """What a step returned, as the value that it was."""
-    return model.model_validate(record.result)
-
-
 def acquisition_step(journal: Journal, session: str) -> StepRecord | None:
     """The step that ran, or was running, the acquisition; not those of plugins that left it to another."""
     steps = [step for step in journal.current_steps(session) if step.id.hook == "run_session"]
@@ -255,7 +237,7 @@ def acquisition_of(journal: Journal, session: str) -> Acquisition | None:
     if step is None or step.state == "running":
         return None
     if step.state == "done":
-        return as_model(step, Acquisition)
+        return Acquisition.model_validate(step.result)
     outcome: Literal["interrupted", "failed"] = "interrupted" if step.error == INTERRUPTED else "failed"
     return Acquisition(outcome=outcome, start=step.started, end=step.ended or step.started, message=step.error)
 
@@ -294,9 +276,14 @@ def _title(step: StepId) -> str:
     return f"{step.hook.replace('_', ' ')} ({step.plugin})"
 
 
+def _can_be_given_up(step: StepId) -> bool:
+    """Whether Ctrl-C ends `step` alone, which has then failed, and the session goes on."""
+    return step.plugin != LAUNCHER and step.hook not in _CANCELS
+
+
 def _ends_one_step(pressed: KeyboardInterrupt, step: StepId) -> bool:
     """Whether a Ctrl-C gives up `step` alone, which is then said."""
-    if isinstance(pressed, InterruptedAgain) or not interrupts.ends_one_step():
+    if not _can_be_given_up(step) or isinstance(pressed, InterruptedAgain) or not interrupts.ends_one_step():
         return False
     logger.warning(
         "%s was given up; `aind-launch resume %s` does it. The session goes on; press Ctrl-C again now to end the "

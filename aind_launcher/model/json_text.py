@@ -20,6 +20,20 @@ class JsonText(BaseModel, frozen=True):
         return parsed if isinstance(parsed, dict) else {}
 
 
+def object_in(content: bytes) -> dict[str, Any]:
+    """The JSON object that a file holds in UTF-8.
+
+    :raises ValueError: it holds none; says why, as the end of a sentence.
+    """
+    try:
+        document = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ValueError("is not a JSON object")
+    return document
+
+
 def skimming(on_object: Callable[[list[tuple[str, Any]]], Any] = bool) -> json.JSONDecoder:
     """A decoder that checks all and builds almost nothing: numbers become True, 0 or NaN.
 

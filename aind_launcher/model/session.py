@@ -191,6 +191,11 @@ class SessionContext(BaseModel, frozen=True):
         return SessionPaths(self.folder)
 
     @property
+    def log(self) -> Path:
+        """The live log; a sealed copy goes into the folder before the hand-off."""
+        return self.staging / "log.jsonl"
+
+    @property
     def staged_session(self) -> Path:
         """The session as JSON, for the acquisition."""
         return self.staging / "session_input.json"

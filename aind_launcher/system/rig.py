@@ -93,11 +93,12 @@ class RigLock:
 def rig_lock(state_directory: Path) -> Iterator[RigLock]:
     """Hold this machine for one launcher. The operating system frees the lock of a process that dies.
 
+    :param state_directory: made where it is missing.
     :raises Refused: another launcher holds it; says which session, since when and which process.
     """
     from filelock import FileLock, Timeout
 
-    note = state_directory / "rig.json"
+    note = open_state_directory(state_directory) / "rig.json"
     lock = FileLock(state_directory / "rig.lock", mode=0o666)
     try:
         lock.acquire(timeout=0)

@@ -4,7 +4,6 @@
 tools; ``history/``, one file for each decision, never overwritten; and ``task.json`` for an animal without curriculum.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from aind_launcher.builtin.local_store.history import HistoryEntry
 from aind_launcher.errors import AnimalError, LauncherError, TransientError
 from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
 from aind_launcher.model.clock import now
+from aind_launcher.model.json_text import object_in
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.store import StoredAnimal
 from aind_launcher.model.suggestion import CurriculumSuggestion
@@ -104,12 +104,9 @@ class Library:
         if content is None:
             return None
         try:
-            task = json.loads(content.decode("utf-8-sig"))
-        except (ValueError, RecursionError) as error:
-            raise AnimalError(f"The task in {path} is not JSON: {error}.", "Correct the file or remove it.") from None
-        if not isinstance(task, dict):
-            raise AnimalError(f"The task in {path} is not a JSON object.", "Correct the file or remove it.")
-        return task
+            return object_in(content)
+        except ValueError as error:
+            raise AnimalError(f"The task in {path} {error}.", "Correct the file or remove it.") from None
 
     def history(self, subject: str) -> tuple[HistoryEntry, ...]:
         """Every decision, oldest first; files that are none are passed over."""
