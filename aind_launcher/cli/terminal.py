@@ -43,7 +43,7 @@ class _LastingStream:
         return len(text)
 
     def flush(self) -> None:
-        self._try(self._stream.flush)
+        self._try(lambda: self._stream.flush())
 
     def _try(self, operation: Callable[[], object]) -> None:
         try:
