@@ -68,12 +68,12 @@ class Programs:
         if self._origin:
             code = int(self._tell(self._origin, wish))
         else:
-            once = self._start("once")
-            self._tell(once, wish, answers=False)
-            if kill_after is not None:
-                time.sleep(kill_after)
-                once.kill()
-            code = once.wait()
+            with self._start("once") as once:
+                self._tell(once, wish, answers=False)
+                if kill_after is not None:
+                    time.sleep(kill_after)
+                    once.kill()
+            code = once.returncode
         out, err, writes = ((self._scratch / name).read_text("utf-8") for name in ("out", "err", "writes"))
         return Ended(code, out, err, tuple(writes.splitlines()))
 

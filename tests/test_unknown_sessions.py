@@ -71,7 +71,7 @@ def test_a_session_of_another_repository_is_neither_named_nor_imported(tmp_path,
     refused = call("sessions", "import", str(folder), cwd=other.path, environment=same_places)
     assert refused.code == 3
     assert f"belongs to {lab.path}" in refused.err
-    shutil.rmtree(lab.path)
+    lab.path.rename(tmp_path / "no longer there")
     assert f"import {folder}" in call("resume", "--all", cwd=other.path, environment=same_places).err
 
 

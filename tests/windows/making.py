@@ -51,7 +51,7 @@ def make_all(folder: Path) -> None:
 
 def _make(target: Path, how: Callable[[Path], None], *recipe: Path) -> None:
     """Make a folder whole or not at all, unless it was made from the same `recipe`."""
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in recipe)).hexdigest()
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in (Path(__file__), *recipe))).hexdigest()
     made_from = target / "made-from.txt"
     if made_from.is_file() and made_from.read_text(encoding="utf-8") == digest:
         return
@@ -111,6 +111,12 @@ def _python(python: Path) -> None:
     left_out += ["lib-dynload", "config-*", "__pycache__", "test"]
     library = python / "Lib"
     shutil.copytree(sysconfig.get_path("stdlib"), library, ignore=shutil.ignore_patterns(*left_out))
+    # Up to 3.11.8 this is no method of the class, as which the libraries, which are 3.11.9, call it.
+    metadata = library / "importlib" / "metadata" / "__init__.py"
+    text = metadata.read_text(encoding="utf-8")
+    method = "    def invalidate_caches(cls)"
+    if f"@classmethod\n{method}" not in text:
+        metadata.write_text(text.replace(method, f"    @classmethod\n{method}"), encoding="utf-8")
     (library / "site-packages").mkdir()
     launchers = library / "venv" / "scripts" / "nt"
     launchers.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
@@ -47,22 +48,34 @@ class Wine:
 
         :param quiet: print nothing.
         """
-        with subprocess.Popen(
+        process = subprocess.Popen(
             ["wine", program, *arguments],
             cwd=folder,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-        ) as process:
-            assert process.stdout
-            # As it comes, since progress is shown before the line ends.
-            while part := os.read(process.stdout.fileno(), 65536):
-                if not quiet:
-                    sys.stdout.buffer.write(part.replace(b"\r\n", b"\n"))
-                    sys.stdout.buffer.flush()
-        return process.returncode
+        )
+        assert process.stdout
+        reader = threading.Thread(target=_pass_on, args=(process.stdout.fileno(), quiet), daemon=True)
+        reader.start()
+        try:
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        # What the program left running has the pipe open still, and is not waited for.
+        reader.join(timeout=5)
+        return code
 
     def end(self) -> None:
         """End all that still runs in this Windows."""
         subprocess.run(["wineserver", "--kill"], env=self.environment(), check=False)
+
+
+def _pass_on(pipe: int, quiet: bool) -> None:
+    # As it comes, since progress is shown before the line ends.
+    while part := os.read(pipe, 65536):
+        if not quiet:
+            sys.stdout.buffer.write(part.replace(b"\r\n", b"\n"))
+            sys.stdout.buffer.flush()
