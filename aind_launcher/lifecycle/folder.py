@@ -13,7 +13,7 @@ from aind_launcher.lifecycle import record
 from aind_launcher.lifecycle.log import seal_log
 from aind_launcher.model.session import SessionContext, SessionPaths
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.system.files import unfinished_files, write_whole
+from aind_launcher.system.files import copy_whole, unfinished_files, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +56,10 @@ def collect_inputs(session: SessionContext) -> list[str]:
             if session.handed_off:
                 raise HandedOff(f"{kept.name} is missing in {session.folder}, which was handed off.", session.name)
             write_whole(kept, staged.read_bytes())
-            added.append(kept.relative_to(session.folder).as_posix())
+            added.append(kept)
     if not session.handed_off:
-        added += [path.relative_to(session.folder).as_posix() for path in _bring_output(session)]
-    return added
+        added += _bring_output(session)
+    return _named(session, added)
 
 
 def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -> list[str]:
@@ -93,7 +93,7 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
     written = list(texts)
     if not session.handed_off:
         written += _bring_output(session)
-    return [str(path) for path in written]
+    return _named(session, written)
 
 
 def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[StepRecord]) -> list[str]:
@@ -118,7 +118,13 @@ def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[S
     # Last: a folder without either could not be imported.
     with suppress(OSError):
         (session.paths.behavior / record.BEGUN).unlink()
-    return [str(sealed), str(path)]
+    return _named(session, [sealed, path])
+
+
+def _named(session: SessionContext, paths: Sequence[Path]) -> list[str]:
+    """`paths` as results have them, the same on every system: relative to the session's folder where they lie in it."""
+    inside = session.folder
+    return [(path.relative_to(inside) if path.is_relative_to(inside) else path).as_posix() for path in paths]
 
 
 def _bring_output(session: SessionContext) -> list[Path]:
@@ -130,7 +136,7 @@ def _bring_output(session: SessionContext) -> list[Path]:
     for output in sorted(session.staged_output.rglob("[!.]*")):
         kept = session.paths.launcher / output.relative_to(session.staged_output)
         if output.is_file() and not (kept.exists() and filecmp.cmp(output, kept, shallow=False)):
-            write_whole(kept, output.read_bytes())
+            copy_whole(output, kept)
             written.append(kept)
     return written
 

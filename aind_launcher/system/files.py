@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and folders that are tried before something is written there."""
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -35,6 +36,17 @@ def write_whole(path: Path, content: str | bytes) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file of any size as `write_whole` writes, a piece at a time."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    with source.open("rb") as read, part.open("wb") as written:
+        shutil.copyfileobj(read, written)
+        written.flush()
+        os.fsync(written.fileno())
+    move(part, target)
 
 
 def read_whole(path: Path) -> bytes:
