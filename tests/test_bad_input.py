@@ -240,7 +240,12 @@ def test_a_move_without_a_reason_is_refused(lab: TaskRepositoryForTests) -> None
 @pytest.mark.parametrize("option", ["--rig", "--task"])
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [(None, "nothing.json"), ("{oops", "is not JSON: .* Correct the file"), ("[1]", "is not a JSON object. Correct")],
+    [
+        (None, "nothing.json"),
+        ("{oops", "is not JSON: .* Correct the file"),
+        ("[1]", "is not a JSON object. Correct"),
+        (r'{"name": "\ud800"}', "has text that no file can hold: surrogates not allowed. Correct"),
+    ],
 )
 def test_a_rig_or_task_that_is_missing_or_no_json_is_refused(
     lab: TaskRepositoryForTests, option: str, text: str | None, sentence: str

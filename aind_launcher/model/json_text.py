@@ -31,6 +31,10 @@ def object_in(content: bytes) -> dict[str, Any]:
         raise ValueError(f"is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise ValueError("is not a JSON object")
+    try:
+        json.dumps(document, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"has text that no file can hold: {error.reason}") from None
     return document
 
 
