@@ -218,6 +218,16 @@ def test_an_unknown_animal_is_refused_with_what_to_do(tmp_path):
         laboratory(tmp_path).run("999")
 
 
+def test_where_the_library_is_gone_nobody_is_told_to_enrol_the_animal_anew(tmp_path):
+    lab = laboratory(tmp_path)
+    lab.run()
+    library = lab.subjects.parent.parent
+    library.rename(library.with_name("unplugged"))
+    with pytest.raises(AnimalError, match="was at rung1 of .* but local-store does not know it") as refused:
+        lab.run()
+    assert "Connect the library" in (refused.value.hint or "")
+
+
 def test_a_state_that_is_not_json_is_refused_and_left_alone(tmp_path):
     lab = laboratory(tmp_path)
     path = lab.subjects / "123456" / "trainer_state.json"

@@ -124,6 +124,9 @@ def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> 
             session = inputs.changed(session, Inputs.model_validate(record.result), record.id.plugin)
     if session.task is None and session.animal_state is None:
         stores = ", ".join(call.plugin.name for call in launcher.plugins.calls("load_animal_state")) or "no store"
+        hint = "Connect the library's drive or share, and see that `aind-launch animals list` shows it."
+        experiment = session.session.experiment
+        inputs.refuse_seen(launcher.journal, session.subject, launcher.repository, experiment, stores, hint)
         raise AnimalError(
             f"Animal {session.subject} is unknown ({stores}).",
             f"Check the number, enrol it with `aind-launch curricula enroll {session.subject} --curriculum NAME`, "
