@@ -203,13 +203,19 @@ def _places(repository: TaskRepository) -> dict[str, str]:
 
 def _program() -> str:
     """What the user types to call this launcher: its name where the search path leads to it."""
-    shells = [] if sys.platform != "win32" else [process.name() for process in psutil.Process().parents()]
-    module = f"{typed(sys.executable, shells)} -m aind_launcher"
+    module = f"{typed(sys.executable, _shells())} -m aind_launcher"
     found = shutil.which("aind-launch")
     # nox has its environment on the search path only while it runs.
     if not found or "NOX_CURRENT_SESSION" in os.environ:
         return module
     return "aind-launch" if Path(found).parent.samefile(sysconfig.get_path("scripts")) else module
+
+
+def _shells() -> list[str]:
+    """The programs that this one was started by on Windows, the nearest first."""
+    with suppress(psutil.Error, OSError):
+        return [process.name() for process in psutil.Process().parents()] if sys.platform == "win32" else []
+    return []
 
 
 def typed(program: str, shells: Iterable[str]) -> str:

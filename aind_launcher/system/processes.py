@@ -289,7 +289,7 @@ def _created(pid: int) -> float:
 def _name_of(process: psutil.Process) -> str:
     try:
         return process.name()
-    except psutil.AccessDenied:
+    except (psutil.AccessDenied, OSError):
         return "A program"
 
 
