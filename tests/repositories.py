@@ -203,7 +203,8 @@ def lock(project: Path) -> None:
     """Write ``uv.lock``, without the network."""
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     command = [os.fspath(uv.find_uv_bin()), "lock", "--quiet", "--offline"]
-    subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True)
+    locked = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    assert locked.returncode == 0, locked.stderr
 
 
 def the_source(repository: Path) -> Source:
