@@ -23,7 +23,15 @@ hypothesis.settings.register_profile("house", derandomize=True, deadline=None, p
 hypothesis.settings.load_profile("house")
 
 _FOREIGN = ("AIND_LAUNCHER_", "GIT_", "SLIMS_", "XDG_", "NOX_")
-_FOREIGN_NAMES = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "PYTHONPATH", "PYTHONHOME", "FORCE_COLOR", "COLUMNS"}
+_FOREIGN_NAMES = {
+    "VIRTUAL_ENV",
+    "UV_PROJECT_ENVIRONMENT",
+    "UV_PYTHON",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "FORCE_COLOR",
+    "COLUMNS",
+}
 # Or every program that a test starts compiles all that it imports, or leaves it elsewhere.
 _FOREIGN_NAMES |= {"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"}
 

@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -106,6 +107,12 @@ def _prepare_streams() -> None:
         if not isinstance(stream, io.TextIOWrapper):
             continue
         if sys.platform == "win32" and isinstance(getattr(stream.buffer, "raw", None), io.FileIO):
+            try:
+                os.fstat(stream.fileno())
+            except OSError:
+                # A detached process of a terminal that it does not share has none.
+                setattr(sys, name, None)
+                continue
             stream = told_of_its_reader(stream)
             setattr(sys, name, stream)
         # A pipe on Windows has the code page of the country: a name that it lacks is escaped, and ends nothing.
