@@ -186,8 +186,9 @@ def orphan_of(kept: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 def test_a_task_that_outlived_its_launcher_keeps_the_next_session_away(task_repository: TaskRepositoryForTests) -> None:
     with (
-        orphan_of(task_repository.state / "sessions" / "an-earlier-one") as orphan,
-        pytest.raises(Refused, match=rf"\(process {orphan.pid}\) of an earlier session still runs"),
+        orphan_of(task_repository.state / "sessions" / "an-earlier-one"),
+        # The Python of a virtual environment is two processes on Windows.
+        pytest.raises(Refused, match=r"\(process \d+\) of an earlier session still runs"),
     ):
         task_repository.run()
     assert task_repository.run().state == "completed"

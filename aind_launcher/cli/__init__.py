@@ -2,7 +2,6 @@
 
 import errno
 import io
-import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -107,12 +106,6 @@ def _prepare_streams() -> None:
         if not isinstance(stream, io.TextIOWrapper):
             continue
         if sys.platform == "win32" and isinstance(getattr(stream.buffer, "raw", None), io.FileIO):
-            try:
-                os.fstat(stream.fileno())
-            except OSError:
-                # A detached process of a terminal that it does not share has none.
-                setattr(sys, name, None)
-                continue
             stream = told_of_its_reader(stream)
             setattr(sys, name, stream)
         # A pipe on Windows has the code page of the country: a name that it lacks is escaped, and ends nothing.
@@ -124,6 +117,9 @@ class _Pipe(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
+            if error.errno == errno.EBADF:
+                # A detached process has handles of a console that it does not share: there is nobody to tell.
+                return len(data)
             if error.errno == errno.EINVAL:
                 raise BrokenPipeError(errno.EPIPE, "The reader of the pipe has left") from None
             raise
