@@ -116,7 +116,7 @@ PLUGINS = dedent('''
                 pin=Made(url=None, dirty=False),
                 environment=Made(source_folder=answer.parent, commit="0" * 40, key="none", python_version="3.11"),
                 commands=Made(run=lambda *_: ["cat", answer]),
-                timeout=60, answer_timeout=60, output_limit=1_000_000,
+                limits=Made(timeout=60, answer_timeout=60, output_limit=1_000_000),
             ).suggest(session)
 
         @hookimpl
