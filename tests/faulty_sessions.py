@@ -25,7 +25,7 @@ from aind_launcher.testing import TaskRepositoryForTests
 
 NOTHING_LEFT = "Nothing is left undone.\n"
 # Calls of `resume --all` until nothing may be left.
-PATIENCE = 6
+ATTEMPTS = 6
 INJECTOR = Path(__file__).parent / "faults" / "inject.c"
 
 
@@ -197,7 +197,7 @@ class FaultySession:
         :param ended: the call that the fault met.
         """
         advice = advised(ended, self.root / "data")
-        for _ in range(PATIENCE):
+        for _ in range(ATTEMPTS):
             ended = self.resume()
             advice |= advised(ended, self.root / "data")
             if not advice and ended.out == NOTHING_LEFT:

@@ -88,7 +88,7 @@ def test_what_comes_after_a_torn_page_is_read_from_the_end(path):
 
 
 def test_a_journal_in_use_is_never_taken_for_damaged(path, monkeypatch):
-    monkeypatch.setattr("aind_launcher.journal.file.PATIENCE", 0, raising=False)
+    monkeypatch.setattr("aind_launcher.journal.file.LOCK_TIMEOUT", 0, raising=False)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with Journal.open(path) as journal:

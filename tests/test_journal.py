@@ -146,7 +146,7 @@ def test_a_corrupt_journal_is_set_aside_and_said_so(path, caplog):
 
 
 def test_a_locked_journal_does_not_stop_a_session(path, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("aind_launcher.journal.file.PATIENCE", 0)
+    monkeypatch.setattr("aind_launcher.journal.file.LOCK_TIMEOUT", 0)
     with Journal.open(path):
         pass
     holder = sqlite3.connect(path, isolation_level=None)

@@ -39,7 +39,7 @@ def locked(file: Path) -> Iterator[sqlite3.Connection]:
 @pytest.fixture
 def quick_to_give_up(monkeypatch):
     """Nobody waits for who has the journal locked."""
-    monkeypatch.setattr("aind_launcher.journal.file.PATIENCE", 0)
+    monkeypatch.setattr("aind_launcher.journal.file.LOCK_TIMEOUT", 0)
 
 
 def begun_in_substitute(path, data):

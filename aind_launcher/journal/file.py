@@ -18,7 +18,7 @@ from aind_launcher.system.rig import living_holder
 logger = logging.getLogger(__name__)
 
 # Seconds to wait for a reader such as `sessions list`.
-PATIENCE = 5
+LOCK_TIMEOUT = 5
 
 # What is raised where a file, or a row of it, is damaged.
 UNREADABLE = (sqlite3.Error, ValueError, TypeError, LookupError)
@@ -223,9 +223,9 @@ def connect(path: Path | str, *, alone: bool = False, waits: bool = True) -> sql
     """Open or make a journal, and bring its tables up to date.
 
     :param alone: keep everybody else out as long as the connection lives.
-    :param waits: for whoever has it locked, up to `PATIENCE`.
+    :param waits: for whoever has it locked, up to `LOCK_TIMEOUT`.
     """
-    connection = _connection(path, timeout=PATIENCE if waits else 0)
+    connection = _connection(path, timeout=LOCK_TIMEOUT if waits else 0)
     try:
         if alone:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -240,7 +240,7 @@ def connect(path: Path | str, *, alone: bool = False, waits: bool = True) -> sql
     return connection
 
 
-def _connection(path: Path | str, timeout: float = PATIENCE) -> sqlite3.Connection:
+def _connection(path: Path | str, timeout: float = LOCK_TIMEOUT) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=timeout, isolation_level="IMMEDIATE", check_same_thread=False)
     connection.row_factory = sqlite3.Row
     # A byte that is no text costs the letter.

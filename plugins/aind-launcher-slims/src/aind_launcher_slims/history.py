@@ -18,7 +18,7 @@ from aind_launcher_slims.connection import Connection
 TRAINER_STATE = "TrainerState"
 METRICS = "Metrics"
 # Other tools' sessions without a trainer state that are passed over; each costs a request.
-_PATIENCE = 30
+_SESSIONS_LOOKED_AT = 30
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # Between its words may be what a server or an editor puts for a blank: line ends, hard blanks, tags.
@@ -141,8 +141,10 @@ class History:
             if _found(self.connection.attachments(record.session), TRAINER_STATE, None):
                 return record
             passed_over += 1
-            if passed_over == _PATIENCE:
-                logger.warning("SLIMS has no trainer state with the last %d sessions of this animal.", _PATIENCE)
+            if passed_over == _SESSIONS_LOOKED_AT:
+                logger.warning(
+                    "SLIMS has no trainer state with the last %d sessions of this animal.", _SESSIONS_LOOKED_AT
+                )
                 return None
         return None
 

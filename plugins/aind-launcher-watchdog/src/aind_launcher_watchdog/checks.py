@@ -11,7 +11,7 @@ from aind_launcher_watchdog.handover import probe
 from aind_launcher_watchdog.settings import WatchdogSettings
 
 # A manifest may be scheduled for the same time tomorrow.
-PATIENCE = 25 * 60 * 60
+OVERDUE = 25 * 60 * 60
 
 
 def of_rig(settings: WatchdogSettings, system: str) -> Iterator[Check]:
@@ -87,7 +87,7 @@ def _service(wanted: str) -> Check:
 def _stuck(flag: Path, now: float) -> Iterator[Check]:
     """The service leaves a manifest where it is when its job failed, and says so only in its log."""
     try:
-        old = sorted(path.name for path in flag.glob("*manifest*.y*ml") if now - path.stat().st_mtime > PATIENCE)
+        old = sorted(path.name for path in flag.glob("*manifest*.y*ml") if now - path.stat().st_mtime > OVERDUE)
     except OSError:
         # The check of the directory itself says what is wrong.
         return

@@ -17,7 +17,7 @@ from aind_launcher_watchdog.transfer_double import PROJECTS, TransferDouble
 _PROGRAM: Final = "aind_launcher_watchdog.real_service"
 _NEEDED: Final = ("apscheduler", "crc32c", "watchdog")
 # Seconds for copying what is left; the demo's sessions are small.
-_PATIENCE: Final = 120
+_TIMEOUT: Final = 120
 
 
 @contextmanager
@@ -143,7 +143,7 @@ def _finished(running: subprocess.Popen[str], place: Place, log: Any) -> list[st
     """
     if _ended(running) and _ended(_started(place, log, "--finish")):
         return []
-    return [f"The watchdog service was still busy after {_PATIENCE} s; see {place.log}"]
+    return [f"The watchdog service was still busy after {_TIMEOUT} s; see {place.log}"]
 
 
 def _ended(process: subprocess.Popen[str]) -> bool:
@@ -151,7 +151,7 @@ def _ended(process: subprocess.Popen[str]) -> bool:
     if process.poll() is not None:
         return True
     try:
-        process.communicate(timeout=_PATIENCE)
+        process.communicate(timeout=_TIMEOUT)
     except subprocess.TimeoutExpired:
         _kill(process)
         return False
