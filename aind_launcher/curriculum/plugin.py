@@ -103,18 +103,18 @@ class IsolatedCurriculum:
             try:
                 self.choose(repository)
             except LauncherError as error:
-                checks.append(_failed("curriculum", error))
+                checks.append(Check.failed("curriculum", error.message, error.hint))
         for source in self.sources(repository):
             pinned, name = pin(source), f"curriculum {source.name}"
             if pinned.problem:
-                checks.append(_failed(name, pinned.problem))
+                checks.append(Check.failed(name, pinned.problem.message, pinned.problem.hint))
             elif unbuilt := self.unbuilt(source, pinned):
                 hint = "Run `aind-launch curricula sync` before the first animal."
-                checks.append(Check(name=name, outcome="warning", message=unbuilt, hint=hint))
+                checks.append(Check.warning(name, unbuilt, hint))
             else:
                 known = f"pinned at {(pinned.commit or '')[:10]}, built"
-                checks.append(Check(name=name, outcome="passed", message=known))
-        return checks or [Check(name="curriculum", outcome="passed", message="no source; no curriculum decides here")]
+                checks.append(Check.passed(name, known))
+        return checks or [Check.passed("curriculum", "no source; no curriculum decides here")]
 
     @hookimpl
     def pre_session(self, session: SessionContext) -> list[Check]:
@@ -122,21 +122,21 @@ class IsolatedCurriculum:
         try:
             state = _deciding_state(session)
         except StepSkipped as reason:
-            return [Check(name="curriculum", outcome="passed", message=reason.message)]
+            return [Check.passed("curriculum", reason.message)]
         try:
             source = self.choose(session.repository.path, state.package)
             installed = self.install(source, allow_dirty=session.session.allow_dirty_repo)
             versions = installed.check(state.package)
         except LauncherError as error:
-            return [_failed("curriculum", error)]
+            return [Check.failed("curriculum", error.message, error.hint)]
         checks = []
         if unreviewed := installed.pin.unreviewed:
             message = f"{unreviewed.message} It decides all the same (--allow-dirty)."
-            checks.append(Check(name="curriculum source", outcome="warning", message=message))
+            checks.append(Check.warning("curriculum source", message))
         known = f"{source.name} {versions.package or ''}".strip()
         where = f"Python {installed.environment.python_version}, DSL {versions.dsl or 'unknown'}"
         message = f"{state.curriculum} of {known} at {installed.environment.commit[:10]} ({where})"
-        return [*checks, Check(name="curriculum", outcome="passed", message=message)]
+        return [*checks, Check.passed("curriculum", message)]
 
     @hookimpl
     def curriculum_suggest(self, session: SessionContext) -> CurriculumSuggestion:
@@ -153,10 +153,6 @@ class IsolatedCurriculum:
 
     def _of(self, source: Source) -> SourceSettings:
         return self.settings.sources.get(source.name) or SourceSettings.model_validate({})
-
-
-def _failed(name: str, error: LauncherError) -> Check:
-    return Check(name=name, outcome="failed", message=error.message, hint=error.hint)
 
 
 def _deciding_state(session: SessionContext) -> TrainerStateText:

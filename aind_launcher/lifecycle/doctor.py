@@ -23,35 +23,35 @@ def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> I
         yield Check.passed("git", str(git))
         yield _named("task repository", lambda: _repository(repository))
     else:
-        yield _failed("git", "git is not installed.", "Install it and open a new terminal.")
+        yield Check.failed("git", "git is not installed.", "Install it and open a new terminal.")
     if found := windows.look():
         yield from windows.checks(found)
     for plugin in plugins.all:
         if plugin.error:
-            yield _failed(f"plugin {plugin.name}", plugin.error.message, plugin.error.hint)
+            yield Check.failed(f"plugin {plugin.name}", plugin.error.message, plugin.error.hint)
     if not plugins.problems():
         names = [plugin.name for plugin in plugins.all if not plugin.blocked]
-        yield Check(name="plugins", outcome="passed", message=", ".join(names))
+        yield Check.passed("plugins", ", ".join(names))
     yield _named("state directory", lambda: _state(settings, repository))
     data_directory = None
     try:
         data_directory = inputs.data_directory(settings, inputs.read_rig(settings.rig))
     except LauncherError as error:
-        yield _failed("data directory", error.message, error.hint)
+        yield Check.failed("data directory", error.message, error.hint)
     for call in plugins.calls("check_rig"):
         try:
             yield from as_checks(call(repository=repository, data_directory=data_directory))
         except LauncherError as error:
-            yield _failed(call.plugin.name, error.message, error.hint)
+            yield Check.failed(call.plugin.name, error.message, error.hint)
         except Exception as error:  # isolates one plugin's look at the rig from the others'
-            yield _failed(call.plugin.name, f"{type(error).__name__}: {error}")
+            yield Check.failed(call.plugin.name, f"{type(error).__name__}: {error}")
 
 
 def _repository(repository: Path) -> Check:
     described = describe_repository(repository)
     # Whether a session may run from it is the verdict of the plugin checks.
     at = f"at {described.commit[:10]}" if described.commit else "without a commit"
-    return Check(name="task repository", outcome="passed", message=f"{described.path} {at}")
+    return Check.passed("task repository", f"{described.path} {at}")
 
 
 def _state(settings: LauncherSettings, repository: Path) -> Check:
@@ -59,20 +59,16 @@ def _state(settings: LauncherSettings, repository: Path) -> Check:
     with rig_lock(folder), open_journal(settings) as journal:
         if journal.impaired:
             hint = "Close the program that uses it, see that the disk has space, or choose another state-directory."
-            return _failed("journal", f"{journal.impaired}.", hint)
+            return Check.failed("journal", f"{journal.impaired}.", hint)
         waiting = unfinished(journal, repository)
     if waiting:
         message = f"{len(waiting)} session(s) are unfinished, the newest {waiting[-1].name}."
-        return Check(name="journal", outcome="warning", message=message, hint="Run `aind-launch resume --all`.")
-    return Check(name="journal", outcome="passed", message=str(journal.path))
+        return Check.warning("journal", message, "Run `aind-launch resume --all`.")
+    return Check.passed("journal", str(journal.path))
 
 
 def _named(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
     except LauncherError as error:
-        return _failed(name, error.message, error.hint)
-
-
-def _failed(name: str, message: str, hint: str | None = None) -> Check:
-    return Check(name=name, outcome="failed", message=message, hint=hint)
+        return Check.failed(name, error.message, error.hint)

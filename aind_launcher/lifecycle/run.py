@@ -142,7 +142,7 @@ def _checked(launcher: Launcher, session: SessionContext) -> SessionContext:
     for record in launcher.steps.each("pre_session", session):
         session = with_result(session, record)
         if record.state == "failed":
-            checks.append(Check(name=record.id.plugin, outcome="failed", message=record.error or ""))
+            checks.append(Check.failed(record.id.plugin, record.error or ""))
         checks += [Check.model_validate(check) for check in record.result or ()]
     launcher.operator.checks(checks)
     failed = [check for check in checks if check.outcome == "failed"]
