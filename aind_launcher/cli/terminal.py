@@ -90,7 +90,7 @@ class Terminal(Operator):
 
     def ended(self, record: "StepRecord") -> None:
         # What fails is in the log that is shown; what is done before the session shows itself by its checks.
-        if self._calm or record.id.hook in ("pre_session", "load_animal_state", "prepare_session"):
+        if self._calm or record.id.hook in ("pre_session", "load_animal_state", "prepare_session", "begin_session"):
             return
         line = Text.assemble((f"  {record.state:<8}", STYLES[record.state]), record.id.hook.replace("_", " "))
         line.append(f" ({record.id.plugin})", style="dim")
