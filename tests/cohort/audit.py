@@ -1,0 +1,104 @@
+"""Compares the book with all that the launcher says of the same day."""
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+from aind_launcher.model.register import RegisterEntry
+from cohort.book import Animal, Event, RigBook
+from cohort.rig import Rig
+from cohort.simulation import Simulation
+
+# All of them.
+MANY = "1000"
+
+Compared = tuple[str, object, object]
+
+
+def audit(simulation: Simulation, at: datetime) -> None:
+    """Note down every difference, as an operator would see it at that time."""
+    book = simulation.book
+    asked = next(rig for number, rig in enumerate(simulation.rigs) if number not in simulation.unplugged)
+    shown = {animal["subject"]: animal for animal in asked.listed("animals", "list", at=at)}
+    for subject, animal in book.animals.items():
+        for compared in (*_of_animal(animal, asked), *_as_listed(animal, shown[subject])):
+            simulation.expect(f"animal {subject}", *compared)
+    with ThreadPoolExecutor(2) as pool:
+        journals = pool.map(lambda rig: rig.listed("sessions", "list", "--last", MANY, at=at), simulation.rigs)
+        for rig, journal in zip(simulation.rigs, journals, strict=True):
+            for compared in (*_of_journal(book.rigs[rig.name], journal), *_as_reported(book.rigs[rig.name], rig)):
+                simulation.expect(rig.name, *compared)
+
+
+def _of_animal(animal: Animal, rig: Rig) -> Iterator[Compared]:
+    """The files of the library."""
+    record = rig.library.register(animal.subject, int(MANY))
+    yield "what cannot be read", None, record.problem
+    yield "register", [*map(_of_book, animal.events)], [*map(_of_register, record.entries)]
+    yield "stage in trainer_state.json", animal.stage, record.trainer_state and record.trainer_state.stage
+    stands_by = animal.stands_by
+    if stands_by.digest:
+        digest = record.trainer_state and record.trainer_state.digest
+        yield f"trainer_state.json has the answer of {stands_by.name}", stands_by.digest, digest
+    put = record.last_put
+    yield "put there by", (stands_by.kind, stands_by.name), put and (put.kind, put.session_name or "")
+    last = record.last_session
+    yield "last session", animal.sessions[-1].name if animal.sessions else None, last and last.session_name
+    yield "sessions at its stage", animal.sessions_at_stage, record.sessions_at_stage
+    decisions = [_decision(event) for event in animal.events if event.kind != "session" or event.outcome]
+    history = rig.library.history(animal.subject)
+    yield (
+        "history",
+        decisions,
+        [(e.kind, e.session_name or "", e.state.trainer_state.stage, e.superseded) for e in history],
+    )
+
+
+def _of_book(event: Event) -> tuple[Any, ...]:
+    if event.kind != "session":
+        return (event.kind, event.stage)
+    return (event.name, event.rig, event.stage, event.claim, event.decided, event.outcome)
+
+
+def _of_register(entry: RegisterEntry) -> tuple[Any, ...]:
+    if entry.kind != "session":
+        return (entry.kind, entry.stage)
+    made = entry.decision
+    decided = (made.stage, made.outcome) if made else (None, None)
+    return (entry.session_name, entry.rig, entry.stage, entry.state, *decided)
+
+
+def _decision(event: Event) -> tuple[Any, ...]:
+    if event.kind != "session":
+        return (event.kind, "", event.stage, False)
+    return ("suggestion", event.name, event.decided, event.outcome == "superseded")
+
+
+def _as_listed(animal: Animal, listed: Any) -> Iterator[Compared]:
+    """`animals list`, which says the same as `animals show`."""
+    by = animal.stands_by.name or None
+    said = (listed["stage"], listed["session"], listed["changed_outside"], listed["problem"])
+    yield "animals list", (animal.stage, by, False, None), said
+
+
+def _of_journal(book: RigBook, listed: Any) -> Iterator[Compared]:
+    """`sessions list`."""
+    refused = [line for line in listed if line["state"] == "refused"]
+    yield "refused sessions", book.refused, Counter(line["subject"] for line in refused)
+    known = {line["session"]: (line["subject"], line["state"]) for line in listed if line["state"] != "refused"}
+    mine = {name: (subject, event.state) for name, (subject, event) in book.sessions.items()}
+    for name in sorted(known.keys() | mine.keys()):
+        yield f"session {name} in its journal", mine.get(name), known.get(name)
+
+
+def _as_reported(book: RigBook, rig: Rig) -> Iterator[Compared]:
+    """What the rig says of itself in the library."""
+    status = next((status for status in rig.library.rigs() if status.rig == rig.name), None)
+    if book.reported is None:
+        return
+    names = {session.session_name for session in status.unfinished} if status else set()
+    names |= {status.running} if status and status.running else set()
+    doubtful = {book.doubtful} if book.doubtful else set()
+    yield "unfinished by its report", book.reported - doubtful, names - doubtful
