@@ -36,7 +36,9 @@ def _of_animal(animal: Animal, rig: Rig) -> Iterator[Compared]:
     """The files of the library."""
     record = rig.library.register(animal.subject, int(MANY))
     yield "what cannot be read", None, record.problem
-    yield "register", [*map(_of_book, animal.events)], [*map(_of_register, record.entries)]
+    doubtful = {event.name for event in animal.events if event.doubtful}
+    entries = [_of_register(entry, doubtful) for entry in record.entries]
+    yield "register", [*map(_of_book, animal.events)], entries
     yield "stage in trainer_state.json", animal.stage, record.trainer_state and record.trainer_state.stage
     stands_by = animal.stands_by
     if stands_by.digest:
@@ -47,27 +49,26 @@ def _of_animal(animal: Animal, rig: Rig) -> Iterator[Compared]:
     last = record.last_session
     yield "last session", animal.sessions[-1].name if animal.sessions else None, last and last.session_name
     yield "sessions at its stage", animal.sessions_at_stage, record.sessions_at_stage
-    decisions = [_decision(event) for event in animal.events if event.kind != "session" or event.outcome]
-    history = rig.library.history(animal.subject)
-    yield (
-        "history",
-        decisions,
-        [(e.kind, e.session_name or "", e.state.trainer_state.stage, e.superseded) for e in history],
-    )
+    decisions = [_decision(e) for e in animal.events if (e.kind != "session" or e.outcome) and not e.doubtful]
+    history = [entry for entry in rig.library.history(animal.subject) if entry.session_name not in doubtful]
+    told = [(e.kind, e.session_name or "", e.state.trainer_state.stage, e.superseded) for e in history]
+    yield "history", decisions, told
 
 
 def _of_book(event: Event) -> tuple[Any, ...]:
     if event.kind != "session":
         return (event.kind, event.stage)
-    return (event.name, event.rig, event.stage, event.claim, event.decided, event.outcome)
+    begun = (event.name, event.rig, event.stage)
+    return begun if event.doubtful else (*begun, event.claim, event.decided, event.outcome)
 
 
-def _of_register(entry: RegisterEntry) -> tuple[Any, ...]:
+def _of_register(entry: RegisterEntry, doubtful: set[str]) -> tuple[Any, ...]:
     if entry.kind != "session":
         return (entry.kind, entry.stage)
     made = entry.decision
+    begun = (entry.session_name, entry.rig, entry.stage)
     decided = (made.stage, made.outcome) if made else (None, None)
-    return (entry.session_name, entry.rig, entry.stage, entry.state, *decided)
+    return begun if entry.session_name in doubtful else (*begun, entry.state, *decided)
 
 
 def _decision(event: Event) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ class Event:
     :param digest: of the trainer state that it decided for.
     :param outcome: of that decision in the library; None while it is not there.
     :param acquired: whether the acquisition was started.
+    :param doubtful: a launcher was killed while it entered this into the library.
     """
 
     kind: Literal["enrolled", "moved", "session"]
@@ -33,6 +34,7 @@ class Event:
     digest: str | None = None
     outcome: Literal["applied", "superseded"] | None = None
     acquired: bool = True
+    doubtful: bool = False
 
     @property
     def puts(self) -> str | None:

@@ -52,6 +52,7 @@ class Visit:
     :param stage: where the animal is moved meanwhile.
     :param care: evenings until somebody finishes what is left.
     :param mended: the licks are found again by then.
+    :param resume_killed_at: likewise of the resume; 0 where it is not killed.
     """
 
     subject: str
@@ -65,6 +66,7 @@ class Visit:
     stage: str = ""
     care: int | None = None
     mended: bool = True
+    resume_killed_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -167,4 +169,5 @@ def _visit(chance: random.Random, day: Day, subject: str, rig: int, rigs: int, f
         stage=chance.choice(STAGES),
         care=chance.choices([*CARE], [*CARE.values()])[0],
         mended=chance.random() < 0.7,
+        resume_killed_at=chance.uniform(0.2, 0.9) if chance.random() < 0.2 else 0.0,
     )

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from aind_launcher.demo.build import build_demo
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import SessionPaths
 from cohort.book import Animal, Book, Event, RigBook
+from cohort.left_behind import LeftBehind, left_behind, new_session
 from cohort.plan import STAGES, Day, Fate, Move, Visit, subjects
 from cohort.rig import Rig, Started, door
 
@@ -50,13 +51,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Care:
-    """Somebody looks after a session on an evening."""
+    """Somebody looks after a session on an evening.
+
+    :param killed_at: as in `Visit.killed_at`, of the resume; 0 where it is not killed.
+    """
 
     evening: int
     rig: int
     subject: str
     session: Event
     visit: Visit
+    killed_at: float
 
 
 class Simulation:
@@ -260,7 +265,7 @@ class Simulation:
         session.state = told["state"]
         if rig in self.unplugged:
             return
-        session.claim = session.state
+        session.claim, session.doubtful = session.state, False
         self.book.rigs[session.rig].reported = self.book.rigs[session.rig].unfinished
         self.book.rigs[session.rig].doubtful = None
         recorded = [step for step in told["steps"] if step["hook"] == "record_state" and step["state"] == "done"]
@@ -279,52 +284,56 @@ class Simulation:
         self.book.animals[subject].decide(session)
 
     def _after_a_kill(self, visit: Visit) -> None:
-        """Enter what the journal of a killed launcher shows; within a step, the library's own word is taken."""
-        self.counts["kills"] += 1
+        """Enter the session that a killed launcher was at, if it was at one already."""
         rig, book = self.rigs[visit.rig], self.book.rigs[self.rigs[visit.rig].name]
-        known = {*book.sessions}
-        listed = rig.listed("sessions", "list", "--subject", visit.subject, "--last", "1000", at=visit.at)
-        new = [line for line in listed if line["session"] not in known and line["state"] != "refused"]
-        if not new:
+        name = new_session(rig, visit.subject, {*book.sessions}, visit.at)
+        if name is None:
+            self.counts["kills before the session"] += 1
             return
-        told = rig.listed("sessions", "show", new[0]["session"], at=visit.at)
-        steps = {step["hook"]: step for step in told["steps"] if step["plugin"] in ("local-store", "acquisition")}
         animal = self.book.animals[visit.subject]
-        session = Event("session", book.name, animal.stage, told["session"], told["state"])
-        session.acquired = "run_session" in steps
-        book.sessions[session.name] = (visit.subject, session)
+        left = left_behind(rig, visit.subject, name, visit.at)
+        session = Event("session", book.name, animal.stage, name, acquired=left.acquired)
+        book.sessions[name] = (visit.subject, session)
+        if left.began:
+            animal.begin(session)
+        self._left(visit.subject, session, left)
+        self.counts[f"kills {left.moment}"] += 1
+        self._wants_care(visit, visit.rig, session)
+
+    def _left(self, subject: str, session: Event, left: LeftBehind) -> None:
+        """Enter how a killed launcher left a session."""
+        book = self.book.rigs[session.rig]
+        session.state, session.doubtful = left.state, left.doubtful
+        session.claim = left.claim or session.claim
+        if left.recorded and session.outcome is None:
+            self._decided(subject, session, left.folder)
+            self.counts[f"decisions {session.outcome}"] += 1
         book.doubtful = session.name
         if session.acquired:
             book.reported = book.unfinished
-        register = {entry.session_name: entry for entry in rig.library.register(visit.subject, 1000).entries}
-        begins = steps.get("begin_session", {}).get("state")
-        if begins == "done" or (begins == "running" and session.name in register):
-            animal.begin(session)
-        recording = steps.get("record_state", {}).get("state")
-        stands = rig.library.read(visit.subject).state
-        if recording == "done" or (recording == "running" and stands and stands.session_name == session.name):
-            self._decided(visit.subject, session, Path(told["folder"]))
-            self.counts[f"decisions {session.outcome}"] += 1
-        if "session_finished" in steps and session.name in register:
-            session.claim = register[session.name].state or ""
-        self.counts[f"sessions killed {_where(steps)}"] += 1
-        self._wants_care(visit, visit.rig, session)
 
     def _wants_care(self, visit: Visit, rig: int, session: Event) -> None:
         if session.state in ("running", "incomplete", "failed") and visit.care is not None:
-            self._cares.append(Care(self.day + visit.care, rig, visit.subject, session, visit))
+            self._cares.append(Care(self.day + visit.care, rig, visit.subject, session, visit, visit.resume_killed_at))
 
     def _look_after(self, care: Care, at: datetime) -> None:
         """Finish what a session left undone, as far as that can be done."""
         session, rig = care.session, self.rigs[care.rig]
         ways = {"failed": ["--score"], "running": ["--acquisition-complete"] if session.acquired else []}
-        options = ways.get(session.state, [])
         behavior = rig.data / session.name / "behavior"
         if care.visit.fate is Fate.LOSES_LICKS and care.visit.mended:
             (behavior / "licks.csv").write_text(LICKS, "utf-8")
-        ended = rig.call("resume", session.name, *options, "--unattended", "--json", at=at)
-        self._refusal_is_kind(care.subject, ended)
+        options = ways.get(session.state, [])
+        resume = rig.start("resume", session.name, *options, "--unattended", "--json", at=at)
+        ended = resume.killed_after(care.killed_at * self._lasts) if care.killed_at else resume.end()
         self.counts["resumes"] += 1
+        if ended.killed:
+            resume.orphans_ended()
+            self.counts["kills in a resume"] += 1
+            self._left(care.subject, session, left_behind(rig, care.subject, session.name, at))
+            self._cares.append(replace(care, evening=care.evening + 1, killed_at=0.0))
+            return
+        self._refusal_is_kind(care.subject, ended)
         if not ended.out:
             self.expect(care.subject, f"resume of {session.name}", "its outcome", f"{ended.code}: {ended.err}")
             return
@@ -349,12 +358,6 @@ class Simulation:
     def _refusal_is_kind(self, about: str, ended: Ended) -> None:
         if "Traceback" in ended.err or "does not know" in ended.err:
             self.expect(about, "nobody meets a traceback", "", ended.err)
-
-
-def _where(steps: Mapping[str, Any]) -> str:
-    if "run_session" not in steps:
-        return "before the acquisition"
-    return "in the acquisition" if steps["run_session"]["state"] == "running" else "after the acquisition"
 
 
 def _can_be_scored(behavior: Path) -> bool:
