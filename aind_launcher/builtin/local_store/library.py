@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from aind_launcher.builtin.local_store import history
 from aind_launcher.builtin.local_store.history import HistoryEntry
+from aind_launcher.builtin.local_store.locks import locked
 from aind_launcher.errors import AnimalError, LauncherError, TransientError
 from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
 from aind_launcher.model.clock import now
@@ -247,14 +248,14 @@ class Library:
     @contextmanager
     def _locked(self, subject: str) -> Iterator[Path]:
         """The animal's folder, made where it is missing, for one writer at a time on any rig."""
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
         self._refuse_another_spelling(subject)
         folder = self.folder(subject)
         lock = folder / LOCK
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(lock, timeout=self.lock_timeout, mode=0o666):
+            with locked(lock, self.lock_timeout):
                 yield folder
         except Timeout:
             raise TransientError(
