@@ -21,7 +21,7 @@ from aind_launcher.model.json_text import object_in
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.store import StoredAnimal
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.system.files import move, read_whole, write_whole
+from aind_launcher.system.files import make_folder, move, read_whole, write_whole
 
 STATE: Final = "trainer_state.json"
 TASK: Final = "task.json"
@@ -254,7 +254,7 @@ class Library:
         folder = self.folder(subject)
         lock = folder / LOCK
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             with locked(lock, self.lock_timeout):
                 yield folder
         except Timeout:
