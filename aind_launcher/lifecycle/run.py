@@ -8,11 +8,13 @@ from pathlib import Path
 
 from aind_launcher.errors import AnimalError, Refused
 from aind_launcher.lifecycle import folder, inputs
+from aind_launcher.lifecycle.clock import clock_check
 from aind_launcher.lifecycle.closing import logged_and_closed
 from aind_launcher.lifecycle.finish import Outcome, finish_session
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.steps import acquisition_of, with_result
 from aind_launcher.model.animal import AnimalState
+from aind_launcher.model.clock import now
 from aind_launcher.model.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
 from aind_launcher.system.git import describe_repository
 from aind_launcher.system.interrupts import InterruptedAgain
@@ -138,7 +140,8 @@ def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> 
 
 def _checked(launcher: Launcher, session: SessionContext) -> SessionContext:
     """Run every check and show them all; one that failed refuses the session."""
-    checks: list[Check] = []
+    clock = clock_check(launcher.journal, now(), running=session.name)
+    checks: list[Check] = [clock] if clock else []
     for record in launcher.steps.each("pre_session", session):
         session = with_result(session, record)
         if record.state == "failed":
