@@ -17,8 +17,6 @@ from preloaded import compiled
 from aind_launcher.builtin.local_store.library import LOCK, Library
 from aind_launcher.builtin.local_store.locks import means_no_locks
 
-pytestmark = pytest.mark.posix_only("Windows has no preloaded libraries")
-
 # Records a decision, then looks at the library as a session and the doctor do.
 RIG = textwrap.dedent(
     """
@@ -64,6 +62,7 @@ def rig(library: Library, environment: dict[str, str] | None = None) -> list[dic
     return checks
 
 
+@pytest.mark.posix_only("Windows has no preloaded libraries")
 @pytest.mark.parametrize("left", LEFT_BEHIND)
 @pytest.mark.parametrize("problem", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
 def test_where_a_file_system_has_no_locks_a_decision_is_recorded_and_every_check_says_so(
