@@ -16,7 +16,8 @@ from aind_launcher.errors import Refused
 from aind_launcher.journal.file import begun_substitute
 from aind_launcher.journal.journal import Journal
 from aind_launcher.system import rig
-from aind_launcher.system.files import make_folder, share, shared_mode
+from aind_launcher.system.files import copy_whole, make_folder, share, shared_mode
+from aind_launcher.system.processes import Program, run_child
 from aind_launcher.testing import TaskRepositoryForTests
 
 WAITS = """
@@ -89,15 +90,18 @@ def test_a_folder_that_a_group_shares_hands_that_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.posix_only("Windows has no modes")
-def test_the_journal_and_its_substitute_are_the_groups_where_their_folder_is(tmp_path: Path) -> None:
+def test_journal_substitute_output_and_copies_are_the_groups_where_their_folder_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o2775)
     before = os.umask(0o022)
     try:
         with Journal.open(tmp_path / "journal.sqlite"), closing(begun_substitute(tmp_path / "substitute.sqlite")):
-            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+            command, kept = [sys.executable, "-c", "print('done')"], tmp_path / "output"
+            run_child(Program(command, tmp_path, dict(os.environ), kept / "stdout.txt", kept / "stderr.txt"))
+            copy_whole(kept / "stdout.txt", tmp_path / "copy" / "stdout.txt")
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_file()}
     finally:
         os.umask(before)
-    assert len(modes) == 5
+    assert {"journal.sqlite-wal", "journal.sqlite-shm", "substitute.sqlite", "stderr.txt"} < set(modes)
     assert set(modes.values()) == {0o664}
 
 

@@ -45,6 +45,8 @@ def copy_whole(source: Path, target: Path) -> None:
     make_folder(target.parent)
     part = target.with_name(f".{target.name}.part")
     with source.open("rb") as read, part.open("wb") as written:
+        # A copy that is cut off leaves it behind.
+        share(part)
         shutil.copyfileobj(read, written)
         written.flush()
         os.fsync(written.fileno())
