@@ -4,59 +4,32 @@ import logging
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 from aind_launcher.cli.printing import STYLES, plain
+from aind_launcher.cli.streams import LastingStream
 from aind_launcher.errors import ExitCode, LauncherError
 from aind_launcher.lifecycle.log import Unbroken, current_step
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.system import interrupts
 from aind_launcher.system.redaction import Redactor
+from aind_launcher.system.typed import drop_typed
 
 if TYPE_CHECKING:
     from aind_launcher.journal.records import StepRecord
     from aind_launcher.model.session import Check
 
 
-class _LastingStream:
-    """A stream that falls silent once it takes no more: a terminal that is gone, a log on a full disk.
-
-    What an operator sees must not decide what a session records: an error here, raised as the line that says what goes
-    on is taken away, would make a hand-off that is done a failed one.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._lost = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        self._try(lambda: self._stream.write(text))
-        return len(text)
-
-    def flush(self) -> None:
-        self._try(lambda: self._stream.flush())
-
-    def _try(self, operation: Callable[[], object]) -> None:
-        try:
-            if not self._lost:
-                operation()
-        except (OSError, ValueError, AttributeError):  # it may be closed, or none at all
-            self._lost = True
-
-
 def _on_stderr() -> Console:
     # While rich shows what goes on, it has its own stream in the place of stderr.
     stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
-    return Console(file=cast(TextIO, _LastingStream(stream)), highlight=False)
+    return Console(file=cast(TextIO, LastingStream(stream)), highlight=False)
 
 
 class _Results(Console):
@@ -104,13 +77,14 @@ class Terminal(Operator):
         self._console.print(Text(question, style="bold"))
         for answer, meaning in answers.items():
             self._console.print(f"  {answer:<8} {meaning}", markup=False)
+        drop_typed(sys.stdin)
         try:
             with interrupts.heard():
                 chosen: str = click.prompt(
                     "Answer", type=click.Choice(list(answers)), default=default, err=True, show_choices=False
                 )
-        except click.Abort:
-            # Ctrl-C like any other: the session it was asked for is to be closed.
+        except (click.Abort, OSError):
+            # Ctrl-C like any other, or the window is closed: what was asked for waits until somebody answers.
             raise KeyboardInterrupt from None
         return chosen
 
