@@ -70,10 +70,12 @@ def test_what_is_typed_while_the_launcher_starts_answers_no_question(lab: TaskRe
     with at_terminal(*RUN, cwd=lab.path) as window:
         # Before Python itself has started.
         window.type("score\n")
+        window.until("Finish them now?")
         window.until("Answer")
-        window.type("\x03")
+        window.type("yes\n")
+        window.until("What becomes of its data?")
+        window.close()
         assert window.end() == 130
-    assert "Finish them now?" in window.shown
     assert "is not one of" not in window.shown
 
 
