@@ -53,8 +53,8 @@ def at_terminal(
     *arguments: str,
     cwd: Path,
     columns: int = 120,
+    term: str = "xterm",
     hears_closing: bool = True,
-    program: tuple[str, ...] = (str(SCRIPT),),
 ) -> Iterator[Window]:
     """The program at a terminal of its own.
 
@@ -77,7 +77,7 @@ def at_terminal(
     with subprocess.Popen(
         [SCRIPT, *arguments],
         cwd=cwd,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "", "LINES": ""},
+        env={**os.environ, "TERM": term, "COLUMNS": "", "LINES": ""},
         stdin=terminal,
         stdout=terminal,
         stderr=terminal,

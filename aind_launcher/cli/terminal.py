@@ -5,13 +5,14 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 from rich.console import Console
 from rich.text import Text
 
+from aind_launcher.cli.now import Now
 from aind_launcher.cli.printing import STYLES, plain
 from aind_launcher.cli.streams import LastingStream
 from aind_launcher.errors import ExitCode, LauncherError
@@ -19,6 +20,7 @@ from aind_launcher.lifecycle.log import Unbroken, current_step
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.system import interrupts
 from aind_launcher.system.redaction import Redactor
+from aind_launcher.system.tail import task_output
 from aind_launcher.system.typed import drop_typed
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Terminal(Operator):
         self._console = _on_stderr()
         self.redact = redact or Redactor()
         self._calm = calm
+        self._now: Now | None = None
         self.attended = not unattended and sys.stdin is not None and sys.stdin.isatty() and self._console.is_terminal
 
     def checks(self, checks: "Sequence[Check]") -> None:
@@ -58,8 +61,17 @@ class Terminal(Operator):
 
     @contextmanager
     def working(self, title: str) -> Iterator[None]:
-        with self._console.status(title, spinner="line") if self._console.is_terminal else nullcontext():
+        if not self._console.is_terminal or self._console.is_dumb_terminal:
             yield
+            return
+        from rich.live import Live
+
+        self._now = Now(title)
+        try:
+            with Live(self._now, console=self._console, transient=True):
+                yield
+        finally:
+            self._now = None
 
     def ended(self, record: "StepRecord") -> None:
         # What fails is in the log that is shown; what is done before the session shows itself by its checks.
@@ -91,6 +103,13 @@ class Terminal(Operator):
     def say(self, line: str, style: str = "") -> None:
         self._console.print(Text(plain(self.redact(line)), style=style), soft_wrap=True)
 
+    def say_of_task(self, line: str) -> None:
+        """Show a line that the task printed: for a moment on a terminal, else like any other."""
+        if self._now:
+            self._now.add(self.redact(line))
+        else:
+            self.say(line)
+
     @contextmanager
     def showing_log(self, verbose: bool = False) -> Iterator[None]:
         """Show log lines of the launcher, and warnings of everything else, while the context lasts."""
@@ -121,7 +140,10 @@ class _TerminalLog(Unbroken):
         if record.exc_info and record.levelno < logging.INFO:
             text += "\n" + "".join(traceback.format_exception(*record.exc_info))
         try:
-            self._terminal.say(text, style)
+            if record.name == task_output.name:
+                self._terminal.say_of_task(text)
+            else:
+                self._terminal.say(text, style)
         except Exception:  # a broken terminal must not stop a session
             self.handleError(record)
 

@@ -97,7 +97,7 @@ class Steps:
                     return asked()
             return self._limited(step, asked)
 
-        return self.run(step, part, plugin.transient)
+        return self.run(step, part, plugin.transient, _title_in(session, step))
 
     def _limited(self, step: StepId, function: Callable[[], Any]) -> Any:
         try:
@@ -112,13 +112,20 @@ class Steps:
             ) from None
 
     def run(
-        self, step: StepId, function: Callable[[], Any], transient: tuple[type[BaseException], ...] = ()
+        self,
+        step: StepId,
+        function: Callable[[], Any],
+        transient: tuple[type[BaseException], ...] = (),
+        title: str = "",
     ) -> StepRecord:
-        """Run `function` as `step`, again after a pause where it failed for the moment only."""
+        """Run `function` as `step`, again after a pause where it failed for the moment only.
+
+        :param title: what the operator reads meanwhile; the step's name unless it is given.
+        """
         before = self.journal.last_attempt(step)
         if before and before.state in ("done", "skipped"):
             return before
-        record, problem = self._attempt(step, function)
+        record, problem = self._attempt(step, function, title)
         # An animal's session cannot be tried again.
         for pause in self.retry_pauses if step.hook != "run_session" else ():
             if not isinstance(problem, (TransientError, *transient)):
@@ -131,10 +138,12 @@ class Steps:
                 if not _ends_one_step(pressed, step):
                     raise
                 break
-            record, problem = self._attempt(step, function)
+            record, problem = self._attempt(step, function, title)
         return record
 
-    def _attempt(self, step: StepId, function: Callable[[], Any]) -> tuple[StepRecord, BaseException | None]:
+    def _attempt(
+        self, step: StepId, function: Callable[[], Any], title: str
+    ) -> tuple[StepRecord, BaseException | None]:
         """Its record, and what it failed with, unless it was given up."""
         failure: BaseException | None = None
         begun = self.journal.begin_step(step)
@@ -142,7 +151,7 @@ class Steps:
         error: str | None = NOT_BEGUN
         result: Any = None
         try:
-            with self._shown(step):
+            with self._shown(step, title):
                 if step.plugin != LAUNCHER:
                     # What the launcher itself writes is not left half-done.
                     interrupts.heard_now()
@@ -169,10 +178,10 @@ class Steps:
         return record, failure
 
     @contextmanager
-    def _shown(self, step: StepId) -> Iterator[None]:
+    def _shown(self, step: StepId, title: str) -> Iterator[None]:
         token = current_step.set(f"{step.hook}/{step.plugin}")
         try:
-            with self.operator.working(_title(step)):
+            with self.operator.working(title or _title(step)):
                 yield
         finally:
             current_step.reset(token)
@@ -274,6 +283,15 @@ def _depicted(value: Any, words: Callable[[Any], str] = repr) -> str:
 
 def _title(step: StepId) -> str:
     return f"{step.hook.replace('_', ' ')} ({step.plugin})"
+
+
+def _title_in(session: SessionContext, step: StepId) -> str:
+    """The title of `step`; of the acquisition, with the animal and the stage that the rig runs."""
+    if step.hook != "run_session":
+        return _title(step)
+    state = session.animal_state.trainer_state if session.animal_state and session.task_source != "file" else None
+    stage = f", stage {state.stage}" if state and state.stage else ""
+    return f"{session.subject}{stage}: {_title(step)}"
 
 
 def _can_be_given_up(step: StepId) -> bool:
