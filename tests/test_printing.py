@@ -1,8 +1,15 @@
-"""Tables in a pipe."""
+"""Tables in a pipe and on a terminal."""
+
+from math import inf
+from pathlib import Path
 
 import pytest
+from interrupted_sessions import RUN
+from task_repositories import laboratory
+from terminals import at_terminal
 
 from aind_launcher.cli.printing import print_table
+from aind_launcher.cli.table import Table
 
 
 def test_columns_of_a_table_in_a_pipe_stand_below_each_other_in_any_script(capsys: pytest.CaptureFixture[str]) -> None:
@@ -13,3 +20,58 @@ def test_columns_of_a_table_in_a_pipe_stand_below_each_other_in_any_script(capsy
         padding = " " * (len("a longer name") + 2 - cells)
         assert first == f"{name}{padding}first"
         assert second == "a longer name  second"
+
+
+SESSION = "123456_2026-01-31T170000Z"
+FOLDER = Path("/data of the rig/123456_2026-01-31T170000Z/behavior")
+ROWS = (
+    (SESSION, "completed", "2026-01-31 17:00:00", None, FOLDER),
+    (
+        SESSION,
+        "incomplete",
+        "2026-01-31 17:00:00",
+        "a step could not be done, since the service did not answer",
+        FOLDER,
+    ),
+)
+
+
+def lines_at(width: float) -> list[str]:
+    table = Table(("session", "state", "started", "message", "folder"), ROWS, width)
+    return ["  ".join(line).rstrip() for line in (*table.head(), *table.body())]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 79, 100, 119, 159, inf])
+def test_no_width_breaks_a_name_a_time_or_a_path(width: float) -> None:
+    lines = lines_at(width)
+    for name, state, started, message, folder in ROWS:
+        for whole in (name, state, started, str(folder), *(message or "").split()):
+            assert any(whole in line for line in lines)
+    widest = max(len(str(FOLDER)), len(SESSION)) + 4
+    assert all(len(line) <= max(width, widest) for line in lines)
+
+
+def test_columns_that_do_not_fit_stand_in_further_lines_of_their_row() -> None:
+    assert lines_at(79) == [
+        "session                    state       started",
+        "    message",
+        "    folder",
+        "123456_2026-01-31T170000Z  completed   2026-01-31 17:00:00",
+        "    /data of the rig/123456_2026-01-31T170000Z/behavior",
+        "123456_2026-01-31T170000Z  incomplete  2026-01-31 17:00:00",
+        "    the step failed, since the service did not answer",
+        "    /data of the rig/123456_2026-01-31T170000Z/behavior",
+    ]
+
+
+@pytest.mark.posix_only("Windows has no terminals that a test can make")
+def test_a_session_can_be_copied_from_a_narrow_terminal(tmp_path: Path) -> None:
+    lab = laboratory(tmp_path)
+    name = lab.run(notes=None).session.name
+    with at_terminal("sessions", "list", cwd=lab.path, columns=80) as window:
+        assert window.end() == 0
+    assert f"{name}  " in window.shown
+    with at_terminal(*RUN, cwd=lab.path, columns=50) as window:
+        assert window.end() == 0
+    assert str(tmp_path / "library") in window.shown
+    assert str(tmp_path / "state" / "sessions") in window.shown
