@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from math import inf
+from pathlib import PurePath
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
     """A table on stdout, without colours and not wrapped in a pipe; `empty` where there are no rows."""
     from aind_launcher.cli.table import Table
 
-    listed = list(rows)
+    listed = [[_cell(value) for value in row] for row in rows]
     if not listed:
         click.echo(empty)
     elif sys.stdout is not None and sys.stdout.isatty():
@@ -63,6 +64,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
         table = Table(columns, listed, inf)
         for line in (*table.head(), *table.body()):
             click.echo("  ".join(line).rstrip())
+
+
+def _cell(value: object) -> str | PurePath:
+    text = "" if value is None else plain(str(value))
+    return PurePath(text) if isinstance(value, PurePath) else text
 
 
 def _print_coloured(table: "Table") -> None:

@@ -5,8 +5,6 @@ from itertools import zip_longest
 from pathlib import PurePath
 from typing import Final
 
-from aind_launcher.cli.printing import plain
-
 _GAP: Final = 2
 _INDENT: Final = 4
 # A column is wrapped at its blanks where it is wider than the first, and gets at least the second.
@@ -20,7 +18,7 @@ class Table:
     Columns that do not fit beside the others stand in further lines of their row, indented.
     """
 
-    def __init__(self, columns: Sequence[str], rows: Sequence[Sequence[object]], width: float) -> None:
+    def __init__(self, columns: Sequence[str], rows: Sequence[Sequence[str | PurePath]], width: float) -> None:
         self._columns = columns
         self._rows = rows
         # The columns of each line of a row, with their widths.
@@ -36,7 +34,7 @@ class Table:
         for row in self._rows:
             yield from self._laid_out(row)
 
-    def _laid_out(self, row: Sequence[object]) -> Iterator[list[str]]:
+    def _laid_out(self, row: Sequence[str | PurePath]) -> Iterator[list[str]]:
         for number, line in enumerate(self._lines):
             wrapped = [_wrapped(row[column], width) for column, width in line.items()]
             if number and not any(map(any, wrapped)):
@@ -46,13 +44,13 @@ class Table:
                 yield [*indent, *map(_padded, cells, line.values())]
 
 
-def _fitted(columns: Sequence[Sequence[object]], width: float) -> Iterator[dict[int, int]]:
+def _fitted(columns: Sequence[Sequence[str | PurePath]], width: float) -> Iterator[dict[int, int]]:
     """Which columns stand in which line of a row, and how wide."""
-    natural = [max(_cells(line) for cell in column for line in _text(cell).split("\n")) for column in columns]
+    natural = [max(_cells(line) for cell in column for line in str(cell).split("\n")) for column in columns]
     line: dict[int, int] = {}
     left = width
     for number, (column, wide) in enumerate(zip(columns, natural, strict=True)):
-        breaks = any(" " in _text(cell) for cell in column if not isinstance(cell, PurePath))
+        breaks = any(" " in cell for cell in column if isinstance(cell, str))
         least = _LEAST if breaks and wide > _NEVER_WRAPPED else wide
         if line and least > left:
             yield _spread(line, natural, left)
@@ -73,14 +71,11 @@ def _spread(line: dict[int, int], natural: Sequence[int], left: float) -> dict[i
     return spread
 
 
-def _text(cell: object) -> str:
-    return "" if cell is None else plain(str(cell))
-
-
-def _wrapped(cell: object, width: int) -> list[str]:
+def _wrapped(cell: str | PurePath, width: int) -> list[str]:
     """The lines of a cell, cut at blanks alone."""
-    lines = _text(cell).split("\n")
-    return lines if isinstance(cell, PurePath) else [part for line in lines for part in _parts(line, width)]
+    if isinstance(cell, PurePath):
+        return [str(cell)]
+    return [part for line in cell.split("\n") for part in _parts(line, width)]
 
 
 def _parts(line: str, width: int) -> Iterator[str]:
