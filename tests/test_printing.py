@@ -10,6 +10,9 @@ from terminals import at_terminal
 
 from aind_launcher.cli.printing import print_table
 from aind_launcher.cli.table import Table
+from aind_launcher.cli.terminal import print_check, show_error
+from aind_launcher.errors import LauncherError
+from aind_launcher.model.session import Check
 
 
 def test_columns_of_a_table_in_a_pipe_stand_below_each_other_in_any_script(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,6 +23,16 @@ def test_columns_of_a_table_in_a_pipe_stand_below_each_other_in_any_script(capsy
         padding = " " * (len("a longer name") + 2 - cells)
         assert first == f"{name}{padding}first"
         assert second == "a longer name  second"
+
+
+@pytest.mark.parametrize("error", [LauncherError("what \x1b[2J", "hint \x1b[2J"), ValueError("what \x1b[2J")])
+def test_what_a_program_said_does_not_steer_the_terminal_that_shows_why_it_failed(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_error(error)
+    print_check(Check.failed("camera", "what \x1b[2J", "hint \x1b[2J"))
+    shown = capsys.readouterr()
+    assert ("what" in shown.err, "what" in shown.out, "\x1b" in shown.err + shown.out) == (True, True, False)
 
 
 SESSION = "123456_2026-01-31T170000Z"

@@ -182,7 +182,6 @@ class AcquisitionProgram:
         except InterruptedAgain:
             raise
         except KeyboardInterrupt:
-            logger.warning("Interrupted: %s has ended.", program.name)
             message = f"{program.name} was interrupted by the operator and has ended; see {session.staged_output}."
             return Acquisition(outcome="interrupted", start=start, end=now(), message=message)
         end = now()

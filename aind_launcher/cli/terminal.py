@@ -74,8 +74,9 @@ class Terminal(Operator):
             self._now = None
 
     def ended(self, record: "StepRecord") -> None:
-        # What fails is in the log that is shown; what is done before the session shows itself by its checks.
-        if self._calm or record.id.hook in ("pre_session", "load_animal_state", "prepare_session"):
+        # The log has said why another state; what is done before the session shows itself by its checks.
+        before = ("pre_session", "load_animal_state", "prepare_session")
+        if self._calm or record.state != "done" or record.id.hook in before:
             return
         line = Text.assemble((f"  {record.state:<8}", STYLES[record.state]), record.id.hook.replace("_", " "))
         line.append(f" ({record.id.plugin})", style="dim")
@@ -86,9 +87,9 @@ class Terminal(Operator):
     def ask(self, question: str, answers: Mapping[str, str], default: str) -> str:
         if not self.attended:
             return default
-        self._console.print(Text(question, style="bold"))
+        self.say(question, "bold")
         for answer, meaning in answers.items():
-            self._console.print(f"  {answer:<8} {meaning}", markup=False)
+            self.say(f"  {answer:<8} {meaning}")
         drop_typed(sys.stdin)
         try:
             with interrupts.heard():
@@ -158,9 +159,9 @@ def print_check(check: "Check", console: Console | None = None) -> None:
     """One line on stdout: how it stands, what was looked at, and a hint."""
     line = Text.assemble((f"  {check.outcome:<8}", STYLES[check.outcome]), check.name)
     if check.message:
-        line.append(f": {check.message}")
+        line.append(f": {plain(check.message)}")
     if check.hint and check.outcome != "passed":
-        line.append(f" {check.hint}", style="bold")
+        line.append(f" {plain(check.hint)}", style="bold")
     (console or _Results(highlight=False)).print(line, soft_wrap=True)
 
 
@@ -172,9 +173,9 @@ def show_error(error: Exception, redact: Redactor | None = None) -> int:
     redact = redact or Redactor()
     console = _on_stderr()
     if isinstance(error, LauncherError):
-        console.print(Text.assemble(("Error: ", "bold red"), redact(error.message)), soft_wrap=True)
+        console.print(Text.assemble(("Error: ", "bold red"), plain(redact(error.message))), soft_wrap=True)
         if error.hint:
-            console.print(Text(f"  {redact(error.hint)}"), soft_wrap=True)
+            console.print(Text(f"  {plain(redact(error.hint))}"), soft_wrap=True)
         return int(error.exit_code)
     told = redact("".join(traceback.format_exception(error)))
     try:
@@ -189,7 +190,7 @@ def show_error(error: Exception, redact: Redactor | None = None) -> int:
     console.print(
         Text.assemble(
             ("Error: ", "bold red"),
-            f"the launcher met something that it does not know ({type(error).__name__}: {redact(str(error))}).\n"
+            f"the launcher met something that it does not know ({type(error).__name__}: {plain(redact(str(error)))}).\n"
             f"  Finished sessions are safe. Please report it with {where}",
         ),
         soft_wrap=True,

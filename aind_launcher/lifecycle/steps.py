@@ -166,7 +166,9 @@ class Steps:
                 raise
         except BaseException as problem:  # isolates one plugin's step, whatever it raises, from the others'
             error = self.redact(_described(problem))
-            logger.error("%s failed: %s", _title(step), error)
+            # What refuses the session is shown as that.
+            level = logging.DEBUG if step.hook in ("prepare_session", "pre_session") else logging.ERROR
+            logger.log(level, "%s failed: %s", _title(step), error)
             logger.debug("traceback of %s", _title(step), exc_info=True)
             failure = problem
         finally:
