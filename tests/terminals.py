@@ -1,6 +1,7 @@
 """The real program at a real terminal, with what is shown and typed there, and a window that can be closed."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -34,10 +35,16 @@ class Window:
             os.close(self._rig)
         self._is_open = False
 
-    def end(self) -> int:
-        """The exit code, once all is read that was shown."""
-        while self._is_open and self._read():
-            pass
+    def end(self, again: str = "") -> int:
+        """The exit code, once all is read that was shown.
+
+        :param again: typed again where nothing more is shown.
+        """
+        while self._is_open:
+            if again and not select.select([self._rig], [], [], 5)[0]:
+                self.type(again)
+            elif not self._read():
+                break
         return self.process.wait()
 
     def _read(self) -> bool:
