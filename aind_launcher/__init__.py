@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from aind_launcher.demo.services import DemoService
     from aind_launcher.errors import (
         AnimalError,
+        BeginAgain,
         HandedOff,
         LauncherError,
         Refused,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from aind_launcher.hookspecs import hookimpl
     from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
     from aind_launcher.model.clock import now
+    from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket
     from aind_launcher.model.session import (
         Acquisition,
         Check,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
         SessionPaths,
     )
     from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, CurriculumSources, SourceStatus
-    from aind_launcher.model.store import AnimalStore, Decision, StoredAnimal
+    from aind_launcher.model.store import AnimalRecord, AnimalStore, Decision, StoredAnimal
     from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
     from aind_launcher.settings.model import SettingsModel
     from aind_launcher.system.files import sync_folder, write_whole
@@ -40,8 +42,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Acquisition",
     "AnimalError",
+    "AnimalRecord",
     "AnimalState",
     "AnimalStore",
+    "BeginAgain",
     "BuiltEnvironment",
     "BuiltSource",
     "Check",
@@ -55,7 +59,9 @@ __all__ = [
     "Provenance",
     "Redactor",
     "Refused",
+    "RegisterEntry",
     "Repository",
+    "RigStatus",
     "Session",
     "SessionContext",
     "SessionPaths",
@@ -65,6 +71,7 @@ __all__ = [
     "StateRecord",
     "StepSkipped",
     "StoredAnimal",
+    "Ticket",
     "TrainerStateText",
     "TransientError",
     "__version__",
@@ -82,6 +89,7 @@ _HOMES = {
         "demo.services": ("DemoService",),
         "errors": (
             "AnimalError",
+            "BeginAgain",
             "HandedOff",
             "LauncherError",
             "Refused",
@@ -92,9 +100,10 @@ _HOMES = {
         "hookspecs": ("hookimpl",),
         "model.animal": ("AnimalState", "StateRecord", "TrainerStateText"),
         "model.clock": ("now",),
+        "model.register": ("RegisterEntry", "RigStatus", "Ticket"),
         "model.session": ("Acquisition", "Check", "Inputs", "Repository", "Session", "SessionContext", "SessionPaths"),
         "model.sources": ("BuiltEnvironment", "BuiltSource", "CurriculumSources", "SourceStatus"),
-        "model.store": ("AnimalStore", "Decision", "StoredAnimal"),
+        "model.store": ("AnimalRecord", "AnimalStore", "Decision", "StoredAnimal"),
         "model.suggestion": ("CurriculumSuggestion", "Provenance"),
         "settings.model": ("SettingsModel",),
         "system.files": ("sync_folder", "write_whole"),

@@ -53,6 +53,10 @@ class Refused(LauncherError):
     exit_code = ExitCode.REFUSED
 
 
+class BeginAgain(Refused):
+    """Raised by `begin_session`: the session must begin again, with the animal as it is now and another name."""
+
+
 class SourceError(Refused):
     """A curriculum source is missing, moved or modified, or none serves the animal."""
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from aind_launcher.model.animal import AnimalState, StateRecord
+    from aind_launcher.model.register import Ticket
     from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext
     from aind_launcher.model.sources import CurriculumSources
     from aind_launcher.model.store import AnimalStore
@@ -59,6 +60,21 @@ def pre_session(session: "SessionContext") -> "Check | Iterable[Check] | None":
     failed check. Do long work here (build, connect), so that nothing is left to fail at the session's end.
 
     :param session: complete but for the acquisition; its folder does not exist yet.
+    """
+
+
+@hookspec
+def begin_session(session: "SessionContext", known: "Sequence[Ticket]") -> "Ticket | None":
+    """Called when all checks have passed and the operator has agreed: give the session its ticket.
+
+    For stores of animals. The first plugin that answers gives the order of the animal's sessions; the others find the
+    ticket in ``session.ticket`` and compare it. Called again for the same session, answer with the same ticket. Read
+    the animal's state once more, so that nobody else can change it meanwhile, and raise `BeginAgain` where it is no
+    longer what `load_animal_state` said, or where another rig has a session of this name. Any other exception leaves
+    the session without a ticket: its decision will apply only if nobody moves the animal meanwhile.
+
+    :param session: complete but for the acquisition; its folder does not exist yet.
+    :param known: tickets of this animal that this rig knows of, from its journal and from what other stores said.
     """
 
 
@@ -127,8 +143,10 @@ def transfer_session(session: "SessionContext", suggestion: "CurriculumSuggestio
 def session_finished(session: "SessionContext", outcome: str) -> None:
     """Called last: the session has ended, for good or until it is resumed.
 
+    A session that has a ticket and ends before its acquisition is finished, too.
+
     :param outcome: *completed*, *incomplete* (a step failed), *failed* or *interrupted* (the acquisition
-        was), or *discarded*.
+        was), or *discarded*; before the acquisition, *cancelled* or *refused*.
     """
 
 
@@ -146,11 +164,11 @@ def check_rig(repository: "Path", data_directory: "Path | None") -> "Check | Ite
 
 @hookspec
 def animal_store(repository: "Path", experiment: "str | None") -> "AnimalStore | None":
-    """Called by `aind-launch animals` and `curricula enroll`: where are the animals kept that people list and move?
+    """Called by `aind-launch animals`, `today` and `curricula enroll`: where are the animals kept that people look at?
 
-    The first plugin that answers is the store. Plugins are asked by name, the task repository's own first, and
-    neither ``tryfirst`` nor ``trylast`` counts: those after the one that answers are not imported. An exception
-    ends the command.
+    A session asks it, too, for what is to be seen before the start. The first plugin that answers is the store. For a
+    command, plugins are asked by name, the task repository's own first, and neither ``tryfirst`` nor ``trylast``
+    counts: those after the one that answers are not imported. An exception ends the command.
 
     :param repository: the task repository.
     :param experiment: as the settings say; None where they do not.

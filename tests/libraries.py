@@ -3,10 +3,11 @@
 from datetime import datetime
 from pathlib import Path
 
-from contexts import suggestion
+from contexts import MONDAY, a_session, suggestion
 
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.model.animal import AnimalState
+from aind_launcher.model.register import Ticket
 
 ANIMAL = "123456"
 
@@ -25,5 +26,20 @@ def folder_of(library: Library, subject: str = ANIMAL) -> Path:
     return library.root / library.experiment / "Subjects" / subject
 
 
-def decide(library: Library, to: str, session: str, date: datetime, ran_with: AnimalState | None = None) -> str:
-    return library.record(ANIMAL, suggestion(to, {"session": session}), session, date, ran_with).outcome
+def begin(library: Library, session: str, date: datetime = MONDAY, rig: str = "rig") -> Ticket:
+    """The ticket of a session that begins with the animal as it stands."""
+    context = a_session(library.root, ANIMAL, date, rig_name=rig)
+    named = context.session.model_copy(update={"session_name": session})
+    return library.begin(context.model_copy(update={"session": named}), library.read(ANIMAL).state, ())
+
+
+def decide(
+    library: Library,
+    to: str,
+    session: str,
+    date: datetime,
+    began_with: AnimalState | None = None,
+    ticket: Ticket | None = None,
+) -> str:
+    answer = suggestion(to, {"session": session})
+    return library.record(ANIMAL, answer, session, date, began_with, ticket).outcome

@@ -266,6 +266,7 @@ def test_the_folder_is_handed_off_again_where_a_late_answer_belongs_into_it(tmp_
         "keep_suggestion",
         "seal_folder",
         "transfer_session",
+        "session_finished",
     ]
     again = lab.resume(name, ResumeOptions(hand_off_again=True))
     assert again.state == "completed"

@@ -12,10 +12,11 @@ from contexts import MONDAY, TUESDAY, folder_for_everybody, read_only, suggestio
 from filelock import FileLock
 from hypothesis import given
 from hypothesis import strategies as st
-from libraries import ANIMAL, decide, folder_of, stage, standing
+from libraries import ANIMAL, begin, decide, folder_of, stage, standing
 
+from aind_launcher.builtin.local_store.folder import HISTORY, LOCK, STATE, TASK
 from aind_launcher.builtin.local_store.history import HistoryEntry
-from aind_launcher.builtin.local_store.library import HISTORY, LOCK, STATE, TASK, Library
+from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.errors import AnimalError, TransientError, UsageError
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
@@ -125,10 +126,12 @@ def test_what_was_changed_outside_is_kept_before_it_is_replaced(library: Library
 
 
 def test_the_newest_decision_for_the_same_state_gives_its_metrics(library: Library) -> None:
-    decide(library, "second", "monday", MONDAY)
-    decide(library, "second", "tuesday", TUESDAY)
+    monday, tuesday = (begin(library, name) for name in ("monday", "tuesday"))
+    # The clock of the second session's rig is a day behind.
+    decide(library, "second", "monday", TUESDAY, ticket=monday)
+    decide(library, "second", "tuesday", MONDAY, ticket=tuesday)
     assert standing(library).metrics == {"session": "tuesday"}
-    library.record(ANIMAL, suggestion("second", "scored again"), "tuesday", TUESDAY, None)
+    library.record(ANIMAL, suggestion("second", "scored again"), "tuesday", MONDAY, None, tuesday)
     assert standing(library).metrics == "scored again"
 
 
@@ -242,11 +245,16 @@ def test_in_whatever_order_decisions_come_the_latest_sessions_stands(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], again: list[int]
 ) -> None:
     library = Library(tmp_path_factory.mktemp("library"), "odours")
+    library.enroll(ANIMAL, trainer_state("first"), by="me")
     stages = ("first", "second", "third", "second")
+    tickets = [begin(library, f"session-{number}") for number in range(4)]
     for number in (*order, *again):
-        decide(library, stages[number], f"session-{number}", MONDAY + timedelta(days=number))
+        # Clocks go backwards: only tickets say what is later.
+        date = MONDAY - timedelta(days=number)
+        decide(library, stages[number], f"session-{number}", date, ticket=tickets[number])
     assert standing(library).session_name == "session-3"
-    assert {entry.session_name for entry in library.history(ANIMAL)} == {f"session-{n}" for n in range(4)}
+    decided = [entry.session_name for entry in library.history(ANIMAL) if entry.kind == "suggestion"]
+    assert sorted(map(str, decided)) == [f"session-{number}" for number in range(4)]
 
 
 # What cannot be read or written

@@ -13,8 +13,9 @@ import pytest
 from contexts import MONDAY, suggestion, trainer_state
 from libraries import ANIMAL, folder_of, stage, standing
 
+from aind_launcher.builtin.local_store.folder import HISTORY
 from aind_launcher.builtin.local_store.history import HistoryEntry
-from aind_launcher.builtin.local_store.library import HISTORY, Library
+from aind_launcher.builtin.local_store.library import Library
 
 WRITER = textwrap.dedent(
     """

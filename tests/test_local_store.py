@@ -7,11 +7,11 @@ import pytest
 from contexts import MONDAY, TUESDAY, a_session, folder_for_everybody, read_only, suggestion, trainer_state
 from pydantic import ValidationError
 
-from aind_launcher.builtin.local_store.library import TASK
+from aind_launcher.builtin.local_store.folder import TASK
 from aind_launcher.builtin.local_store.plugin import LocalStore
 from aind_launcher.errors import AnimalError, TransientError
 from aind_launcher.model.animal import AnimalState
-from aind_launcher.model.session import Check, Inputs, Session
+from aind_launcher.model.session import Check, Inputs, Session, SessionContext
 from aind_launcher.testing import TaskRepositoryForTests
 
 
@@ -26,11 +26,19 @@ def test_an_unknown_animal_is_none_and_leaves_nothing_on_disk(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
+def loaded(store: LocalStore, session: SessionContext) -> SessionContext:
+    """`session` with what the store says of its animal."""
+    state = store.load_animal_state(session)
+    said = state.model_dump(mode="json") if state else None
+    return session.model_copy(update={"animal_state": state, "results": {"load_animal_state": {"local-store": said}}})
+
+
 def test_what_one_session_decides_is_what_the_next_one_runs_with(tmp_path: Path) -> None:
     store = a_store(tmp_path)
     store.library(None).enroll("123456", trainer_state("first"), by="me")
     monday = a_session(tmp_path)
-    monday = monday.model_copy(update={"animal_state": store.load_animal_state(monday)})
+    monday = loaded(store, monday)
+    monday = monday.model_copy(update={"ticket": store.begin_session(monday, known=())})
     recorded = store.record_state(monday, suggestion("second", {"hits": 3}))
     assert recorded is not None
     assert recorded.outcome == "applied"
@@ -39,6 +47,7 @@ def test_what_one_session_decides_is_what_the_next_one_runs_with(tmp_path: Path)
         metrics={"hits": 3},
         session_name=monday.name,
         date=MONDAY,
+        ticket=monday.ticket,
     )
 
 

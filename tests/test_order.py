@@ -3,10 +3,11 @@
 import json
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from contexts import a_session
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -16,6 +17,7 @@ from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.journal.journal import Journal
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
+from aind_launcher.model.register import Ticket
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
@@ -40,12 +42,14 @@ class Begun:
     name: str
     date: datetime
     ran_with: AnimalState | None
+    ticket: Ticket
 
 
 class Decisions(RuleBasedStateMachine):
     """Sessions of one animal that overlap, on one rig or several, decide late or again, and manual moves.
 
-    What is expected is said in a few lines: decisions and moves have a date, the latest of them holds.
+    What is expected is said in a few lines: sessions and moves have a number, the decision or move with the highest
+    holds, whatever the dates of sessions say.
     """
 
     @initialize()
@@ -55,7 +59,9 @@ class Decisions(RuleBasedStateMachine):
         self.library.enroll(SUBJECT, trainer_state("enrolled"), "me")
         self.open: list[Begun] = []
         self.decided: dict[str, tuple[Begun, str]] = {}
-        self.latest: tuple[datetime, str] = (now(), "enrolled")
+        self.number = 1
+        self.latest = (1, "enrolled")
+        self.applied: set[str] = set()
         self.superseded: set[str] = set()
         self.moves = 0
         self.begun = 0
@@ -65,12 +71,17 @@ class Decisions(RuleBasedStateMachine):
             self._folder.cleanup()
 
     @precondition(lambda self: len(self.open) < 3)
-    @rule()
-    def begin(self) -> None:
+    @rule(skew=st.integers(-3, 3))
+    def begin(self, skew: int) -> None:
+        """:param skew: days that the clock of its rig is ahead."""
         self.begun += 1
-        date = now()
+        self.number += 1
+        date = now() + timedelta(days=skew)
         ran_with = self.library.read(SUBJECT).state
-        self.open.append(Begun(f"{SUBJECT}_session-{self.begun}", date, ran_with))
+        session = a_session(self.library.root, SUBJECT, date + timedelta(seconds=self.begun), rig_name="rig")
+        ticket = self.library.begin(session, ran_with, ())
+        assert ticket.number == self.number
+        self.open.append(Begun(session.name, date, ran_with, ticket))
 
     @precondition(lambda self: self.open)
     @rule(data=st.data(), stage=st.sampled_from(("rung1", "rung2", "rung3")))
@@ -89,16 +100,20 @@ class Decisions(RuleBasedStateMachine):
     @rule(stage=st.sampled_from(("rung1", "rung2", "rung3")))
     def move(self, stage: str) -> None:
         self.moves += 1
+        self.number += 1
         self.library.move(SUBJECT, trainer_state(stage), "for the test", "me")
-        self.latest = (now(), stage)
+        self.latest = (self.number, stage)
 
     def _record(self, session: Begun, stage: str) -> None:
         recorded = self.library.record(
-            SUBJECT, suggestion(stage, session.name), session.name, session.date, session.ran_with
+            SUBJECT, suggestion(stage, session.name), session.name, session.date, session.ran_with, session.ticket
         )
-        if session.date >= self.latest[0]:
+        if session.ticket.number >= self.latest[0]:
             assert recorded.outcome in ("applied", "unchanged")
-            self.latest = (session.date, stage)
+            self.latest = (session.ticket.number, stage)
+            self.applied.add(session.name)
+        elif session.name in self.applied:
+            assert recorded.outcome == "unchanged"
         else:
             assert recorded.outcome == "superseded"
             self.superseded.add(session.name)

@@ -144,6 +144,7 @@ def test_a_lost_journal_is_rebuilt_from_the_sessions_folder(trials: Trials) -> N
     assert [(line["hook"], line["plugin"]) for line in plan] == [
         ("transfer_session", "notes"),
         ("transfer_session", "push"),
+        ("session_finished", "local-store"),
     ]
     assert trial.call("resume", session.name).code == 0
     trial.assert_finished()
@@ -171,6 +172,7 @@ def test_a_dry_run_says_what_a_resume_would_do_and_does_nothing(trials: Trials) 
         (session.name, "seal_folder", "launcher", "has not run"),
         (session.name, "transfer_session", "notes", "has not run"),
         (session.name, "transfer_session", "push", "has not run"),
+        (session.name, "session_finished", "local-store", "has not run"),
     ]
     assert cut_off.sessions == (session,)
     assert {path: path.read_bytes() for path in files} == files

@@ -114,7 +114,10 @@ def test_a_journal_that_knows_less_than_the_sealed_folder_believes_the_folder(tm
         connection.execute("DELETE FROM steps WHERE number > (SELECT number FROM steps WHERE hook = 'run_session')")
     connection.close()
     planned = json.loads(resumed(lab, "--dry-run", "--json").out)
-    assert [(line["hook"], line["plugin"]) for line in planned] == [("transfer_session", "counts")]
+    assert [(line["hook"], line["plugin"]) for line in planned] == [
+        ("transfer_session", "counts"),
+        ("session_finished", "local-store"),
+    ]
     assert resumed(lab).code == 0
     assert calls(lab) == ["post_session", "transfer_session", "transfer_session"]
     assert files(folder) == handed_off

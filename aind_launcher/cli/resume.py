@@ -51,7 +51,7 @@ def command(
     """
     from aind_launcher.cli.outcome import exit_code, outcome_data, print_outcome, say_unknown
     from aind_launcher.cli.terminal import show_error
-    from aind_launcher.lifecycle.resume import ResumeOptions, plan, resume_session, unfinished, unknown_sessions
+    from aind_launcher.lifecycle.resume import ResumeOptions, plan, resume_session, unknown_sessions
 
     if session and everything:
         raise UsageError("Give a session or --all, not both.")
@@ -85,7 +85,7 @@ def command(
         if unknown:
             code = ExitCode.STEP_FAILED
         # Of other task repositories.
-        others = () if records else unfinished(launcher.journal)
+        others = () if records else launcher.journal.unfinished()
     if as_json and dry_run:
         print_json([{"session": name, **asdict(step)} for name, step in planned])
     elif as_json:
@@ -102,9 +102,8 @@ def command(
 
 
 def _chosen(launcher: "Launcher", name: str | None, everything: bool) -> "tuple[SessionRecord, ...]":
-    from aind_launcher.lifecycle.resume import unfinished
 
     if name:
         return (known_session(launcher.journal, name),)
-    waiting = unfinished(launcher.journal, launcher.repository)
+    waiting = launcher.journal.unfinished(launcher.repository)
     return waiting if everything else waiting[-1:]

@@ -69,10 +69,10 @@ def command(repository: TaskRepository, rig: Path | None, unattended: bool, as_j
 def _offer_to_finish(launcher: "Launcher") -> None:
     """Say which earlier sessions are unfinished, and finish them if the operator wants it."""
     from aind_launcher.cli.outcome import say_newest, say_unknown
-    from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unfinished, unknown_sessions
+    from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unknown_sessions
 
     say_unknown(launcher.operator, () if launcher.journal.impaired else unknown_sessions(launcher))
-    waiting = unfinished(launcher.journal, launcher.repository)
+    waiting = launcher.journal.unfinished(launcher.repository)
     if not waiting:
         return
     lines = [f"{record.name}: {shorten(record.message or 'the launcher ended', _WIDTH)}" for record in waiting]

@@ -75,7 +75,7 @@ class Terminal(Operator):
 
     def ended(self, record: "StepRecord") -> None:
         # The log has said why another state; what is done before the session shows itself by its checks.
-        before = ("pre_session", "load_animal_state", "prepare_session")
+        before = ("pre_session", "load_animal_state", "prepare_session", "begin_session")
         if self._calm or record.state != "done" or record.id.hook in before:
             return
         line = Text.assemble((f"  {record.state:<8}", STYLES[record.state]), record.id.hook.replace("_", " "))

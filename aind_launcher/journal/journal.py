@@ -32,7 +32,15 @@ from aind_launcher.journal.file import (
     remove,
     substitute_name,
 )
-from aind_launcher.journal.records import SessionRecord, SessionState, StepId, StepRecord, storable, time_text
+from aind_launcher.journal.records import (
+    UNFINISHED,
+    SessionRecord,
+    SessionState,
+    StepId,
+    StepRecord,
+    storable,
+    time_text,
+)
 from aind_launcher.model.clock import now
 
 if TYPE_CHECKING:
@@ -230,6 +238,11 @@ class Journal:
             SessionRecord.from_row,
         )
         return tuple(reversed(rows))
+
+    def unfinished(self, repository: Path | None = None) -> tuple[SessionRecord, ...]:
+        """Sessions with something left to do, oldest first; of one task repository, or of all."""
+        waiting = self.sessions(states=UNFINISHED)
+        return tuple(record for record in waiting if repository is None or record.repository == repository)
 
     def _read(
         self, sql: str, values: Sequence[Any], read: Callable[[sqlite3.Row], Read], session: str | None = None

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused
 from aind_launcher.journal.records import UNFINISHED, SessionState
@@ -10,6 +10,7 @@ from aind_launcher.lifecycle import folder
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.log import session_log
 from aind_launcher.lifecycle.steps import acquisition_step
+from aind_launcher.lifecycle.stores import report_rig
 from aind_launcher.model.session import SessionContext
 from aind_launcher.system import interrupts
 
@@ -25,8 +26,12 @@ def logged_and_closed(launcher: Launcher, session: SessionContext) -> Iterator[N
     try:
         with interrupts.held(), session_log(session.log, session.name, launcher.steps.redact):
             logger.info("session %s of %s", session.name, launcher.repository)
-            with _closed(launcher, session):
-                yield
+            try:
+                with _closed(launcher, session):
+                    yield
+            finally:
+                if _has_begun(launcher, session.name):
+                    report_rig(launcher)
     except KeyboardInterrupt:
         record = launcher.journal.session(session.name)
         if record is None or record.state == "cancelled":
@@ -61,12 +66,30 @@ def _closed(launcher: Launcher, session: SessionContext) -> Iterator[None]:
         raise problem from error
 
 
+def _has_begun(launcher: Launcher, name: str) -> bool:
+    """Whether the session came further than its checks, after which something was changed."""
+    return any(step.id.hook in ("begin_session", "run_session") for step in launcher.journal.steps(name))
+
+
 def _close_early(
     launcher: Launcher, session: SessionContext, before: SessionState, code: ExitCode, message: str
 ) -> None:
     """Close the entry of a session that left the road: as `before`, or as incomplete once it has data."""
-    state: SessionState = "incomplete" if may_have_data(launcher, session) else before
-    launcher.journal.end_session(session.name, state, code, launcher.steps.redact(message))
+    message = launcher.steps.redact(message)
+    if may_have_data(launcher, session):
+        launcher.journal.end_session(session.name, "incomplete", code, message)
+    else:
+        close_unacquired(launcher, session.name, before, code, message)
+
+
+def close_unacquired(launcher: Launcher, name: str, state: SessionState, code: ExitCode, message: str) -> None:
+    """Close the entry of a session that ended before its acquisition, also in the register that gave it a ticket."""
+    launcher.journal.end_session(name, state, code, message)
+    with suppress(LauncherError, OSError):
+        session = launcher.journal.context(name)
+        if session.ticket:
+            for _ in launcher.steps.each("session_finished", session, state, outcome=state):
+                """Each plugin is told."""
 
 
 def may_have_data(launcher: Launcher, session: SessionContext) -> bool:

@@ -7,7 +7,6 @@ from pathlib import Path
 from aind_launcher.errors import LauncherError
 from aind_launcher.lifecycle import inputs, windows
 from aind_launcher.lifecycle.launcher import open_journal
-from aind_launcher.lifecycle.resume import unfinished
 from aind_launcher.lifecycle.steps import as_checks
 from aind_launcher.model.session import Check
 from aind_launcher.plugins import Plugins
@@ -60,7 +59,7 @@ def _state(settings: LauncherSettings, repository: Path) -> Check:
         if journal.impaired:
             hint = "Close the program that uses it, see that the disk has space, or choose another state-directory."
             return Check.failed("journal", f"{journal.impaired}.", hint)
-        waiting = unfinished(journal, repository)
+        waiting = journal.unfinished(repository)
     if waiting:
         message = f"{len(waiting)} session(s) are unfinished, the newest {waiting[-1].name}."
         return Check.warning("journal", message, "Run `aind-launch resume --all`.")

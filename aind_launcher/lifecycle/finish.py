@@ -99,12 +99,12 @@ def _own_part(launcher: Launcher, hook: str, standing: Standing) -> Callable[[],
 
 
 def _conclude(launcher: Launcher, standing: Standing, passed: list[StepRecord]) -> Outcome:
-    """Close the session's entry; a plugin that failed at `session_finished` changes no more than the exit code."""
+    """Close the session's entry; a plugin that failed at `session_finished` is called again by a resume."""
     session, end = standing.session, ending(standing)
     failed = [record for record in passed if record.id.hook == "session_finished" and record.state == "failed"]
     if failed and end.exit_code == ExitCode.DONE:
         message = f"session_finished ({failed[0].id.plugin}): {failed[0].error}"
-        end = replace(end, exit_code=ExitCode.STEP_FAILED, message=message)
+        end = replace(end, state="incomplete", exit_code=ExitCode.STEP_FAILED, message=message)
     launcher.keep(session)
     launcher.journal.end_session(session.name, end.state, end.exit_code, end.message)
     others = (record for record in standing.failed if record not in passed)

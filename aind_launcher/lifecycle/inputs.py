@@ -1,5 +1,8 @@
 """What an acquisition is started with: the rig's file, the task, and the data directory that the rig names."""
 
+import platform
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +46,16 @@ def data_directory(settings: "LauncherSettings", rig: dict[str, Any] | None) -> 
             "Remove the setting, or make both the same.",
         )
     return of_rig
+
+
+def rig_name(settings: "LauncherSettings") -> str:
+    """What this rig is called in registers: the setting, else the rig file's ``rig_name``, else the machine's name."""
+    named: object = settings.rig_name
+    with suppress(LauncherError):
+        named = named or (read_rig(settings.rig) or {}).get("rig_name")
+    name = named if isinstance(named, str) and named else platform.node()
+    # It becomes the name of a file.
+    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.+_") or "rig"
 
 
 def data_directory_or_none(settings: "LauncherSettings") -> Path | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aind_launcher.journal.records import StepRecord
-    from aind_launcher.model.session import Check
+    from aind_launcher.model.session import Check, SessionContext
 
 
 class Operator:
@@ -24,6 +24,10 @@ class Operator:
 
     def checks(self, checks: "Sequence[Check]") -> None:
         """Show how the checks ended."""
+
+    def confirms(self, session: "SessionContext") -> bool:
+        """Show which animal this is and what is about to run, and have it confirmed; True where nobody is there."""
+        return True
 
     def working(self, title: str) -> AbstractContextManager[None]:
         """Show that something is under way while the context lasts."""

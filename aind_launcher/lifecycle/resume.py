@@ -5,10 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aind_launcher.errors import ExitCode, LauncherError, Refused
-from aind_launcher.journal.journal import Journal
 from aind_launcher.journal.records import UNFINISHED, SessionRecord
 from aind_launcher.lifecycle import road
-from aind_launcher.lifecycle.closing import logged_and_closed, may_have_data
+from aind_launcher.lifecycle.closing import close_unacquired, logged_and_closed, may_have_data
 from aind_launcher.lifecycle.finish import Outcome, finish_session, standing_of
 from aind_launcher.lifecycle.inputs import data_directory_or_none
 from aind_launcher.lifecycle.launcher import Launcher
@@ -34,15 +33,6 @@ class ResumeOptions:
     score: bool = False
     hand_off_again: bool = False
     hand_off_as_it_is: bool = False
-
-
-def unfinished(journal: Journal, repository: Path | None = None) -> tuple[SessionRecord, ...]:
-    """Sessions with something left to do, oldest first; of one task repository, or of all."""
-    return tuple(
-        record
-        for record in journal.sessions(states=UNFINISHED)
-        if repository is None or record.repository == repository
-    )
 
 
 def unknown_sessions(launcher: Launcher) -> tuple[Path, ...]:
@@ -89,7 +79,7 @@ def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOpt
     if not may_have_data(launcher, session):
         if record.state in UNFINISHED:
             message = "ended before its acquisition; nothing was recorded"
-            launcher.journal.end_session(record.name, "cancelled", ExitCode.INTERRUPTED, message)
+            close_unacquired(launcher, record.name, "cancelled", ExitCode.INTERRUPTED, message)
             return Outcome(session, "cancelled", ExitCode.DONE)
         return Outcome(session, record.state, ExitCode.DONE)
     _refuse_unready(session, options)

@@ -1,18 +1,23 @@
 """A session from the choice of the animal to the end of its acquisition; `road` declares what follows."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
 from pathlib import Path
 
-from aind_launcher.errors import AnimalError, Refused
+from aind_launcher.errors import AnimalError, BeginAgain, Refused
+from aind_launcher.journal.records import StepId
 from aind_launcher.lifecycle import folder, inputs
 from aind_launcher.lifecycle.closing import logged_and_closed
 from aind_launcher.lifecycle.finish import Outcome, finish_session
+from aind_launcher.lifecycle.guards import guards
 from aind_launcher.lifecycle.launcher import Launcher
-from aind_launcher.lifecycle.steps import acquisition_of, with_result
+from aind_launcher.lifecycle.steps import LAUNCHER, acquisition_of, with_result
+from aind_launcher.lifecycle.stores import known_tickets, newest_entries, report_rig
 from aind_launcher.model.animal import AnimalState
+from aind_launcher.model.register import Ticket
 from aind_launcher.model.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
 from aind_launcher.system.git import describe_repository
 from aind_launcher.system.interrupts import InterruptedAgain
@@ -36,17 +41,31 @@ class Request:
     skip_hardware_validation: bool = False
 
 
+# Times that a session begins again where somebody else moves its animal meanwhile.
+_BEGINNINGS = 3
+
+
 def run_session(launcher: Launcher, request: Request) -> Outcome:
     """Take an animal through a whole session.
 
     :raises LauncherError: the session was refused before the acquisition; nothing was changed.
     """
     refuse_orphans(launcher.journal.staging)
+    for _ in range(_BEGINNINGS - 1):
+        try:
+            return _run_session(launcher, request)
+        except BeginAgain as reason:
+            logger.warning("%s The session begins again.", reason.message)
+    return _run_session(launcher, request)
+
+
+def _run_session(launcher: Launcher, request: Request) -> Outcome:
     session = _begin(launcher, request)
     with logged_and_closed(launcher, session):
         session = _with_animal_state(launcher, session, request)
         session = _prepared(launcher, session, request)
         session = _checked(launcher, session)
+        session = _confirmed(launcher, session)
         folder.stage_inputs(session)
         session = _acquired(launcher, session)
         return finish_session(launcher, session)
@@ -82,6 +101,7 @@ def _begin(launcher: Launcher, request: Request) -> SessionContext:
         staging=launcher.journal.staging / session.session_name,
         repository=repository,
         rig=rig,
+        rig_name=inputs.rig_name(launcher.settings),
     )
     launcher.keep(context)
     launcher.work_on(context.name)
@@ -98,7 +118,8 @@ def _with_animal_state(launcher: Launcher, session: SessionContext, request: Req
         if failed and request.task_file is None:
             raise AnimalError(f"No store could say where animal {session.subject} stands.", failed[0].error)
         return session
-    store, newest = max(known.items(), key=lambda item: item[1].date)
+    store = _newest(known)
+    newest = known[store]
     for record in failed:
         logger.warning("going on with what %s knows, without %s", store, record.id.plugin)
     for other, state in known.items():
@@ -109,6 +130,18 @@ def _with_animal_state(launcher: Launcher, session: SessionContext, request: Req
                 *(store, newest.trainer_state.stage, newest.date.date(), store),
             )
     return session.model_copy(update={"animal_state": newest})
+
+
+def _newest(known: Mapping[str, AnimalState]) -> str:
+    """The store with the newest state: by the tickets of the first store that has one, else by their dates."""
+    tickets = {store: state.ticket for store, state in known.items() if state.ticket}
+    if not tickets:
+        return max(known, key=lambda store: known[store].date)
+    first = next(iter(tickets.values()))
+    return max(
+        (store for store, ticket in tickets.items() if ticket.register_id == first.register_id),
+        key=lambda store: tickets[store].number,
+    )
 
 
 def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
@@ -138,8 +171,11 @@ def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> 
 
 def _checked(launcher: Launcher, session: SessionContext) -> SessionContext:
     """Run every check and show them all; one that failed refuses the session."""
+    session = session.model_copy(update={"animal_entries": newest_entries(launcher, session.subject)})
+    own = launcher.steps.run(StepId(session.name, "pre_session", LAUNCHER), lambda: guards(launcher, session))
+    session = with_result(session, own)
     checks: list[Check] = []
-    for record in launcher.steps.each("pre_session", session):
+    for record in (own, *launcher.steps.each("pre_session", session)):
         session = with_result(session, record)
         if record.state == "failed":
             checks.append(Check.failed(record.id.plugin, record.error or ""))
@@ -151,6 +187,24 @@ def _checked(launcher: Launcher, session: SessionContext) -> SessionContext:
         first = failed[0]
         more = f" ({len(failed) - 1} more above)" if len(failed) > 1 else ""
         raise Refused(f"{first.name}: {first.message}{more}", first.hint)
+    return session
+
+
+def _confirmed(launcher: Launcher, session: SessionContext) -> SessionContext:
+    """The session with its ticket, once the operator has seen which animal this is and agrees.
+
+    :raises Refused: the operator does not.
+    """
+    if not launcher.operator.confirms(session):
+        raise Refused("The session was not started.", "Nothing was changed.")
+    for record in launcher.steps.each("begin_session", session, known=known_tickets(launcher, session)):
+        session = with_result(session, record)
+        if record.state == "failed":
+            logger.warning("The session has no ticket: its decision applies only if nobody moves the animal meanwhile.")
+        if session.ticket is None and record.result is not None:
+            session = session.model_copy(update={"ticket": Ticket.model_validate(record.result)})
+    launcher.keep(session)
+    report_rig(launcher, session)
     return session
 
 

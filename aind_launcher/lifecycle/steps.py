@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
-from aind_launcher.errors import LauncherError, StepSkipped, TransientError
+from aind_launcher.errors import BeginAgain, LauncherError, StepSkipped, TransientError
 from aind_launcher.journal.journal import Journal
 from aind_launcher.journal.records import StepId, StepRecord, StepState
 from aind_launcher.lifecycle import step_thread
 from aind_launcher.lifecycle.log import current_step
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.model.animal import AnimalState, StateRecord
+from aind_launcher.model.register import Ticket
 from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.plugins import Call, Plugins
@@ -33,13 +34,14 @@ LAUNCHER = "launcher"
 INTERRUPTED = "interrupted"
 NOT_BEGUN = "interrupted before it began"
 # Until the acquisition has ended, Ctrl-C cancels the session.
-_CANCELS = ("load_animal_state", "prepare_session", "pre_session", "run_session")
+_CANCELS = ("load_animal_state", "prepare_session", "pre_session", "begin_session", "run_session")
 # Their text is the animal's, byte for byte; hiding a secret in it would change what it means.
 _UNTOUCHED = (AnimalState, CurriculumSuggestion, Inputs)
 # What the hooks whose answers the launcher itself reads must return, if anything.
 _RETURNS: dict[str, type[Any]] = {
     "load_animal_state": AnimalState,
     "prepare_session": Inputs,
+    "begin_session": Ticket,
     "run_session": Acquisition,
     "curriculum_suggest": CurriculumSuggestion,
     "record_state": StateRecord,
@@ -164,6 +166,11 @@ class Steps:
         except KeyboardInterrupt as pressed:
             if not _ends_one_step(pressed, step):
                 raise
+        except BeginAgain as reason:
+            error = self.redact(str(reason))
+            if step.hook == "begin_session":
+                raise
+            failure = reason
         except BaseException as problem:  # isolates one plugin's step, whatever it raises, from the others'
             error = self.redact(_described(problem))
             # What refuses the session is shown as that.

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -11,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, JsonValue
 
 from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.model.json_text import JsonText
+from aind_launcher.model.register import Ticket
 
 if TYPE_CHECKING:
     from aind_behavior_curriculum import TrainerState
@@ -125,29 +125,39 @@ class AnimalState(BaseModel, frozen=True):
     """What a store knows of an animal: its trainer state, the last metrics, and where both came from.
 
     :param session_name: the session whose suggestion this is; None after an enrolment or a manual move.
-    :param date: when that session began (or the animal was enrolled or moved). The newest of all stores wins.
+    :param date: when that session began (or the animal was enrolled or moved), by the clock of its rig.
+    :param ticket: of that session, enrolment or move; None where older launchers or other tools wrote it.
     """
 
     trainer_state: TrainerStateText
     metrics: JsonValue = None
     session_name: str | None = None
     date: AwareDatetime
+    ticket: Ticket | None = None
 
-    def yields_to(self, session_name: str, session_date: datetime, ran_with: "AnimalState | None") -> bool:
+    def is_still(self, before: "AnimalState | None") -> bool:
+        """Whether the animal was not put anywhere since a store said `before`; the ticket may have come later."""
+        return before is not None and (
+            (self.trainer_state.digest, self.session_name, self.date)
+            == (before.trainer_state.digest, before.session_name, before.date)
+        )
+
+    def yields_to(self, session_name: str, ticket: Ticket | None, began_with: "AnimalState | None") -> bool:
         """Whether a suggestion of that session may replace this state: compare, before a store sets.
 
-        It may not where a later session or a later manual change put the animal here: Monday's
-        suggestion, resumed after Tuesday's, must not put the animal back.
+        It may not where a later session or a later manual change put the animal here: Monday's suggestion, resumed
+        after Tuesday's, must not put the animal back. Tickets tell what is later, and never dates. Without tickets to
+        compare, the animal must stand exactly where the session began.
 
-        :param ran_with: the state that the session ran with.
+        :param ticket: the session's; None where its register has no such entry.
+        :param began_with: what this store said of the animal when the session began; None where it was not asked.
         """
-        same_session = self.session_name is not None and self.session_name == session_name
-        same_state = (
-            ran_with is not None
-            and self.trainer_state.digest == ran_with.trainer_state.digest
-            and (self.session_name, self.date) == (ran_with.session_name, ran_with.date)
-        )
-        return same_session or same_state or self.date < session_date
+        if self.is_still(began_with) or (self.session_name is not None and self.session_name == session_name):
+            return True
+        if ticket and self.ticket:
+            return ticket.is_above(self.ticket)
+        # What has no ticket counts as earlier than all that have one, unless it came while the session ran.
+        return ticket is not None and self.ticket is None and began_with is None
 
 
 class StateRecord(BaseModel, frozen=True, extra="allow"):
@@ -184,6 +194,29 @@ def at_stage(trainer_state: TrainerStateText, stage: str) -> TrainerStateText:
         "active_policies": stages[stage].get("start_policies") or [],
     }
     return TrainerStateText(text=json.dumps(moved))
+
+
+def fired_rules(before: TrainerStateText | None, after: TrainerStateText) -> tuple[str, ...]:
+    """The rules that may have moved the animal: the edges from its old stage to the new in the curriculum's graph.
+
+    One rule: it fired. Several: one of them did. None: the animal stays, or no rule leads there.
+    """
+    if before is None or before.curriculum != after.curriculum or before.stage == after.stage:
+        return ()
+    graph = _object(_object(after.document.get("curriculum")).get("graph"))
+    names = {key: _text(_object(stage).get("name")) for key, stage in _object(graph.get("nodes")).items()}
+    return tuple(
+        rule
+        for key, edges in _object(graph.get("graph")).items()
+        if names.get(key) == before.stage
+        for rule, target in _edges(edges)
+        if names.get(str(target)) == after.stage
+    )
+
+
+def _edges(edges: object) -> list[tuple[str, object]]:
+    pairs = edges if isinstance(edges, list) else []
+    return [(pair[0], pair[1]) for pair in pairs if isinstance(pair, list) and len(pair) == 2 and _text(pair[0])]
 
 
 def _stages(trainer_state: TrainerStateText) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from pydantic import (
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name
+from aind_launcher.model.register import RegisterEntry, Ticket
 
 # The schema of aind-behavior-services that this file writes. Its own reader coerces other versions.
 SESSION_SCHEMA = "0.13.9"
@@ -153,7 +154,10 @@ class SessionContext(BaseModel, frozen=True):
     :param staging: a folder outside it, on this machine, where the acquisition's inputs are staged.
     :param task_source: where `task` came from: the trainer state's stage, ``--task``, the animal's own
         ``task.json``, or a plugin.
+    :param rig_name: what the rig is called in the animal's register.
     :param animal_state: the newest state of the animal when the session began.
+    :param animal_entries: the newest entries of the animal's register when the session began, oldest first.
+    :param ticket: orders the session among the animal's others; None where no store gave one.
     :param disposition: what becomes of the data: *score* asks the curriculum; *keep* only hands it off, as after
         an acquisition that failed; *discard* leaves it where it lies.
     :param hand_off: how many hand-offs were asked for again; part of a hand-off's identity.
@@ -168,7 +172,10 @@ class SessionContext(BaseModel, frozen=True):
     rig: dict[str, Any] | None = None
     task: dict[str, Any] | None = None
     task_source: Literal["trainer state", "file", "animal", "plugin"] | None = None
+    rig_name: str = ""
     animal_state: AnimalState | None = None
+    animal_entries: tuple[RegisterEntry, ...] = ()
+    ticket: Ticket | None = None
     acquisition: Acquisition | None = None
     disposition: Literal["score", "keep", "discard"] = "score"
     hand_off: int = 0

@@ -1,4 +1,4 @@
-"""What the commands `animals` and `curricula enroll` need of whatever stores the animals."""
+"""What the commands `animals`, `curricula enroll` and `today` need of whatever stores the animals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, JsonValue, ValidationError
 
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
+from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,46 @@ class StoredAnimal:
     problem: str | None = None
 
 
+@dataclass(frozen=True)
+class AnimalRecord:
+    """Where an animal stands, and the newest entries of its register.
+
+    :param trainer_state: None where it is on no curriculum, or where there is a problem.
+    :param entries: oldest first; as many as were asked for, or fewer.
+    :param problem: why it cannot be read.
+    """
+
+    subject: str
+    trainer_state: TrainerStateText | None = None
+    entries: tuple[RegisterEntry, ...] = ()
+    problem: str | None = None
+
+    @property
+    def sessions(self) -> tuple[RegisterEntry, ...]:
+        """Those of the entries that are sessions which the animal was in, oldest first."""
+        return tuple(entry for entry in self.entries if entry.was_run)
+
+    @property
+    def last_session(self) -> RegisterEntry | None:
+        """The newest session."""
+        return self.sessions[-1] if self.sessions else None
+
+    @property
+    def last_put(self) -> RegisterEntry | None:
+        """The newest entry that says where the animal was put, by a decision or by hand."""
+        return next((entry for entry in reversed(self.entries) if entry.put_the_animal), None)
+
+    @property
+    def sessions_at_stage(self) -> int | None:
+        """The animal's sessions at its stage since it came there; None without a register."""
+        return self.entries[-1].sessions_at(self.trainer_state)[0] if self.entries else None
+
+    @property
+    def sessions_unchanged(self) -> int | None:
+        """The animal's sessions since anything in its trainer state changed; None without a register."""
+        return self.entries[-1].sessions_at(self.trainer_state)[1] if self.entries else None
+
+
 class Decision(BaseModel, frozen=True, populate_by_name=True, ser_json_inf_nan="constants"):
     """One decision on an animal. A store may record more of it than this.
 
@@ -40,6 +81,8 @@ class Decision(BaseModel, frozen=True, populate_by_name=True, ser_json_inf_nan="
     :param trainer_state: the text of the trainer state that the animal got.
     :param superseded: it came when the animal was further already, and changed nothing.
     :param by: who enrolled or moved the animal.
+    :param ticket: orders decisions; None where an older launcher recorded it.
+    :param rule: the rules that may have fired; see `fired_rules`.
     """
 
     kind: Literal["suggestion", "enrolled", "moved", "found"]
@@ -50,6 +93,8 @@ class Decision(BaseModel, frozen=True, populate_by_name=True, ser_json_inf_nan="
     superseded: bool = False
     reason: str | None = None
     by: str | None = None
+    ticket: Ticket | None = None
+    rule: tuple[str, ...] = ()
 
     @property
     def state(self) -> AnimalState:
@@ -59,6 +104,7 @@ class Decision(BaseModel, frozen=True, populate_by_name=True, ser_json_inf_nan="
             metrics=self.metrics,
             session_name=self.session_name,
             date=self.date,
+            ticket=self.ticket,
         )
 
 
@@ -80,6 +126,21 @@ class AnimalStore(Protocol):
 
     def history(self, subject: str) -> Sequence[Decision]:
         """Every decision on an animal, oldest first."""
+
+    def register(self, subject: str, last: int = 20) -> AnimalRecord:
+        """Where an animal stands, and the newest entries of its register; without any if the store keeps none."""
+
+    def overview(self) -> Sequence[AnimalRecord]:
+        """Every animal by subject, each with the two newest entries of its register.
+
+        A store on a share does at most four file operations for an animal.
+        """
+
+    def rigs(self) -> Sequence[RigStatus]:
+        """What each rig last reported of itself, by name; with its age."""
+
+    def report(self, status: RigStatus) -> None:
+        """Keep what a rig reports of itself, in the place of what it reported before."""
 
     def refuse_known(self, subject: str) -> None:
         """Raise if the animal must not be enrolled as a new one.

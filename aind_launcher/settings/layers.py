@@ -43,6 +43,11 @@ class LauncherSettings(SettingsModel):
         None, description="Where sessions are written. The rig file's data_directory, where it has one, must agree."
     )
     rig: Path | None = Field(None, description="The rig file (JSON) that describes this rig.")
+    rig_name: str | None = Field(
+        None,
+        description="What this rig is called where its sessions are listed. Without it: the rig file's rig_name, or "
+        "the machine's name.",
+    )
     plugins: dict[str, str] = Field({}, description="Plugins of this repository's own tree: name = 'module:object'.")
     disable: list[str] = Field([], description="Plugins that are not to be loaded.")
     required_steps: list[str] = Field(

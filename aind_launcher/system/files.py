@@ -6,8 +6,8 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +21,33 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
     :raises OSError: as `open` and `os.replace` do; the old file then stays and nothing is left behind.
     """
+    with _written_beside(path, content) as part:
+        move(part, path)
+
+
+def create_whole(path: Path, content: str | bytes) -> None:
+    """Write a file as `write_whole` does, and only if there is none: of several programs one makes it.
+
+    It needs no lock. Where the file system has no hard links, a program that is killed may leave an empty file.
+
+    :raises FileExistsError: it is there.
+    :raises OSError: as `write_whole`.
+    """
+    with _written_beside(path, content) as part:
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise
+        except OSError:
+            with path.open("xb") as file:
+                file.write(part.read_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+
+
+@contextmanager
+def _written_beside(path: Path, content: str | bytes) -> Iterator[Path]:
+    """A file beside `path` that has `content` and is on disk; it is removed unless it was moved."""
     data = content.encode("utf-8") if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -31,10 +58,9 @@ def write_whole(path: Path, content: str | bytes) -> None:
             os.fsync(file.fileno())
         # mkstemp makes private files; data folders are shared between accounts.
         Path(temporary).chmod(0o644)
-        move(Path(temporary), path)
-    except BaseException:
+        yield Path(temporary)
+    finally:
         Path(temporary).unlink(missing_ok=True)
-        raise
     sync_folder(path.parent)
 
 

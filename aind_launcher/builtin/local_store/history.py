@@ -6,7 +6,7 @@ Whatever reads it raises `AnimalError` where the folder cannot be read.
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC
 from functools import cached_property
@@ -47,7 +47,9 @@ class HistoryEntry(Decision):
         identity = [self.kind, self.session_name, self.suggestion_digest]
         own = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
         date = f"{self.date.astimezone(UTC):%Y-%m-%dT%H%M%S.%fZ}"
-        return f"{date}_{'superseded' if self.superseded else self.kind}_{self.digest[:12]}_{own[:8]}.json"
+        # Older launchers read what stands before the number.
+        number = f"_{self.ticket.number:06d}" if self.ticket else ""
+        return f"{date}_{'superseded' if self.superseded else self.kind}_{self.digest[:12]}_{own[:8]}{number}.json"
 
 
 def write(history: Path, entry: HistoryEntry) -> Path:
@@ -62,14 +64,26 @@ def write(history: Path, entry: HistoryEntry) -> Path:
 
 
 def entries(history: Path) -> tuple[HistoryEntry, ...]:
-    """Every decision, oldest first; files that are none are passed over with a warning."""
+    """Every decision in the order of their tickets; files that are none are passed over with a warning.
+
+    One without a ticket stands after those that were recorded before it.
+    """
     found = [entry for path in _files(history) if (entry := _read(path)) is not None]
-    return tuple(sorted(found, key=lambda entry: (entry.date, entry.recorded)))
+    ticketed = [entry for entry in found if entry.ticket]
+
+    def order(entry: HistoryEntry) -> tuple[object, ...]:
+        if entry.ticket:
+            return (entry.ticket.number, False, entry.recorded)
+        before = (other.ticket.number for other in ticketed if other.ticket and other.recorded <= entry.recorded)
+        return (max(before, default=0), True, entry.date, entry.recorded)
+
+    return tuple(sorted(found, key=order))
 
 
 def applied(history: Path) -> list[Path]:
-    """The files of the decisions that put the animal somewhere, oldest first."""
-    return [path for path in _files(history) if "_superseded_" not in path.name]
+    """The files of the decisions that put the animal somewhere, oldest first; those without a ticket come first."""
+    files = [path for path in _files(history) if "_superseded_" not in path.name]
+    return sorted(files, key=lambda path: (_number(path), path.name))
 
 
 def had_a_state(history: Path) -> bool:
@@ -79,13 +93,34 @@ def had_a_state(history: Path) -> bool:
 
 def latest(history: Path, digest: str) -> HistoryEntry | None:
     """The newest decision that put the animal into the trainer state `digest`."""
-    # By their names, so that few files of a share are read; those of one date are told apart by when they were written.
-    matching = (path for path in reversed(applied(history)) if f"_{digest[:12]}_" in path.name)
-    for _, of_one_date in groupby(matching, lambda path: path.name.partition("_")[0]):
-        read = [entry for path in of_one_date if (entry := _read(path)) is not None]
+    # By their names, so that few files of a share are read.
+    matching = [path for path in reversed(applied(history)) if f"_{digest[:12]}_" in path.name]
+    ticketed = [path for path in matching if _number(path)]
+    newest = _newest(ticketed, _number)
+    without = _newest((path for path in matching if not _number(path)), lambda path: path.name.partition("_")[0])
+    if newest is None or without is None:
+        return newest or without
+    # An older launcher may have written since; what it wrote before was given a ticket.
+    has_a_ticket = any(entry.state.is_still(without.state) for entry in map(_read, ticketed) if entry)
+    return newest if has_a_ticket or newest.recorded >= without.recorded else without
+
+
+def _newest(paths: Iterable[Path], order: Callable[[Path], object]) -> HistoryEntry | None:
+    """The newest decision; those of one place in the order are told apart by when they were recorded.
+
+    :param paths: the newest first.
+    """
+    for _, of_one_place in groupby(paths, order):
+        read = [entry for path in of_one_place if (entry := _read(path)) is not None]
         if read:
             return max(read, key=lambda entry: entry.recorded)
     return None
+
+
+def _number(path: Path) -> int:
+    """Of the decision's ticket; 0 where it has none."""
+    last = path.stem.rpartition("_")[2]
+    return int(last) if last.isdecimal() and path.name.count("_") == 4 else 0
 
 
 def _read(path: Path) -> HistoryEntry | None:

@@ -1,48 +1,41 @@
 """The library of animals on disk, which may be a network share: where each animal stands, and how it came there.
 
 ``<root>/<experiment>/Subjects/<subject>/`` has ``trainer_state.json``, as the curriculum wrote it and open to other
-tools; ``history/``, one file for each decision, never overwritten; and ``task.json`` for an animal without curriculum.
+tools; ``history/``, one file for each decision, never overwritten; ``sessions/``, the register, one file for each
+ticket; and ``task.json`` for an animal without curriculum.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from aind_launcher.builtin.local_store import history
+from aind_launcher.builtin.local_store import decisions, history, tickets
+from aind_launcher.builtin.local_store.decisions import Recorded
+from aind_launcher.builtin.local_store.folder import HISTORY, LOCK, SESSIONS, STATE, TASK, AnimalFolder
 from aind_launcher.builtin.local_store.history import HistoryEntry
-from aind_launcher.errors import AnimalError, LauncherError, TransientError
-from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
+from aind_launcher.builtin.local_store.register import Register, at_once
+from aind_launcher.builtin.local_store.rigs import read_statuses, write_status
+from aind_launcher.errors import AnimalError, BeginAgain, LauncherError, TransientError
+from aind_launcher.model.animal import AnimalState, TrainerStateText, fired_rules
 from aind_launcher.model.clock import now
 from aind_launcher.model.json_text import object_in
 from aind_launcher.model.names import checked_name
-from aind_launcher.model.store import StoredAnimal
+from aind_launcher.model.register import RigStatus, Ticket
+from aind_launcher.model.session import SessionContext
+from aind_launcher.model.store import AnimalRecord, StoredAnimal
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.system.files import move, read_whole, write_whole
+from aind_launcher.system.files import move, read_whole
 
-STATE: Final = "trainer_state.json"
-TASK: Final = "task.json"
-HISTORY: Final = "history"
-LOCK: Final = ".lock"
-
-
-class Recorded(StateRecord):
-    """What became of a decision.
-
-    :param entry: its file in the history.
-    """
-
-    trainer_state: Path
-    entry: Path
+RIGS: Final = "Rigs"
 
 
 @dataclass(frozen=True)
 class Library:
     """The animals of one experiment: an `AnimalStore`, which says what the methods of the same name do.
-
-    A decision is first written into the history, then into ``trainer_state.json``, which alone commits it.
 
     :param lock_timeout: seconds to wait while another rig writes the same animal.
     """
@@ -62,10 +55,15 @@ class Library:
 
     def animals(self) -> tuple[StoredAnimal, ...]:
         """Every animal, by subject."""
+        return tuple(self._listed(folder) for folder in self._folders())
+
+    def _folders(self) -> list[Path]:
         with suppress(FileNotFoundError), history.reading(self._subjects):
-            folders = sorted(path for path in self._subjects.iterdir() if path.is_dir() and path.name[0] != ".")
-            return tuple(self._listed(folder) for folder in folders)
-        return ()
+            # Of a share, the listing knows what is a folder; a path for each would ask again.
+            with os.scandir(self._subjects) as found:
+                names = [entry.name for entry in found if entry.name[0] != "." and entry.is_dir()]
+            return [self._subjects / name for name in sorted(names)]
+        return []
 
     def read(self, subject: str) -> StoredAnimal:
         """Where an animal stands; what is not in its trainer state comes from the history.
@@ -112,6 +110,40 @@ class Library:
         """Every decision, oldest first; files that are none are passed over."""
         return history.entries(self.folder(subject) / HISTORY)
 
+    def register(self, subject: str, last: int = 20) -> AnimalRecord:
+        """Where an animal stands, and the newest entries of its register."""
+        return self._record(self.folder(subject), last)
+
+    def overview(self) -> tuple[AnimalRecord, ...]:
+        """Every animal by subject, each with its two newest entries; 16 at a time."""
+        return tuple(at_once(lambda folder: self._record(folder, 2), self._folders()))
+
+    def _record(self, folder: Path, last: int) -> AnimalRecord:
+        try:
+            content = _content(folder / STATE)
+            state = TrainerStateText.read(content, str(folder / STATE)) if content is not None else None
+            return AnimalRecord(folder.name, state, Register(folder / SESSIONS).newest(last))
+        except LauncherError as error:
+            return AnimalRecord(folder.name, problem=str(error))
+
+    def rigs(self) -> tuple[RigStatus, ...]:
+        """What each rig last reported of itself, by name."""
+        return read_statuses(self._subjects.parent / RIGS)
+
+    def report(self, status: RigStatus) -> None:
+        """Keep what a rig reports of itself.
+
+        :raises TransientError: it cannot be written.
+        """
+        folder = self._subjects.parent / RIGS
+        try:
+            write_status(folder, status)
+        except OSError as error:
+            raise TransientError(
+                f"What this rig reports of itself cannot be written into {folder}: {error.strerror or error}.",
+                f"Check that {self.root} is connected and that this login may write there.",
+            ) from None
+
     def refuse_known(self, subject: str) -> None:
         """Raise if the animal is enrolled, or if its state is lost or cannot be read."""
         state = self.read(subject).state
@@ -143,32 +175,54 @@ class Library:
 
     def enroll(self, subject: str, trainer_state: TrainerStateText, by: str, *, replace: bool = False) -> Recorded:
         """Let an animal start. What was there stays in the history or, if it cannot be read, beside the new state."""
-        with self._locked(subject) as folder:
+        with self._locked(subject) as animal:
             if not replace:
                 self.refuse_known(subject)
-            current = self._readable(subject)
+            current = self._readable(subject).state
             entry = HistoryEntry(kind="enrolled", date=now(), trainer_state=trainer_state.text, by=by)
-            return _apply(folder, current, entry)
+            return decisions.put(animal, current, entry)
 
     def move(
         self, subject: str, trainer_state: TrainerStateText, reason: str, by: str, restored: AnimalState | None = None
     ) -> Recorded:
         """Put an animal elsewhere by hand."""
-        with self._locked(subject) as folder:
-            current = self._readable(subject) if restored else self.read(subject)
-            if current.state is None and restored is None:
+        with self._locked(subject) as animal:
+            before = (self._readable(subject) if restored else self.read(subject)).state
+            if before is None and restored is None:
                 raise AnimalError(
-                    f"Animal {subject} has no state in {folder}.",
+                    f"Animal {subject} has no state in {animal.path}.",
                     f"Enrol it with `aind-launch curricula enroll {subject} --curriculum NAME`.",
                 )
             metrics = restored.metrics if restored else None
-            before = current.state
             if metrics is None and before and before.trainer_state.curriculum == trainer_state.curriculum:
                 metrics = before.metrics
             entry = HistoryEntry(
                 kind="moved", date=now(), trainer_state=trainer_state.text, metrics=metrics, reason=reason, by=by
             )
-            return _apply(folder, current, entry)
+            return decisions.put(animal, before, entry)
+
+    def begin(self, session: SessionContext, loaded: AnimalState | None, known: Iterable[Ticket | None]) -> Ticket:
+        """Give a session its ticket, which it keeps when it is asked again.
+
+        :param loaded: what this library said of the animal when the session was prepared.
+        :param known: as in `Register.allot`.
+        :raises BeginAgain: the animal was put elsewhere since, or another rig has a session of this name.
+        """
+        with self._locked(session.subject) as animal:
+            standing = self.read(session.subject).state
+            if (standing or loaded) and not (standing and standing.is_still(loaded)):
+                where = standing.trainer_state.stage if standing else "no stage"
+                raise BeginAgain(f"Animal {session.subject} was put at {where} since it was loaded.")
+            return tickets.begin(animal, session, standing, known)
+
+    def finish(self, session: SessionContext, state: str) -> None:
+        """Enter into the register how a session stands; one without an entry there gets none.
+
+        :param state: as in `session_finished`.
+        """
+        if session.ticket is not None and self.folder(session.subject).is_dir():
+            with self._locked(session.subject) as animal:
+                tickets.finish(animal.register, session, state)
 
     def record(
         self,
@@ -176,18 +230,27 @@ class Library:
         suggestion: CurriculumSuggestion,
         session_name: str,
         session_date: datetime,
-        ran_with: AnimalState | None,
+        began_with: AnimalState | None,
+        ticket: Ticket | None = None,
         *,
-        known: bool = False,
+        ran_with: TrainerStateText | None = None,
     ) -> Recorded:
         """Make a suggestion the animal's state, unless the animal is further already.
 
         Doing it again is harmless and completes what a power failure left half-done.
 
-        :param known: this library had the animal when the session began; if it has not now, it is not all there.
+        :param began_with: what this library said of the animal when the session began. If it had the animal then and
+            has not now, it is not all there.
+        :param ticket: the session's.
+        :param ran_with: the trainer state that the session ran with, which may be another store's.
         :raises AnimalError: the animal's state cannot be read.
         :raises TransientError: the folder is locked or cannot be written.
         """
+        if began_with is not None and self.read(subject).state is None:
+            raise TransientError(
+                f"Animal {subject} is no longer in the library {self.root}, where it was when its session began.",
+                "Connect the library's drive or share and resume.",
+            )
         entry = HistoryEntry(
             kind="suggestion",
             date=session_date,
@@ -196,22 +259,10 @@ class Library:
             metrics=suggestion.metrics,
             suggestion_digest=suggestion.digest,
             provenance=suggestion.provenance,
+            rule=fired_rules(ran_with, suggestion.trainer_state),
         )
-        if known and self.read(subject).state is None:
-            raise TransientError(
-                f"Animal {subject} is no longer in the library {self.root}, where it was when its session began.",
-                "Connect the library's drive or share and resume.",
-            )
-        with self._locked(subject) as folder:
-            current = self.read(subject)
-            if current.state is None or current.state.yields_to(session_name, session_date, ran_with):
-                return _apply(folder, current, entry)
-            by_hand = f"an enrolment, a move or an edit of {current.state.date:%Y-%m-%d %H:%M} UTC"
-            by = f"session {current.state.session_name}" if current.state.session_name else by_hand
-            because = f"the animal was put where it stands by {by}, which is later"
-            late = entry.model_copy(update={"superseded": True, "reason": because})
-            path = history.write(folder / HISTORY, late)
-            return Recorded(outcome="superseded", trainer_state=folder / STATE, entry=path, because=because)
+        with self._locked(subject) as animal:
+            return decisions.decide(animal, self.read(subject).state, entry, ticket, began_with)
 
     def _readable(self, subject: str) -> StoredAnimal:
         """Where an animal stands, with its lock held; what cannot be read is moved aside."""
@@ -245,7 +296,7 @@ class Library:
                 raise AnimalError(f"The library {self.root} has no {name}, but it has {other}.", f"Write {other}.")
 
     @contextmanager
-    def _locked(self, subject: str) -> Iterator[Path]:
+    def _locked(self, subject: str) -> Iterator[AnimalFolder]:
         """The animal's folder, made where it is missing, for one writer at a time on any rig."""
         from filelock import FileLock, Timeout
 
@@ -255,7 +306,7 @@ class Library:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(lock, timeout=self.lock_timeout, mode=0o666):
-                yield folder
+                yield AnimalFolder(folder)
         except Timeout:
             raise TransientError(
                 f"Animal {subject} is being written by another rig: {lock} was locked for {self.lock_timeout:g} s.",
@@ -266,21 +317,6 @@ class Library:
                 f"The animal's folder {folder} cannot be written: {error.strerror or error}.",
                 f"Check that {self.root} is connected and that this login may write there, then try again.",
             ) from None
-
-
-def _apply(folder: Path, current: StoredAnimal, entry: HistoryEntry) -> Recorded:
-    """History first, then the state that commits it."""
-    path = folder / STATE
-    if current.state is not None and current.changed_outside:
-        found = current.state.trainer_state.text
-        history.write(folder / HISTORY, HistoryEntry(kind="found", date=current.state.date, trainer_state=found))
-    recorded = folder / HISTORY / entry.file_name
-    stands = current.state is not None and current.state.trainer_state.digest == entry.digest
-    if stands and recorded.exists():
-        return Recorded(outcome="unchanged", trainer_state=path, entry=recorded)
-    history.write(folder / HISTORY, entry)
-    write_whole(path, entry.trainer_state)
-    return Recorded(outcome="applied", trainer_state=path, entry=recorded)
 
 
 def _content(path: Path) -> bytes | None:

@@ -1,15 +1,19 @@
 """The built-in `local-store` plugin: stores where each animal stands in a library of files."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import platformdirs
 from pydantic import Field
 
-from aind_launcher.builtin.local_store.library import HISTORY, Library, Recorded
+from aind_launcher.builtin.local_store.decisions import Recorded
+from aind_launcher.builtin.local_store.folder import HISTORY
+from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.errors import AnimalError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import AnimalState
+from aind_launcher.model.register import Ticket
 from aind_launcher.model.session import Check, Inputs, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.settings.model import ExperimentName, SettingsModel
@@ -112,6 +116,15 @@ class LocalStore:
         return _writable(problem, str(root), "record where an animal stands")
 
     @hookimpl
+    def begin_session(self, session: SessionContext, known: Sequence[Ticket]) -> Ticket | None:
+        """A ticket for an animal that the library knows."""
+        library = self._library(session)
+        loaded = _loaded(session)
+        if loaded is None and not library.read(session.subject).has_task:
+            return None
+        return library.begin(session, loaded, known)
+
+    @hookimpl
     def record_state(self, session: SessionContext, suggestion: CurriculumSuggestion) -> Recorded:
         """Make the suggestion the animal's state, unless the animal is further already."""
         recorded = self._library(session).record(
@@ -119,8 +132,9 @@ class LocalStore:
             suggestion,
             session.name,
             session.session.date,
-            session.animal_state,
-            known=session.results.get("load_animal_state", {}).get("local-store") is not None,
+            _loaded(session),
+            session.ticket,
+            ran_with=session.animal_state.trainer_state if session.animal_state else None,
         )
         if recorded.outcome == "superseded":
             logger.warning(
@@ -131,8 +145,19 @@ class LocalStore:
             )
         return recorded
 
+    @hookimpl
+    def session_finished(self, session: SessionContext, outcome: str) -> None:
+        """Enter into the register how the session stands."""
+        self._library(session).finish(session, outcome)
+
     def _library(self, session: SessionContext) -> Library:
         return self.library(session.session.experiment)
+
+
+def _loaded(session: SessionContext) -> AnimalState | None:
+    """What this store said of the animal when the session was prepared."""
+    said = session.results.get("load_animal_state", {}).get("local-store")
+    return None if said is None else AnimalState.model_validate(said)
 
 
 def _writable(problem: str | None, message: str, purpose: str) -> Check:

@@ -1,0 +1,56 @@
+"""What each rig reports of itself: one small file each in the library, and how old it is by the share's own clock."""
+
+import os
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from aind_launcher.builtin.local_store.history import reading
+from aind_launcher.builtin.local_store.register import at_once
+from aind_launcher.model.clock import now
+from aind_launcher.model.names import checked_name
+from aind_launcher.model.register import RigStatus
+from aind_launcher.system.files import read_whole, write_whole
+
+
+def write_status(folder: Path, status: RigStatus) -> None:
+    """Put `status` into the place of what the rig reported before.
+
+    :raises OSError: it cannot be written.
+    """
+    write_whole(folder / f"{checked_name('rig', status.rig)}.json", status.model_dump_json(indent=2, by_alias=True))
+
+
+def read_statuses(folder: Path) -> tuple[RigStatus, ...]:
+    """What each rig reported last, by name; files that are none are passed over.
+
+    :raises AnimalError: the folder cannot be read.
+    """
+    files: list[Path] = []
+    with suppress(FileNotFoundError), reading(folder):
+        files = sorted(path for path in folder.iterdir() if path.suffix == ".json" and path.name[0] != ".")
+    share_time = _share_time(folder) if files else 0.0
+    return tuple(status for status in at_once(lambda path: _status(path, share_time), files) if status)
+
+
+def _status(path: Path, share_time: float) -> RigStatus | None:
+    try:
+        status = RigStatus.model_validate_json(read_whole(path))
+        return status.aged(max(0.0, share_time - path.stat().st_mtime))
+    except (OSError, ValidationError):
+        return None
+
+
+def _share_time(folder: Path) -> float:
+    """The time by the clock of whoever keeps `folder`; this machine's where this login may not write there."""
+    probe = folder / f".{uuid.uuid4().hex}.part"
+    try:
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        return probe.stat().st_mtime
+    except OSError:
+        return now().timestamp()
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)

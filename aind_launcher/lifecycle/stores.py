@@ -1,0 +1,89 @@
+"""What the launcher itself asks of the animals' store, beside the hooks, and reports to it. It stops no session."""
+
+import logging
+import platform
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from aind_launcher.errors import LauncherError
+from aind_launcher.lifecycle import inputs, step_thread
+from aind_launcher.lifecycle.launcher import Launcher
+from aind_launcher.model.animal import AnimalState
+from aind_launcher.model.clock import now
+from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket, UnfinishedSession
+
+if TYPE_CHECKING:
+    from aind_launcher.model.session import SessionContext
+    from aind_launcher.model.store import AnimalStore
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+# Seconds; a share that hangs must not keep an animal waiting.
+_LONGEST = 20.0
+# The sessions of an animal whose tickets this rig remembers.
+_REMEMBERED = 5
+
+
+def ask_store(launcher: Launcher, question: "Callable[[AnimalStore], Answer]") -> Answer | None:
+    """What the animals' store answers; None, after a warning, where it cannot, and where there is none."""
+
+    def asked() -> Answer | None:
+        for call in launcher.plugins.calls("animal_store"):
+            store = call(repository=launcher.repository, experiment=launcher.settings.experiment)
+            if store is not None:
+                return question(store)
+        return None
+
+    try:
+        answer: Answer | None = step_thread.call(asked, _LONGEST, may_answer=False)
+        return answer
+    except step_thread.TookTooLong:
+        logger.warning("The animals' store did not answer within %g s.", _LONGEST)
+    except Exception as error:  # isolates what a store does when it is looked into
+        logger.warning("The animals' store cannot be asked: %s", launcher.steps.redact(str(error)))
+    return None
+
+
+def newest_entries(launcher: Launcher, subject: str, last: int = 20) -> tuple[RegisterEntry, ...]:
+    """The newest entries of an animal's register, oldest first."""
+    record = ask_store(launcher, lambda store: store.register(subject, last))
+    return record.entries if record else ()
+
+
+def known_tickets(launcher: Launcher, session: "SessionContext") -> tuple[Ticket, ...]:
+    """The tickets of the animal that this rig knows of: from what stores said, and from its journal."""
+    said = session.results.get("load_animal_state", {}).values()
+    tickets = [AnimalState.model_validate(state).ticket for state in said if state is not None]
+    for record in launcher.journal.sessions(subject=session.subject, last=_REMEMBERED):
+        with suppress(LauncherError):
+            tickets.append(launcher.journal.context(record.name).ticket)
+    return tuple(ticket for ticket in tickets if ticket)
+
+
+def report_rig(launcher: Launcher, running: "SessionContext | None" = None) -> None:
+    """Let the library know what is unfinished on this rig, and the session that it is at."""
+    name = running.rig_name if running else inputs.rig_name(launcher.settings)
+    waiting = launcher.journal.unfinished(launcher.repository)
+    status = RigStatus(
+        rig=name,
+        machine=platform.node(),
+        written=now(),
+        running=running.name if running else None,
+        unfinished=tuple(
+            UnfinishedSession(
+                session_name=record.name, subject=record.subject, state=record.state, message=record.message
+            )
+            for record in waiting
+            if not running or record.name != running.name
+        ),
+    )
+    try:
+        ask_store(launcher, lambda store: store.report(status))
+    except KeyboardInterrupt:
+        if running:
+            raise
+        # All else is done.
+        logger.warning("This rig was not reported to the animals' store.")

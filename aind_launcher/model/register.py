@@ -1,0 +1,147 @@
+"""An animal's register: its sessions, and what people did between them, in the order of their tickets."""
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, Field
+
+if TYPE_CHECKING:
+    from aind_launcher.model.animal import TrainerStateText
+
+# Entries of sessions that ended before their acquisition: the animal did nothing.
+NOT_RUN = ("cancelled", "refused")
+
+
+class Ticket(BaseModel, frozen=True):
+    """The number that an animal's store gives a session when it begins. It orders sessions where clocks do not.
+
+    Enrolments, moves by hand and edits from outside have numbers of the same register.
+
+    :param register_id: numbers of different registers are never compared. A library that was restored from a copy
+        goes on with another register, since numbers after the copy may be given twice.
+    """
+
+    register_id: str
+    number: int = Field(ge=1)
+
+    def is_above(self, other: "Ticket") -> bool:
+        """Whether this was given later, by the same register."""
+        return self.register_id == other.register_id and self.number > other.number
+
+
+class EntryDecision(BaseModel, frozen=True):
+    """What a curriculum decided on a session, in short; the animal's history has all of it.
+
+    :param suggestion: the digest of the answer.
+    :param outcome: as in `StateRecord`.
+    :param rule: the rules that may have fired; see `fired_rules`.
+    :param because: why it was superseded.
+    """
+
+    suggestion: str
+    outcome: Literal["applied", "unchanged", "superseded"]
+    curriculum: str | None
+    stage: str | None
+    rule: tuple[str, ...] = ()
+    because: str | None = None
+
+
+class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
+    """One ticket and what it was given for: a session, or that the animal was put elsewhere.
+
+    :param kind: as in `Decision`; *session* is one.
+    :param rig: the rig's name; with the session's name the key of the entry.
+    :param began: by the rig's clock, which may be wrong.
+    :param by: the experimenters, or who enrolled or moved the animal.
+    :param folder: the session's, on its rig.
+    :param stage: the one that the session ran with, or where the animal was put.
+    :param trainer_state: names that state; the first digits of its digest.
+    :param sessions_at_stage: the animal's sessions at that stage since it came there, this one included.
+    :param sessions_unchanged: likewise, since anything in its trainer state changed.
+    :param state: how a session stands; *running* is a claim that only its rig can confirm.
+    :param minutes: how long the acquisition took.
+    :param destination: where the data was handed off to.
+    """
+
+    version: int = Field(default=1, alias="schema")
+    ticket: Ticket
+    kind: Literal["session", "enrolled", "moved", "found"]
+    rig: str
+    began: AwareDatetime
+    session_name: str | None = None
+    by: str | None = None
+    folder: str | None = None
+    curriculum: str | None = None
+    stage: str | None = None
+    trainer_state: str | None = None
+    sessions_at_stage: int = 0
+    sessions_unchanged: int = 0
+    state: str | None = None
+    ended: AwareDatetime | None = None
+    minutes: float | None = None
+    decision: EntryDecision | None = None
+    destination: str | None = None
+
+    @property
+    def number(self) -> int:
+        """Of its ticket."""
+        return self.ticket.number
+
+    @property
+    def was_run(self) -> bool:
+        """Whether the animal was in a session."""
+        return self.kind == "session" and self.state not in NOT_RUN
+
+    @property
+    def put_the_animal(self) -> bool:
+        """Whether the animal stood where this says, once it was written."""
+        return self.kind != "session" or (self.decision is not None and self.decision.outcome != "superseded")
+
+    def sessions_at(self, state: "TrainerStateText | None") -> tuple[int, int]:
+        """The animal's sessions at the stage of `state`, and with all of `state`, up to and with this entry.
+
+        :param state: where the animal stands now.
+        """
+        own = 1 if self.kind == "session" and not self.was_run else 0
+        at_stage = unchanged = 0
+        if (self.curriculum, self.stage) == (state and state.curriculum, state and state.stage):
+            at_stage = self.sessions_at_stage - own
+        if self.trainer_state == short_digest(state):
+            unchanged = self.sessions_unchanged - own
+        return at_stage, unchanged
+
+
+def short_digest(state: "TrainerStateText | None") -> str | None:
+    """What names a trainer state in the register."""
+    return state.digest[:12] if state else None
+
+
+class UnfinishedSession(BaseModel, frozen=True):
+    """A session that waits for `aind-launch resume` on its rig."""
+
+    session_name: str
+    subject: str
+    state: str
+    message: str | None = None
+
+
+class RigStatus(BaseModel, frozen=True, populate_by_name=True):
+    """What a rig last said of itself: a small file in the library, written when a session starts and ends.
+
+    :param rig: its name.
+    :param machine: the computer's.
+    :param written: by the rig's clock.
+    :param running: the session that it is at.
+    :param age: seconds since it was written, by the clock of whoever keeps the file; set by whoever reads it.
+    """
+
+    version: int = Field(default=1, alias="schema")
+    rig: str
+    machine: str
+    written: AwareDatetime
+    running: str | None = None
+    unfinished: tuple[UnfinishedSession, ...] = ()
+    age: float | None = Field(default=None, exclude=True)
+
+    def aged(self, seconds: float) -> Self:
+        """This status, read so many seconds after it was written."""
+        return self.model_copy(update={"age": seconds})
