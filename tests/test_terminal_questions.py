@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -27,17 +28,21 @@ TASK = """
 
 @pytest.fixture
 def lab(tmp_path: Path) -> TaskRepositoryForTests:
+    return lab_with(tmp_path, PLUGINS, {"pushes": "Pushes", "sees": "Sees"}, TASK)
+
+
+def lab_with(root: Path, plugins: str, names: Mapping[str, str], task: str) -> TaskRepositoryForTests:
     command = json.dumps([sys.executable, "{repository}/task.py", "{session_directory}"])
     made = laboratory(
-        tmp_path,
-        PLUGINS,
+        root,
+        plugins,
         f"""disable = ["isolated-curriculum", "instant-rig"]
 [tool.aind-launcher.plugin.acquisition]
 command = {command}
 """,
-        names={"pushes": "Pushes", "sees": "Sees"},
+        names=names,
     )
-    made.write("task.py", TASK)
+    made.write("task.py", task)
     made.commit()
     return made
 
@@ -77,6 +82,31 @@ def test_what_is_typed_while_the_launcher_starts_answers_no_question(lab: TaskRe
         window.close()
         assert window.end() == 130
     assert "is not one of" not in window.shown
+
+
+def test_what_is_typed_while_the_task_runs_answers_no_plugin_either(tmp_path: Path) -> None:
+    plugin = """
+    from aind_launcher import hookimpl
+
+    class Weighs:
+        interactive = True
+
+        @hookimpl
+        def post_session(self, session):
+            return input("What does it weigh? ")
+"""
+    lab = lab_with(tmp_path, plugin, {"weighs": "Weighs"}, TASK.replace("sys.exit", "print"))
+    with at_terminal(*RUN, cwd=lab.path) as window:
+        go_on = running(lab, window)
+        window.type("score\n")
+        window.until("score")
+        go_on.touch()
+        window.until("What does it weigh? ")
+        window.type("21 g\n")
+        assert window.end() == 0
+    assert story(lab)[2]["post_session", "weighs"].result == "21 g"
+    # Nothing else is drawn where the answer is typed.
+    assert "What does it weigh? 21 g\r\n" in window.shown
 
 
 # The window is closed. Whether the program hears of it (SIGHUP) makes no difference at a question.

@@ -24,6 +24,8 @@ from aind_launcher.system.tail import task_output
 from aind_launcher.system.typed import drop_typed
 
 if TYPE_CHECKING:
+    from rich.live import Live
+
     from aind_launcher.journal.records import StepRecord
     from aind_launcher.model.session import Check
 
@@ -52,6 +54,7 @@ class Terminal(Operator):
         self.redact = redact or Redactor()
         self._calm = calm
         self._now: Now | None = None
+        self._live: Live | None = None
         self.attended = not unattended and sys.stdin is not None and sys.stdin.isatty() and self._console.is_terminal
 
     def checks(self, checks: "Sequence[Check]") -> None:
@@ -68,10 +71,18 @@ class Terminal(Operator):
 
         self._now = Now(title)
         try:
-            with Live(self._now, console=self._console, transient=True):
+            with Live(self._now, console=self._console, transient=True) as self._live:
                 yield
         finally:
             self._now = None
+
+    @contextmanager
+    def left_to_plugin(self) -> Iterator[None]:
+        if self._live:
+            self._live.stop()
+        self._now = None
+        drop_typed(sys.stdin)
+        yield
 
     def ended(self, record: "StepRecord") -> None:
         # The log has said why another state; what is done before the session shows itself by its checks.

@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
@@ -95,7 +95,7 @@ class Steps:
                 raise LauncherError(f"{plugin.name} asks a person.", f"Run `aind-launch resume {session.name}`.")
             if plugin.interactive or hook == "run_session":
                 # A person or an acquisition may take any time; only the main thread hears Ctrl-C meanwhile.
-                with interrupts.heard():
+                with self.operator.left_to_plugin() if plugin.interactive else nullcontext(), interrupts.heard():
                     return asked()
             return self._limited(step, asked)
 
