@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from aind_launcher.lifecycle.clock import clock_check
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.stores import ask_store
 from aind_launcher.model.clock import now
@@ -13,7 +14,12 @@ from aind_launcher.model.store import AnimalRecord
 def guards(launcher: Launcher, session: SessionContext) -> list[Check]:
     """The warnings of a session, from the animal's register."""
     sessions = AnimalRecord(session.subject, entries=session.animal_entries).sessions
-    return [*_ran_today(sessions), *_runs_elsewhere(launcher, session, sessions)]
+    # The newest by its ticket: an older one may have had a wrong clock.
+    known = [(f"session {entry.session_name} of the animal", entry.ended or entry.began) for entry in sessions[-1:]]
+    if session.animal_state:
+        known.append(("what put the animal where it stands", session.animal_state.date))
+    clock = clock_check(launcher.journal, now(), known, running=session.name)
+    return [*([clock] if clock else []), *_ran_today(sessions), *_runs_elsewhere(launcher, session, sessions)]
 
 
 def _ran_today(sessions: tuple[RegisterEntry, ...]) -> Iterator[Check]:
