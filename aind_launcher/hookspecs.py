@@ -146,7 +146,8 @@ def session_finished(session: "SessionContext", outcome: str) -> None:
     A session that has a ticket and ends before its acquisition is finished, too.
 
     :param outcome: *completed*, *incomplete* (a step failed), *failed* or *interrupted* (the acquisition
-        was), or *discarded*; before the acquisition, *cancelled* or *refused*.
+        was), or *discarded*; before the acquisition, *cancelled* or *refused*; *closed* where a person gave up what
+        was left.
     """
 
 

@@ -107,11 +107,7 @@ class TaskRepository:
             open_journal(self.settings) as journal,
         ):
             yield whole(journal)
-        if journal.impaired:
-            raise LauncherError(
-                f"What was done is not recorded in the journal {journal.impaired}.",
-                "Free the disk, or close other programs that use the journal, and call this again.",
-            )
+        refuse_unrecorded(journal)
 
     @contextmanager
     def launcher(
@@ -156,6 +152,18 @@ def whole(journal: "Journal") -> "Journal":
             "space. Move a substitute away that stays unreadable; the sessions' folders know what it had.",
         )
     return journal
+
+
+def refuse_unrecorded(journal: "Journal") -> None:
+    """Raise if what was done could not be recorded.
+
+    :raises LauncherError: it could not.
+    """
+    if journal.impaired:
+        raise LauncherError(
+            f"What was done is not recorded in the journal {journal.impaired}.",
+            "Free the disk, or close other programs that use the journal, and call this again.",
+        )
 
 
 def known_session(journal: "Journal", name: str) -> "SessionRecord":

@@ -7,7 +7,7 @@ from pathlib import Path
 from aind_launcher.errors import ExitCode, LauncherError, Refused
 from aind_launcher.journal.records import UNFINISHED, SessionRecord
 from aind_launcher.lifecycle import road
-from aind_launcher.lifecycle.closing import close_unacquired, logged_and_closed, may_have_data
+from aind_launcher.lifecycle.closing import close_for_good, logged_and_closed, may_have_data
 from aind_launcher.lifecycle.finish import Outcome, finish_session, standing_of
 from aind_launcher.lifecycle.inputs import data_directory_or_none
 from aind_launcher.lifecycle.launcher import Launcher
@@ -79,7 +79,7 @@ def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOpt
     if not may_have_data(launcher, session):
         if record.state in UNFINISHED:
             message = "ended before its acquisition; nothing was recorded"
-            close_unacquired(launcher, record.name, "cancelled", ExitCode.INTERRUPTED, message)
+            close_for_good(launcher, record.name, "cancelled", ExitCode.INTERRUPTED, message)
             return Outcome(session, "cancelled", ExitCode.DONE)
         return Outcome(session, record.state, ExitCode.DONE)
     _refuse_unready(session, options)
