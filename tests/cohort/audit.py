@@ -86,7 +86,8 @@ def _as_listed(animal: Animal, listed: Any) -> Iterator[Compared]:
 
 def _of_journal(book: RigBook, listed: Any) -> Iterator[Compared]:
     """`sessions list`."""
-    refused = [line for line in listed if line["state"] == "refused"]
+    # One that found its name taken by another rig began again under the next.
+    refused = [line for line in listed if line["state"] == "refused" and not line["message"].endswith("already.")]
     yield "refused sessions", book.refused, Counter(line["subject"] for line in refused)
     known = {line["session"]: (line["subject"], line["state"]) for line in listed if line["state"] != "refused"}
     mine = {name: (subject, event.state) for name, (subject, event) in book.sessions.items()}
