@@ -40,15 +40,15 @@ def _of_animal(animal: Animal, rig: Rig) -> Iterator[Compared]:
     entries = [_of_register(entry, doubtful) for entry in record.entries]
     yield "register", [*map(_of_book, animal.events)], entries
     yield "stage in trainer_state.json", animal.stage, record.trainer_state and record.trainer_state.stage
-    stands_by = animal.stands_by
-    if stands_by.digest:
-        digest = record.trainer_state and record.trainer_state.digest
-        yield f"trainer_state.json has the answer of {stands_by.name}", stands_by.digest, digest
-    put = record.last_put
-    yield "put there by", (stands_by.kind, stands_by.name), put and (put.kind, put.session_name or "")
+    digest = record.trainer_state and record.trainer_state.digest
+    yield "digest of trainer_state.json", animal.state.digest, digest
+    put, stands_by = record.last_put, animal.stands_by
+    if not doubtful:
+        yield "put there by", (stands_by.kind, stands_by.name), put and (put.kind, put.session_name or "")
     last = record.last_session
     yield "last session", animal.sessions[-1].name if animal.sessions else None, last and last.session_name
     yield "sessions at its stage", animal.sessions_at_stage, record.sessions_at_stage
+    yield "sessions since it was changed", animal.sessions_unchanged, record.sessions_unchanged
     decisions = [_decision(e) for e in animal.events if (e.kind != "session" or e.outcome) and not e.doubtful]
     history = [entry for entry in rig.library.history(animal.subject) if entry.session_name not in doubtful]
     told = [(e.kind, e.session_name or "", e.state.trainer_state.stage, e.superseded) for e in history]

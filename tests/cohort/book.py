@@ -1,12 +1,15 @@
 """The simulation's own book: what must be true of every animal and every rig, whatever clocks say."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from aind_launcher.model.animal import TrainerStateText
+
 # As in the register: the animal did nothing.
 NOT_RUN = ("cancelled", "refused")
+UNFINISHED = ("running", "incomplete")
 
 
 @dataclass(eq=False)
@@ -14,11 +17,11 @@ class Event:
     """What has a ticket: a session that began, or that a person put the animal somewhere.
 
     :param stage: the one that a session ran with, or where the animal was put.
+    :param ran_with: names the trainer state that a session ran with.
     :param name: of a session.
     :param state: how the session stands in the journal of its rig.
     :param claim: how it stands in the register, which its rig may not have reached since.
-    :param decided: the stage that the curriculum decided for.
-    :param digest: of the trainer state that it decided for.
+    :param to: the trainer state for which the curriculum decided, or into which the animal was put.
     :param outcome: of that decision in the library; None while it is not there.
     :param acquired: whether the acquisition was started.
     :param doubtful: a launcher was killed while it entered this into the library.
@@ -27,21 +30,24 @@ class Event:
     kind: Literal["enrolled", "moved", "session"]
     rig: str
     stage: str
+    ran_with: str = ""
     name: str = ""
     state: str = "running"
     claim: str = "running"
-    decided: str | None = None
-    digest: str | None = None
+    to: TrainerStateText | None = None
     outcome: Literal["applied", "superseded"] | None = None
     acquired: bool = True
     doubtful: bool = False
 
     @property
-    def puts(self) -> str | None:
-        """The stage at which this put the animal, if it did."""
-        if self.kind != "session":
-            return self.stage
-        return self.decided if self.outcome == "applied" else None
+    def decided(self) -> str | None:
+        """The stage for which the curriculum decided."""
+        return self.to.stage if self.to and self.kind == "session" else None
+
+    @property
+    def puts(self) -> bool:
+        """Whether this put the animal somewhere."""
+        return self.kind != "session" or self.outcome == "applied"
 
     @property
     def was_run(self) -> bool:
@@ -67,8 +73,15 @@ class Animal:
         return next(event for event in reversed(self.events) if event.puts)
 
     @property
+    def state(self) -> TrainerStateText:
+        """Its trainer state."""
+        state = self.stands_by.to
+        assert state is not None
+        return state
+
+    @property
     def stage(self) -> str:
-        return str(self.stands_by.puts)
+        return str(self.state.stage)
 
     @property
     def sessions(self) -> list[Event]:
@@ -77,22 +90,31 @@ class Animal:
     @property
     def sessions_at_stage(self) -> int:
         """Those that began at its stage since it came there."""
-        count = 0
-        for what, event in reversed(self.log):
-            if what == "put" and event.puts != self.stage:
-                break
-            if what == "began" and event.was_run and event.stage == self.stage:
-                count += 1
+        return self._since_another(lambda state: str(state.stage))
+
+    @property
+    def sessions_unchanged(self) -> int:
+        """Those that began since anything in its trainer state changed."""
+        return self._since_another(lambda state: state.digest)
+
+    def _since_another(self, name: Callable[[TrainerStateText], str]) -> int:
+        """The sessions that began since it was put elsewhere, by what `name` calls elsewhere."""
+        count, where = 0, ""
+        for what, event in self.log:
+            if what == "began":
+                count += event.was_run
+            elif event.to and name(event.to) != where:
+                count, where = 0, name(event.to)
         return count
 
-    def put(self, kind: Literal["enrolled", "moved"], stage: str) -> None:
+    def put(self, kind: Literal["enrolled", "moved"], to: TrainerStateText) -> None:
         """A person puts it somewhere."""
-        event = Event(kind, "", stage)
+        event = Event(kind, "", str(to.stage), to=to)
         self.events.append(event)
         self.log.append(("put", event))
 
     def begin(self, session: Event) -> None:
-        """A session of it begins; what this rig was said to be at, it is no more."""
+        """A session of it begins, where it stands; what this rig was said to be at, it is no more."""
         for earlier in self.events:
             if earlier.kind == "session" and earlier.rig == session.rig and earlier.claim == "running":
                 earlier.claim = "incomplete"
@@ -115,6 +137,7 @@ class RigBook:
     :param sessions: what its journal has, by name; also those that never got a ticket.
     :param refused: sessions that were refused before they began, by animal.
     :param reported: what it last said in the library that it has unfinished; None while it could not.
+    :param at: the session that it last said to be at.
     :param doubtful: a session that was killed while the rig may have reported.
     """
 
@@ -122,12 +145,17 @@ class RigBook:
     sessions: dict[str, tuple[str, Event]] = field(default_factory=dict)
     refused: Counter[str] = field(default_factory=Counter)
     reported: set[str] | None = None
+    at: str | None = None
     doubtful: str | None = None
 
     @property
     def unfinished(self) -> set[str]:
         """What waits for a resume."""
-        return {name for name, (_, event) in self.sessions.items() if event.state in ("running", "incomplete")}
+        return {name for name, (_, event) in self.sessions.items() if event.state in UNFINISHED}
+
+    def report(self, at: str | None = None) -> None:
+        """It writes into the library how it stands."""
+        self.reported, self.at = self.unfinished, at
 
 
 @dataclass

@@ -51,6 +51,7 @@ class Visit:
     :param first_ends_first: of those two, whether the session that began first ends first.
     :param stage: where the animal is moved meanwhile.
     :param care: evenings until somebody finishes what is left.
+    :param gives_up: or that somebody gives up what is left.
     :param mended: the licks are found again by then.
     :param resume_killed_at: likewise of the resume; 0 where it is not killed.
     """
@@ -65,6 +66,7 @@ class Visit:
     first_ends_first: bool = True
     stage: str = ""
     care: int | None = None
+    gives_up: bool = False
     mended: bool = True
     resume_killed_at: float = 0.0
 
@@ -168,6 +170,7 @@ def _visit(chance: random.Random, day: Day, subject: str, rig: int, rigs: int, f
         first_ends_first=chance.random() < 0.5,
         stage=chance.choice(STAGES),
         care=chance.choices([*CARE], [*CARE.values()])[0],
+        gives_up=chance.random() < 0.15,
         mended=chance.random() < 0.7,
         resume_killed_at=chance.uniform(0.2, 0.9) if chance.random() < 0.2 else 0.0,
     )

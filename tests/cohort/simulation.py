@@ -13,9 +13,9 @@ from typing import Any
 from command_line import Ended
 
 from aind_launcher.demo.build import build_demo
-from aind_launcher.model.animal import TrainerStateText
+from aind_launcher.model.animal import TrainerStateText, at_stage
 from aind_launcher.model.session import SessionPaths
-from cohort.book import Animal, Book, Event, RigBook
+from cohort.book import UNFINISHED, Animal, Book, Event, RigBook
 from cohort.left_behind import LeftBehind, left_behind, new_session
 from cohort.plan import STAGES, Day, Fate, Move, Visit, subjects
 from cohort.rig import Rig, Started, door
@@ -99,8 +99,11 @@ class Simulation:
             self._done(self.rigs[0].call(*command, at=at), subject)
 
         self._together(enrolled, others)
-        for animal in self.book.animals.values():
-            animal.put("enrolled", STAGES[0])
+        for subject, animal in self.book.animals.items():
+            stands = self.rigs[0].library.read(subject).state
+            assert stands
+            self.expect(subject, "is enrolled at", STAGES[0], stands.trainer_state.stage)
+            animal.put("enrolled", stands.trainer_state)
 
     def live(self, day: Day) -> None:
         """Everything of one day, but for the comparison."""
@@ -118,6 +121,10 @@ class Simulation:
         due = [care for care in self._cares if care.evening == day.number]
         for care in due:
             self._look_after(care, day.evening)
+
+    def is_plugged(self, rig: Rig) -> bool:
+        """Whether a rig has its library today."""
+        return self.rigs.index(rig) not in self.unplugged
 
     def expect(self, about: str, what: str, book: object, launcher: object) -> None:
         """Note down where the two differ."""
@@ -140,7 +147,8 @@ class Simulation:
             self.expect(move.subject, "a move without its library is refused", 3, ended.code)
             return
         self._done(ended, move.subject)
-        self.book.animals[move.subject].put("moved", move.stage)
+        animal = self.book.animals[move.subject]
+        animal.put("moved", at_stage(animal.state, move.stage))
         self.counts["moves by hand"] += 1
 
     def _queue(self, visits: Iterable[Visit]) -> None:
@@ -231,7 +239,7 @@ class Simulation:
     def _begun(self, visit: Visit, rig: int) -> Event:
         """A session that has its ticket, entered."""
         animal = self.book.animals[visit.subject]
-        session = Event("session", self.rigs[rig].name, animal.stage)
+        session = Event("session", self.rigs[rig].name, animal.stage, animal.state.digest)
         animal.begin(session)
         return session
 
@@ -247,8 +255,7 @@ class Simulation:
         session.name = told["session"]
         book = self.book.rigs[session.rig]
         book.sessions[session.name] = (visit.subject, session)
-        # As it began.
-        book.reported = book.unfinished
+        book.report(at=session.name)
         self._finished(visit.subject, rig, session, told, state, decides=decides)
         self.counts[f"sessions {session.state}"] += 1
         self._wants_care(visit, rig, session)
@@ -266,8 +273,7 @@ class Simulation:
         if rig in self.unplugged:
             return
         session.claim, session.doubtful = session.state, False
-        self.book.rigs[session.rig].reported = self.book.rigs[session.rig].unfinished
-        self.book.rigs[session.rig].doubtful = None
+        self._reports(session.rig)
         recorded = [step for step in told["steps"] if step["hook"] == "record_state" and step["state"] == "done"]
         if session.outcome is None:
             self.expect(subject, f"a decision on {session.name}", decides, bool(recorded))
@@ -277,10 +283,14 @@ class Simulation:
                 self.expect(subject, f"what becomes of the decision on {session.name}", session.outcome, outcome)
                 self.counts[f"decisions {outcome}"] += 1
 
+    def _reports(self, rig: str) -> None:
+        """A rig let the library know how it stands, and was not killed meanwhile."""
+        self.book.rigs[rig].report()
+        self.book.rigs[rig].doubtful = None
+
     def _decided(self, subject: str, session: Event, folder: Path) -> None:
         answer = json.loads(SessionPaths(folder).suggestion.read_text("utf-8"))
-        state = TrainerStateText(text=json.dumps(answer["trainer_state"]))
-        session.decided, session.digest = state.stage, state.digest
+        session.to = TrainerStateText(text=json.dumps(answer["trainer_state"]))
         self.book.animals[subject].decide(session)
 
     def _after_a_kill(self, visit: Visit) -> None:
@@ -292,25 +302,24 @@ class Simulation:
             return
         animal = self.book.animals[visit.subject]
         left = left_behind(rig, visit.subject, name, visit.at)
-        session = Event("session", book.name, animal.stage, name, acquired=left.acquired)
+        session = Event("session", book.name, animal.stage, animal.state.digest, name, acquired=left.acquired)
         book.sessions[name] = (visit.subject, session)
         if left.began:
             animal.begin(session)
         self._left(visit.subject, session, left)
+        if left.acquired:
+            book.report(at=name)
         self.counts[f"kills {left.moment}"] += 1
         self._wants_care(visit, visit.rig, session)
 
     def _left(self, subject: str, session: Event, left: LeftBehind) -> None:
         """Enter how a killed launcher left a session."""
-        book = self.book.rigs[session.rig]
         session.state, session.doubtful = left.state, left.doubtful
         session.claim = left.claim or session.claim
         if left.recorded and session.outcome is None:
             self._decided(subject, session, left.folder)
             self.counts[f"decisions {session.outcome}"] += 1
-        book.doubtful = session.name
-        if session.acquired:
-            book.reported = book.unfinished
+        self.book.rigs[session.rig].doubtful = session.name
 
     def _wants_care(self, visit: Visit, rig: int, session: Event) -> None:
         if session.state in ("running", "incomplete", "failed") and visit.care is not None:
@@ -320,6 +329,9 @@ class Simulation:
         """Finish what a session left undone, as far as that can be done."""
         session, rig = care.session, self.rigs[care.rig]
         ways = {"failed": ["--score"], "running": ["--acquisition-complete"] if session.acquired else []}
+        if care.visit.gives_up and session.state in UNFINISHED:
+            self._give_up(care, at)
+            return
         behavior = rig.data / session.name / "behavior"
         if care.visit.fate is Fate.LOSES_LICKS and care.visit.mended:
             (behavior / "licks.csv").write_text(LICKS, "utf-8")
@@ -348,6 +360,17 @@ class Simulation:
             state, decides = "incomplete", False
         self.expect(care.subject, f"exit code of the resume of {session.name}", int(state == "incomplete"), ended.code)
         self._finished(care.subject, care.rig, session, told, state, decides=decides)
+
+    def _give_up(self, care: Care, at: datetime) -> None:
+        session = care.session
+        self._done(
+            self.rigs[care.rig].call("sessions", "close", session.name, "--reason", "no use", at=at), care.subject
+        )
+        self.counts["sessions given up"] += 1
+        session.state = "closed"
+        if care.rig not in self.unplugged:
+            session.claim = "closed"
+            self._reports(session.rig)
 
     def _ran_today(self, visit: Visit) -> bool:
         """Whether the animal had a session on this day of this rig's clock, which is all that its rig can know."""
