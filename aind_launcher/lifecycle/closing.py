@@ -93,7 +93,7 @@ def close_entry(launcher: Launcher, name: str, state: SessionState, code: int, m
     launcher.journal.end_session(name, state, code, message)
     with suppress(LauncherError, OSError):
         session = launcher.journal.context(name)
-        if session.ticket:
+        if _has_begun(launcher, name):
             for _ in launcher.steps.each("session_finished", session, state, outcome=state):
                 """Each plugin is told."""
 

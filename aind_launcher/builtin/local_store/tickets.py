@@ -53,7 +53,7 @@ def begin(
 
 def finish(register: Register, session: SessionContext, state: str) -> None:
     """Enter how a session stands, if the register has it."""
-    entry = of_ticket(register, session.ticket, session.name)
+    entry = of_session(register, session)
     if entry is None:
         return
     acquired = session.acquisition
@@ -89,6 +89,14 @@ def find(animal: AnimalFolder, standing: AnimalState | None) -> None:
         ticket=_allot(animal, standing.trainer_state, "found", about),
     )
     history.write(animal.history, found)
+
+
+def of_session(register: Register, session: SessionContext) -> RegisterEntry | None:
+    """The entry of a session: by its ticket, or by its key where its launcher was killed before it kept the ticket."""
+    key = ("session", session.name, session.rig_name)
+    newest = register.newest(_LOOKED_AT)
+    by_key = (entry for entry in newest if (entry.kind, entry.session_name, entry.rig) == key)
+    return of_ticket(register, session.ticket, session.name) or next(by_key, None)
 
 
 def of_ticket(register: Register, ticket: Ticket | None, session_name: str) -> RegisterEntry | None:
