@@ -13,16 +13,16 @@ pytestmark = [pytest.mark.integration, pytest.mark.posix_only("kills process gro
 
 def test_what_the_launcher_says_is_what_happened(tmp_path: Path) -> None:
     simulation = simulated(tmp_path, rigs=3, animals=4, days=2, seed=1)
-    assert not simulation.differences, "\n".join(map(str, simulation.differences))
-    assert len(list(simulation.book.sessions())) >= 6
+    assert not simulation.keeper.differences, "\n".join(map(str, simulation.keeper.differences))
+    assert len(list(simulation.keeper.book.sessions())) >= 6
 
 
 def test_what_did_not_happen_is_found(tmp_path: Path) -> None:
     simulation = simulated(tmp_path, rigs=1, animals=1, days=1, seed=1)
-    assert not simulation.differences
-    (rig,), (subject,) = simulation.rigs, simulation.book.animals
+    assert not simulation.keeper.differences
+    (rig,), (subject,) = simulation.rigs, simulation.keeper.book.animals
     sessions = rig.library.folder(subject) / "sessions"
     max(sessions.iterdir()).unlink()
     (day,) = drawn(rigs=1, animals=1, days=1, seed=1)
     audit(simulation, day.evening + timedelta(hours=2))
-    assert {"register", "last session"} <= {difference.what for difference in simulation.differences}
+    assert {"register", "last session"} <= {difference.what for difference in simulation.keeper.differences}

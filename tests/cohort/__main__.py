@@ -20,12 +20,12 @@ def simulated(folder: Path, rigs: int, animals: int, days: int, seed: int) -> Si
     for day in drawn(rigs, animals, days, seed):
         if day.number == 0:
             simulation.enrol(day.at(7))
-        before = len(simulation.differences)
+        before = len(simulation.keeper.differences)
         simulation.live(day)
         audit(simulation, day.evening + timedelta(hours=2))
-        for difference in simulation.differences[before:]:
+        for difference in simulation.keeper.differences[before:]:
             print(f"seed {seed}, {difference}", flush=True)
-        sessions = sum(1 for _ in simulation.book.sessions())
+        sessions = sum(1 for _ in simulation.keeper.book.sessions())
         print(f"day {day.number + 1}: {sessions} sessions so far, {time.monotonic() - began:.0f} s", flush=True)
     return simulation
 
@@ -42,10 +42,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="cohort-") as made:
         folder = (wish.folder or Path(made)).resolve()
         simulation = simulated(folder, wish.rigs, wish.animals, wish.days, wish.seed)
-    for what, count in sorted(simulation.counts.items()):
+    for what, count in sorted(simulation.keeper.counts.items()):
         print(f"{count:6}  {what}")
-    print(f"{len(simulation.differences)} differences between the book and the launcher.")
-    return 1 if simulation.differences else 0
+    print(f"{len(simulation.keeper.differences)} differences between the book and the launcher.")
+    return 1 if simulation.keeper.differences else 0
 
 
 if __name__ == "__main__":

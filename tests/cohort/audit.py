@@ -19,17 +19,17 @@ Compared = tuple[str, object, object]
 
 def audit(simulation: Simulation, at: datetime) -> None:
     """Note down every difference, as an operator would see it at that time."""
-    book = simulation.book
+    keeper, book = simulation.keeper, simulation.keeper.book
     asked = next(rig for number, rig in enumerate(simulation.rigs) if number not in simulation.unplugged)
     shown = {animal["subject"]: animal for animal in asked.listed("animals", "list", at=at)}
     for subject, animal in book.animals.items():
         for compared in (*_of_animal(animal, asked), *_as_listed(animal, shown[subject])):
-            simulation.expect(f"animal {subject}", *compared)
+            keeper.expect(f"animal {subject}", *compared)
     with ThreadPoolExecutor(2) as pool:
         journals = pool.map(lambda rig: rig.listed("sessions", "list", "--last", MANY, at=at), simulation.rigs)
         for rig, journal in zip(simulation.rigs, journals, strict=True):
             for compared in (*_of_journal(book.rigs[rig.name], journal), *_as_reported(book.rigs[rig.name], rig)):
-                simulation.expect(rig.name, *compared)
+                keeper.expect(rig.name, *compared)
 
 
 def _of_animal(animal: Animal, rig: Rig) -> Iterator[Compared]:
@@ -47,8 +47,9 @@ def _of_animal(animal: Animal, rig: Rig) -> Iterator[Compared]:
         yield "put there by", (stands_by.kind, stands_by.name), put and (put.kind, put.session_name or "")
     last = record.last_session
     yield "last session", animal.sessions[-1].name if animal.sessions else None, last and last.session_name
-    yield "sessions at its stage", animal.sessions_at_stage, record.sessions_at_stage
-    yield "sessions since it was changed", animal.sessions_unchanged, record.sessions_unchanged
+    if not animal.is_crossed:
+        yield "sessions at its stage", animal.sessions_at_stage, record.sessions_at_stage
+        yield "sessions since it was changed", animal.sessions_unchanged, record.sessions_unchanged
     decisions = [_decision(e) for e in animal.events if (e.kind != "session" or e.outcome) and not e.doubtful]
     history = [entry for entry in rig.library.history(animal.subject) if entry.session_name not in doubtful]
     told = [(e.kind, e.session_name or "", e.state.trainer_state.stage, e.superseded) for e in history]

@@ -61,11 +61,14 @@ class Animal:
 
     :param events: in the order in which they began.
     :param log: the same, and decisions, in the order in which they happened.
+    :param is_crossed: a decision came while a later session was at the old stage; whether that one counts is open until
+        the animal comes elsewhere.
     """
 
     subject: str
     events: list[Event] = field(default_factory=list)
     log: list[tuple[Literal["began", "put"], Event]] = field(default_factory=list)
+    is_crossed: bool = False
 
     @property
     def stands_by(self) -> Event:
@@ -111,6 +114,13 @@ class Animal:
         """A person puts it somewhere."""
         event = Event(kind, "", str(to.stage), to=to)
         self.events.append(event)
+        self._put(event)
+
+    def _put(self, event: Event, *, is_crossed: bool = False) -> None:
+        """Enter that it was put somewhere, just now."""
+        stages = [put.to.stage for what, put in self.log if what == "put" and put.to]
+        if is_crossed or (event.to and stages and event.to.stage != stages[-1]):
+            self.is_crossed = is_crossed
         self.log.append(("put", event))
 
     def begin(self, session: Event) -> None:
@@ -126,7 +136,7 @@ class Animal:
         later = self.events[self.events.index(session) + 1 :]
         session.outcome = "superseded" if any(event.puts for event in later) else "applied"
         if session.outcome == "applied":
-            self.log.append(("put", session))
+            self._put(session, is_crossed=any(event.kind == "session" for event in later))
         return session.outcome
 
 

@@ -34,7 +34,6 @@ class Rig:
     :param share: what its drive is connected to; the library lies there.
     """
 
-    name: str
     home: Path
     repository: Path
     share: Path
@@ -52,6 +51,10 @@ class Rig:
         file.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()), "utf-8")
         self.data.mkdir()
         self.plug()
+
+    @property
+    def name(self) -> str:
+        return self.home.name
 
     @property
     def data(self) -> Path:

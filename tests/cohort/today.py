@@ -15,17 +15,17 @@ def compare_today(simulation: Simulation, at: datetime) -> None:
         return
     told = right[0].listed("today", at=at)
     animals = {animal["subject"]: animal for animal in told["animals"]}
-    for subject, animal in simulation.book.animals.items():
-        for compared in _of_animal(simulation.book, animal, animals[subject], at):
-            simulation.expect(f"animal {subject}", *compared)
+    for subject, animal in simulation.keeper.book.animals.items():
+        for compared in _of_animal(simulation.keeper.book, animal, animals[subject], at):
+            simulation.keeper.expect(f"animal {subject}", *compared)
     rigs = {rig["rig"]: rig for rig in told["rigs"]}
     for rig in simulation.rigs:
-        book = simulation.book.rigs[rig.name]
+        book = simulation.keeper.book.rigs[rig.name]
         if book.reported is None or book.doubtful or not simulation.is_plugged(rig):
             continue
         unfinished = {session["session"] for session in rigs[rig.name]["unfinished"]}
-        simulation.expect(rig.name, "unfinished by today", book.reported - {book.at}, unfinished)
-        simulation.expect(rig.name, "running by today", book.at, rigs[rig.name]["running"])
+        simulation.keeper.expect(rig.name, "unfinished by today", book.reported - {book.at}, unfinished)
+        simulation.keeper.expect(rig.name, "running by today", book.at, rigs[rig.name]["running"])
 
 
 def _of_animal(book: Book, animal: Animal, told: Any, at: datetime) -> Iterator[tuple[str, object, object]]:
@@ -33,8 +33,9 @@ def _of_animal(book: Book, animal: Animal, told: Any, at: datetime) -> Iterator[
     said = told["last_session"] and told["last_session"]["session"]
     yield "last session by today", last.name if last else None, said
     yield "stage by today", animal.stage, told["stage"]
-    counted = (told["sessions_at_stage"], told["sessions_unchanged"])
-    yield "sessions by today", (animal.sessions_at_stage, animal.sessions_unchanged), counted
+    if not animal.is_crossed:
+        counted = (told["sessions_at_stage"], told["sessions_unchanged"])
+        yield "sessions by today", (animal.sessions_at_stage, animal.sessions_unchanged), counted
     if last is None or not last.doubtful:
         yield "status by today", _status(book, animal, at), told["status"]
 
