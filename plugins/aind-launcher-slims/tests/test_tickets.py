@@ -191,6 +191,15 @@ def test_without_a_ticket_a_decision_applies_where_slims_stands_as_another_store
     assert stage(plugin) == "decided"
 
 
+def test_without_a_ticket_a_decision_applies_once_slims_has_the_session_before_it(plugin: Slims) -> None:
+    """SLIMS missed that session, whose decision another store had."""
+    sunday = begun(plugin, SUNDAY)
+    monday = begun(plugin, MONDAY).model_copy(update={"animal_state": standing("of sunday", SUNDAY, sunday.name)})
+    assert plugin.post_session(sunday, suggested("of sunday")).outcome == "applied"
+    assert plugin.post_session(monday, suggested("of monday")).outcome == "applied"
+    assert stage(plugin) == "of monday"
+
+
 def test_a_state_that_came_after_the_record_of_a_session_is_not_replaced_by_its_late_decision(
     slims: SlimsDouble, plugin: Slims
 ) -> None:
@@ -198,6 +207,16 @@ def test_a_state_that_came_after_the_record_of_a_session_is_not_replaced_by_its_
     assert plugin.post_session(session, None).outcome == "recorded"
     foreign(slims, TUESDAY, {"TrainerState": state_text("by hand")})
     assert plugin.post_session(session, suggested("late")).outcome == "superseded"
+    assert stage(plugin) == "by hand"
+
+
+def test_a_state_by_hand_does_not_let_an_earlier_session_come_after_a_later_one(
+    slims: SlimsDouble, plugin: Slims
+) -> None:
+    earlier = unreached(begun(plugin, MONDAY, 1))
+    plugin.post_session(begun(plugin, TUESDAY, 2), suggested("of tuesday"))
+    foreign(slims, TUESDAY, {"TrainerState": state_text("by hand")})
+    assert plugin.post_session(earlier, suggested("late")).outcome == "superseded"
     assert stage(plugin) == "by hand"
 
 
@@ -227,7 +246,7 @@ def test_a_push_that_was_killed_is_completed_by_its_ticket(slims: SlimsDouble, p
 
 
 def test_another_answer_of_the_first_session_takes_the_place_of_its_own(plugin: Slims) -> None:
-    session = begun(plugin, MONDAY).model_copy(update={"ticket": None})
+    session = begun(plugin, MONDAY)
     assert plugin.post_session(session, suggested("first")).outcome == "applied"
     assert plugin.post_session(session, suggested("second")).outcome == "applied"
     assert stage(plugin) == "second"

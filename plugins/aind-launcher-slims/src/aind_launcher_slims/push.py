@@ -120,15 +120,14 @@ class Push:
         :param mine: the record of this session, where there was one before.
         """
         current = self._current(history, latest)
-        came_since = self._was_empty or (mine is not None and mine.pk < latest.pk)
-        if current.ticket is None and came_since and latest != mine:
-            applies = False
-        else:
-            applies = current.yields_to(self.session.name, self.session.ticket, self._began_with(current))
-        if applies:
+        ticket = self.session.ticket
+        # A state without a ticket is earlier than every ticket, unless it came since this session began.
+        began = [r for r in history.records if r == mine or (ticket and r.ticket and r.ticket.is_above(ticket))]
+        came_since = self._was_empty or any(record.pk < latest.pk for record in began)
+        compared = None if came_since and current.ticket is None else ticket
+        if current.yields_to(self.session.name, compared, self._began_with(current)):
             return None
         stage = f"stage {current.trainer_state.stage}" if current.trainer_state.stage else "no known stage"
-        ticket = self.session.ticket
         if ticket and current.ticket and current.ticket.is_above(ticket):
             return f"session {current.session_name}, which began later, put the animal at {stage}"
         other = f"record {latest.pk}, which another tool or a person made,"
