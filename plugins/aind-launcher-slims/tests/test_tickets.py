@@ -191,8 +191,13 @@ def test_without_a_ticket_a_decision_applies_where_slims_stands_as_another_store
     assert stage(plugin) == "decided"
 
 
-def test_without_a_ticket_a_decision_applies_once_slims_has_the_session_before_it(plugin: Slims) -> None:
+@pytest.mark.parametrize("was_empty", [False, True])
+def test_without_a_ticket_a_decision_applies_once_slims_has_the_session_before_it(
+    plugin: Slims, was_empty: bool
+) -> None:
     """SLIMS missed that session, whose decision another store had."""
+    if not was_empty:
+        plugin.post_session(begun(plugin, SUNDAY - timedelta(days=1)), suggested("of saturday"))
     sunday = begun(plugin, SUNDAY)
     monday = begun(plugin, MONDAY).model_copy(update={"animal_state": standing("of sunday", SUNDAY, sunday.name)})
     assert plugin.post_session(sunday, suggested("of sunday")).outcome == "applied"

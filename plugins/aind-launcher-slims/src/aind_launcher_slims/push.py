@@ -135,9 +135,9 @@ class Push:
         return f"SLIMS does not have the animal where this session began: {by} put it at {stage}"
 
     def _began_with(self, current: AnimalState) -> AnimalState | None:
-        """Where SLIMS had the animal when the session began, also where only another store said so."""
-        before = self.session.animal_state
-        return self._said or (before if current.is_still(before) else None)
+        """What SLIMS said of the animal when the session began, or what the session ran with, if SLIMS has that now."""
+        ran_with = self.session.animal_state
+        return ran_with if current.is_still(ran_with) else self._said
 
     @property
     def _said(self) -> AnimalState | None:
