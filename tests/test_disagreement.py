@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from task_repositories import laboratory
 
+from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.register import Ticket
 from aind_launcher.testing import TaskRepositoryForTests, ladder_state
@@ -81,3 +82,28 @@ def test_where_only_the_store_that_keeps_tickets_answers_its_state_is_taken(lab:
     (lab.subjects / "123456" / "trainer_state.json").unlink()
     said(lab, "rung7", LONG_AGO, Ticket(register_id="another", number=3))
     assert begins_with(lab) == "rung7"
+
+
+def test_what_a_person_wrote_into_the_library_since_the_last_ticket_is_later_than_what_other_stores_keep(
+    lab: TaskRepositoryForTests,
+) -> None:
+    ticket = lab.run().session.ticket
+    assert ticket
+    said(lab, "rung7", TO_COME, ticket)
+    (lab.subjects / "123456" / "trainer_state.json").write_text(ladder_state("rung4").text, encoding="utf-8")
+    assert begins_with(lab) == "rung4"
+    # It was found then, and took a ticket of its own.
+    entries = Library(lab.root / "library", "climbing").register("123456").entries
+    assert [(entry.kind, entry.number) for entry in entries[-2:]] == [
+        ("found", ticket.number + 1),
+        ("session", ticket.number + 2),
+    ]
+    assert len({entry.ticket.register_id for entry in entries}) == 1
+
+
+def test_an_animal_that_only_another_store_knows_gets_a_ticket_all_the_same(lab: TaskRepositoryForTests) -> None:
+    said(lab, "rung7", TO_COME)
+    session = lab.run("777777").session
+    assert session.ticket
+    (entry,) = Library(lab.root / "library", "climbing").register("777777").entries
+    assert (entry.ticket, entry.stage, entry.session_name) == (session.ticket, "rung7", session.name)

@@ -204,10 +204,10 @@ def _confirmed(launcher: Launcher, session: SessionContext) -> SessionContext:
         raise Refused("The session was not started.", "Nothing was changed.")
     for record in launcher.steps.each("begin_session", session, known=known_tickets(launcher, session)):
         session = with_result(session, record)
-        if record.state == "failed":
-            logger.warning("The session has no ticket: its decision applies only if nobody moves the animal meanwhile.")
         if session.ticket is None and record.result is not None:
             session = session.model_copy(update={"ticket": Ticket.model_validate(record.result)})
+    if session.ticket is None and session.is_on_curriculum:
+        logger.warning("The session has no ticket: its decision applies only if nobody moves the animal meanwhile.")
     launcher.keep(session)
     report_rig(launcher, session)
     return session
