@@ -57,7 +57,7 @@ class Keeper:
         """A call must end with an exit code, and nobody may meet a traceback."""
         if ended.code != code:
             self.expect(about, f"how {what} ends", code, f"{ended.code}: {ended.err}")
-        elif "Traceback" in ended.err or "does not know" in ended.err:
+        elif "Traceback" in ended.err or "the launcher met something" in ended.err:
             self.expect(about, f"what {what} says", "no traceback", ended.err)
 
     def put(self, subject: str, kind: Any, to: TrainerStateText) -> None:
