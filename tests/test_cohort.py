@@ -12,9 +12,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.posix_only("kills process gro
 
 
 def test_what_the_launcher_says_is_what_happened(tmp_path: Path) -> None:
-    simulation = simulated(tmp_path, rigs=3, animals=4, days=2, seed=1)
-    assert not simulation.keeper.differences, "\n".join(map(str, simulation.keeper.differences))
-    assert len(list(simulation.keeper.book.sessions())) >= 6
+    # Of this seed much goes wrong in two days.
+    keeper = simulated(tmp_path, rigs=3, animals=5, days=2, seed=635).keeper
+    assert not keeper.differences, "\n".join(map(str, keeper.differences))
+    happened = {"sessions completed", "sessions incomplete", "kills in the acquisition", "resumes", "animals moved"}
+    assert {*happened, "decisions superseded", "sessions refused, the library unplugged"} <= keeper.counts.keys()
 
 
 def test_what_did_not_happen_is_found(tmp_path: Path) -> None:
