@@ -147,8 +147,7 @@ def session_finished(session: "SessionContext", outcome: str) -> None:
     A session that has begun and ends before its acquisition is finished, too.
 
     :param outcome: *completed*, *incomplete* (a step failed), *failed* or *interrupted* (the acquisition
-        was), or *discarded*; before the acquisition, *cancelled* or *refused*; *closed* where a person gave up what
-        was left.
+        was), or *discarded*; before the acquisition, *cancelled* or *refused*.
     """
 
 

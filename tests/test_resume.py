@@ -127,14 +127,6 @@ def unfinished_on_this_rig(repository: TaskRepositoryForTests) -> list[str]:
     return [session.session_name for session in status.unfinished]
 
 
-def test_a_session_that_is_closed_is_closed_in_the_library_too(repository: TaskRepositoryForTests) -> None:
-    name = repository.run().session.name
-    assert unfinished_on_this_rig(repository) == [name]
-    assert call("sessions", "close", name, "--reason", "the file is lost", cwd=repository.path).code == 0
-    assert unfinished_on_this_rig(repository) == []
-    assert library(repository).register("123456").entries[-1].state == "closed"
-
-
 @pytest.mark.parametrize("cut_off", ["after its ticket", "before the ticket was kept", "while the ticket was given"])
 def test_a_session_that_was_cut_off_before_its_acquisition_no_longer_waits_once_it_is_resumed(
     repository: TaskRepositoryForTests, cut_off: str

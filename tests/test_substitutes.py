@@ -172,9 +172,8 @@ def test_what_closing_a_session_could_not_record_is_no_success(tmp_path, monkeyp
     lab.break_curriculum()
     name = lab.run().session.name
     with closing(sqlite3.connect(lab.journal, isolation_level=None, check_same_thread=False)) as other:
-        # Called before the journal is written.
-        locked = lambda: str(other.in_transaction or other.execute("BEGIN IMMEDIATE"))  # noqa: E731
-        monkeypatch.setattr("aind_launcher.system.rig.login", locked)
+        # Called right before the journal is written.
+        monkeypatch.setattr("aind_launcher.system.rig.login", lambda: str(other.execute("BEGIN IMMEDIATE")))
         ended = call("sessions", "close", name, "--reason", "the rig was flooded", cwd=lab.path)
     assert ended.code == 1
     assert "locked" in ended.err

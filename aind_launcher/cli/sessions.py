@@ -10,13 +10,7 @@ import click
 
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.printing import local_time, print_json, print_table
-from aind_launcher.cli.task_repository import (
-    TaskRepository,
-    in_task_repository,
-    known_session,
-    refuse_unrecorded,
-    whole,
-)
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, known_session
 from aind_launcher.errors import UsageError
 from aind_launcher.journal.records import UNFINISHED, SessionRecord, SessionState
 from aind_launcher.model.clock import now
@@ -100,17 +94,15 @@ def close(repository: TaskRepository, session: str, reason: str) -> None:
 
     Nothing of it is deleted, and `resume SESSION` still finishes it.
     """
-    from aind_launcher.lifecycle.closing import close_for_good
     from aind_launcher.system.rig import login
 
     if not reason.strip():
         raise UsageError("--reason is empty.", "Say in a few words why what is left is not to be done.")
-    with repository.launcher(unattended=True) as launcher:
-        record = known_session(whole(launcher.journal), session)
+    with repository.journal(changes=True) as journal:
+        record = known_session(journal, session)
         if record.state not in UNFINISHED:
             raise UsageError(f"Session {session} is {record.state}; nothing is left of it.")
-        close_for_good(launcher, session, "closed", record.exit_code or 0, f"closed by {login()}: {reason}")
-    refuse_unrecorded(launcher.journal)
+        journal.end_session(session, "closed", record.exit_code or 0, f"closed by {login()}: {reason}")
     click.echo(f"{session}: closed. `aind-launch resume {session}` would still finish it.")
 
 

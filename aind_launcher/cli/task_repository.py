@@ -107,7 +107,11 @@ class TaskRepository:
             open_journal(self.settings) as journal,
         ):
             yield whole(journal)
-        refuse_unrecorded(journal)
+        if journal.impaired:
+            raise LauncherError(
+                f"What was done is not recorded in the journal {journal.impaired}.",
+                "Free the disk, or close other programs that use the journal, and call this again.",
+            )
 
     @contextmanager
     def launcher(
@@ -152,18 +156,6 @@ def whole(journal: "Journal") -> "Journal":
             "space. Move a substitute away that stays unreadable; the sessions' folders know what it had.",
         )
     return journal
-
-
-def refuse_unrecorded(journal: "Journal") -> None:
-    """Raise if what was done could not be recorded.
-
-    :raises LauncherError: it could not.
-    """
-    if journal.impaired:
-        raise LauncherError(
-            f"What was done is not recorded in the journal {journal.impaired}.",
-            "Free the disk, or close other programs that use the journal, and call this again.",
-        )
 
 
 def known_session(journal: "Journal", name: str) -> "SessionRecord":

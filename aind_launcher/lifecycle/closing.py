@@ -79,17 +79,11 @@ def _close_early(
     if may_have_data(launcher, session):
         launcher.journal.end_session(session.name, "incomplete", code, message)
     else:
-        close_entry(launcher, session.name, before, code, message)
+        close_unacquired(launcher, session.name, before, code, message)
 
 
-def close_for_good(launcher: Launcher, name: str, state: SessionState, code: int, message: str) -> None:
-    """Close the entry of a session of which nothing is left to do, and let the library know that it waits no more."""
-    close_entry(launcher, name, state, code, message)
-    report_rig(launcher)
-
-
-def close_entry(launcher: Launcher, name: str, state: SessionState, code: int, message: str) -> None:
-    """Close the entry of a session that goes no further, also in the register that gave it a ticket."""
+def close_unacquired(launcher: Launcher, name: str, state: SessionState, code: ExitCode, message: str) -> None:
+    """Close the entry of a session that ended before its acquisition, also in the register that gave it a ticket."""
     launcher.journal.end_session(name, state, code, message)
     with suppress(LauncherError, OSError):
         session = launcher.journal.context(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from aind_launcher.errors import ExitCode, LauncherError, Refused
 from aind_launcher.journal.records import UNFINISHED, SessionRecord
 from aind_launcher.lifecycle import road
-from aind_launcher.lifecycle.closing import close_for_good, logged_and_closed, may_have_data
+from aind_launcher.lifecycle.closing import close_unacquired, logged_and_closed, may_have_data
 from aind_launcher.lifecycle.finish import Outcome, finish_session, standing_of
 from aind_launcher.lifecycle.inputs import data_directory_or_none
 from aind_launcher.lifecycle.launcher import Launcher
@@ -15,6 +15,7 @@ from aind_launcher.lifecycle.record import completed_by_folder, find_unknown
 from aind_launcher.lifecycle.road import Planned
 from aind_launcher.lifecycle.run import with_disposition
 from aind_launcher.lifecycle.steps import LAUNCHER, acquisition_of, acquisition_step
+from aind_launcher.lifecycle.stores import report_rig
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.system.processes import refuse_orphans
 
@@ -79,7 +80,8 @@ def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOpt
     if not may_have_data(launcher, session):
         if record.state in UNFINISHED:
             message = "ended before its acquisition; nothing was recorded"
-            close_for_good(launcher, record.name, "cancelled", ExitCode.INTERRUPTED, message)
+            close_unacquired(launcher, record.name, "cancelled", ExitCode.INTERRUPTED, message)
+            report_rig(launcher)
             return Outcome(session, "cancelled", ExitCode.DONE)
         return Outcome(session, record.state, ExitCode.DONE)
     _refuse_unready(session, options)

@@ -11,6 +11,7 @@ from pathlib import Path
 from cohort.audit import audit
 from cohort.plan import drawn
 from cohort.simulation import Simulation
+from cohort.today import compare_today
 
 
 def simulated(folder: Path, rigs: int, animals: int, days: int, seed: int) -> Simulation:
@@ -23,6 +24,7 @@ def simulated(folder: Path, rigs: int, animals: int, days: int, seed: int) -> Si
         before = len(simulation.keeper.differences)
         simulation.live(day)
         audit(simulation, day.evening + timedelta(hours=2))
+        compare_today(simulation, day.evening + timedelta(hours=2))
         for difference in simulation.keeper.differences[before:]:
             print(f"seed {seed}, {difference}", flush=True)
         sessions = sum(1 for _ in simulation.keeper.book.sessions())
