@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import print_facts, print_json, print_table
+from aind_launcher.cli.printing import print_facts, print_json, print_table, stage_text
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.model.names import checked_name
 
 if TYPE_CHECKING:
-    from aind_launcher.model.animal import TrainerStateText
     from aind_launcher.model.store import AnimalStore, StoredAnimal
 
 
@@ -63,7 +62,7 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
         trainer_state = state.trainer_state
         facts = {
             "curriculum": f"{trainer_state.curriculum} {trainer_state.curriculum_version or ''}",
-            "stage": _stage(trainer_state),
+            "stage": stage_text(trainer_state),
             "since": f"{state.date.astimezone():%Y-%m-%d %H:%M}",
             "from": "changed outside the launcher" if animal.changed_outside else state.session_name,
             "metrics": json.dumps(state.metrics)[:200] if state.metrics is not None else None,
@@ -79,7 +78,7 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
             (
                 f"{entry.date.astimezone():%Y-%m-%d %H:%M}",
                 f"{entry.kind} (superseded)" if entry.superseded else entry.kind,
-                _stage(TrainerStateText(text=entry.trainer_state)),
+                stage_text(TrainerStateText(text=entry.trainer_state)),
                 entry.session_name,
                 entry.by,
                 entry.reason,
@@ -187,13 +186,7 @@ def _row(animal: "StoredAnimal") -> tuple[Any, ...]:
         return (animal.subject, "own task.json" if animal.has_task else "none", None, None, None)
     state = animal.state.trainer_state
     since = f"{animal.state.date.astimezone():%Y-%m-%d %H:%M}"
-    return (animal.subject, state.curriculum, _stage(state), since, animal.state.session_name)
-
-
-def _stage(state: "TrainerStateText") -> str:
-    if state.is_on_curriculum:
-        return str(state.stage)
-    return f"{state.stage} (off curriculum)" if state.stage else "off curriculum"
+    return (animal.subject, state.curriculum, stage_text(state), since, animal.state.session_name)
 
 
 def _data(animal: "StoredAnimal") -> dict[str, Any]:

@@ -133,7 +133,8 @@ class AnimalStore(Protocol):
     def overview(self) -> Sequence[AnimalRecord]:
         """Every animal by subject, each with the two newest entries of its register.
 
-        A store on a share does at most four file operations for an animal.
+        Entries before them only where the two tell of no session, or not how the animal came where it stands. A store
+        on a share does at most four file operations for any other animal.
         """
 
     def rigs(self) -> Sequence[RigStatus]:
