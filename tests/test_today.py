@@ -16,7 +16,7 @@ from command_line import SCRIPT, call, launch
 from contexts import folder_for_everybody, read_only, trainer_state
 from task_repositories import laboratory
 
-from aind_launcher.board.today import RigToday, Today, decision_text, today
+from aind_launcher.board.today import RigToday, Today, entry_text, today
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.model.clock import now
 from aind_launcher.model.register import EntryDecision, RegisterEntry, Ticket
@@ -85,14 +85,14 @@ def test_moves_by_hand_do_not_hide_that_an_animal_ran_nor_a_failure_what_was_dec
     a_day(library, "1", "failed", date=YESTERDAY + timedelta(minutes=2))
     (animal,) = seen(library).animals
     assert animal.decided
-    assert decision_text(animal.decided) == "first -> second"
+    assert entry_text(animal.decided) == "first -> second"
     a_day(library, "1")
     for stage in ("first", "second", "third"):
         library.move("1", trainer_state(stage), reason="a try", by="me")
     (animal,) = seen(library).animals
     assert (animal.status, animal.stage) == ("done", "third")
     assert animal.decided
-    assert decision_text(animal.decided) == "moved by hand by me"
+    assert entry_text(animal.decided) == "moved by hand by me"
 
 
 def test_running_is_believed_where_the_rig_says_so_too(library: Library) -> None:
@@ -174,7 +174,7 @@ def decided(outcome: str = "applied", stage: str | None = "second", rule: tuple[
     ids=lambda told: told if isinstance(told, str) else "",
 )
 def test_a_decision_is_told_with_its_rule_or_with_who_made_it(told: RegisterEntry, text: str) -> None:
-    assert decision_text(told) == text
+    assert entry_text(told) == text
 
 
 # -- the command ---------------------------------------------------------------------------------------------------

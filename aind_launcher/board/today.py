@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any, Final, Literal, Self
 
 from aind_launcher.journal.records import UNFINISHED
+from aind_launcher.model.animal import move_text
 from aind_launcher.model.register import RegisterEntry, RigStatus, UnfinishedSession
 from aind_launcher.model.store import AnimalRecord
 
@@ -160,7 +161,7 @@ def is_silent(status: RigStatus) -> bool:
     return status.age is not None and status.age >= STALE
 
 
-def decision_text(entry: RegisterEntry) -> str:
+def entry_text(entry: RegisterEntry) -> str:
     """What was decided with this entry of a register, and by which rule or by whom."""
     decision = entry.decision
     by = f" by {entry.by}" if entry.by else ""
@@ -168,11 +169,7 @@ def decision_text(entry: RegisterEntry) -> str:
         return {"enrolled": f"enrolled{by}", "moved": f"moved by hand{by}"}.get(entry.kind, "changed outside")
     if decision.outcome == "superseded":
         return "superseded"
-    if (decision.curriculum, decision.stage) == (entry.curriculum, entry.stage):
-        return "stays"
-    rules = [rule.rpartition(".")[2] for rule in decision.rule]
-    rule = f" by {'one of ' if rules[1:] else ''}{', '.join(rules)}" if rules else ""
-    return f"{entry.stage} -> {decision.stage or 'off curriculum'}{rule}"
+    return move_text(entry.stage, decision.stage, decision.rule)
 
 
 def _status(record: AnimalRecord, day: date, at_work: Mapping[str, str | None]) -> Status:
@@ -243,7 +240,7 @@ def _session_data(entry: RegisterEntry) -> dict[str, Any]:
 def _decision_data(entry: RegisterEntry) -> dict[str, Any]:
     decision = entry.decision
     return {
-        "text": decision_text(entry),
+        "text": entry_text(entry),
         "kind": "suggestion" if decision else entry.kind,
         "outcome": decision.outcome if decision else "applied",
         "session": entry.session_name if decision else None,

@@ -17,7 +17,7 @@ _COMMANDS = {
     "run": "Take an animal through a whole session.",
     "resume": "Finish what earlier sessions left undone.",
     "today": "Show who ran today, who is due or stuck, what was decided, and what is unfinished.",
-    "sessions": "List, show, import and close sessions.",
+    "sessions": "List, show, note, import and close sessions.",
     "animals": "List animals, show where they stand, move them.",
     "curricula": "List, check, sync and run curricula; enrol animals.",
     "env": "List and prune the environments of curricula.",

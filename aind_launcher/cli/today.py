@@ -112,7 +112,7 @@ def _print(shown: "Today", store: "AnimalStore") -> None:
 
 
 def _row(animal: "AnimalToday", day: date) -> tuple[object, ...]:
-    from aind_launcher.board.today import decision_text
+    from aind_launcher.board.today import entry_text
 
     record = animal.record
     if record.problem:
@@ -125,7 +125,7 @@ def _row(animal: "AnimalToday", day: date) -> tuple[object, ...]:
         record.sessions_at_stage,
         f"{record.sessions_unchanged} stuck" if animal.is_stuck else record.sessions_unchanged,
         last and _when_and_where(last, day),
-        decided and decision_text(decided),
+        decided and entry_text(decided),
     )
 
 

@@ -139,10 +139,12 @@ class Library:
         return read_statuses(self._subjects.parent / RIGS)
 
     def report(self, status: RigStatus) -> None:
-        """Keep what a rig reports of itself.
+        """Keep what a rig reports of itself, in a library that has animals: without any it may not be connected.
 
         :raises TransientError: it cannot be written.
         """
+        if not self._subjects.is_dir():
+            return
         folder = self._subjects.parent / RIGS
         try:
             write_status(folder, status)
