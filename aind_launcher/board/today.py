@@ -36,6 +36,12 @@ class AnimalToday:
         return state.stage if state else None
 
     @property
+    def last_rig(self) -> str | None:
+        """Where it had its last session."""
+        last = self.record.last_session
+        return last.rig if last else None
+
+    @property
     def decided(self) -> RegisterEntry | None:
         """The newest entry that tells of a decision, or of a person who put the animal somewhere."""
         return next(
@@ -96,9 +102,11 @@ class Today:
     """All animals and rigs of an experiment on one day.
 
     :param day: the local calendar day of whoever looks.
+    :param of: how many animals there are, asked for or not.
     """
 
     day: date
+    of: int
     animals: tuple[AnimalToday, ...]
     rigs: tuple[RigToday, ...]
 
@@ -120,7 +128,7 @@ class Today:
             animal
             for animal in self.animals
             if (stage is None or animal.stage == stage or animal.record.problem)
-            and (rig is None or ((last := animal.record.last_session) is not None and last.rig == rig))
+            and (rig is None or animal.last_rig == rig or animal.record.problem)
             and (not stuck or animal.is_stuck)
             and (not not_run or animal.status in ("due", "unknown", "unreadable"))
         ]
@@ -153,7 +161,7 @@ def today(records: Sequence[AnimalRecord], statuses: Sequence[RigStatus], moment
         )
         for record in records
     )
-    return Today(day, animals, tuple(_rigs(records, statuses, at_work)))
+    return Today(day, len(animals), animals, tuple(_rigs(records, statuses, at_work)))
 
 
 def is_silent(status: RigStatus) -> bool:

@@ -96,14 +96,19 @@ def _watch(look: "Callable[[], Today]", store: "AnimalStore", seconds: int, as_j
 
 
 def _print(shown: "Today", store: "AnimalStore") -> None:
-    counts = ", ".join(f"{count} {status}" for status, count in shown.counts().items())
-    stuck = sum(animal.is_stuck for animal in shown.animals)
-    click.echo(f"{shown.day:%A %Y-%m-%d}: {counts or 'no animal'}{f'; {stuck} stuck' if stuck else ''}.")
+    count, stuck = len(shown.animals), sum(animal.is_stuck for animal in shown.animals)
+    some = f"{count} of {shown.of} animals" if count < shown.of else f"{count} animal{'' if count == 1 else 's'}"
+    counts = ", ".join(f"{number} {status}" for status, number in shown.counts().items())
+    told = "; ".join(filter(None, (some, counts, f"{stuck} stuck" if stuck else "")))
+    click.echo(f"{shown.day:%A %Y-%m-%d}: {told}.")
     click.echo("")
     print_table(
         ("animal", "today", "stage", "sessions", "unchanged", "last session", "decision"),
         [_row(animal, shown.day) for animal in shown.animals],
-        empty=f"No animal that was asked for in {store.place}. Connect its drive or share if there should be one.",
+        empty="No animal is as asked for."
+        if shown.of
+        else f"No animal in {store.place}. If there should be one, connect its drive or share; else enrol one with "
+        "`aind-launch curricula enroll SUBJECT --curriculum NAME`.",
     )
     if shown.rigs:
         click.echo("")
