@@ -2,12 +2,13 @@
 
 import json
 import re
+import subprocess
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import call, launch
+from command_line import call, launch, started
 from contexts import trainer_state
 from hypothesis import given
 from hypothesis import strategies as st
@@ -179,6 +180,41 @@ def test_a_session_is_given_up_also_where_the_store_is_broken(lab: TaskRepositor
     assert (ended.code, ended.out.startswith(f"{left}: closed.")) == (0, True)
     assert "The animals' store cannot be asked: Plugin broken" in ended.err
     assert "Traceback" not in ended.err
+
+
+WAITS = """
+    from aind_launcher import hookimpl
+
+    class Waits:
+        @hookimpl(tryfirst=True)
+        def run_session(self, session):
+            if session.subject == "1":
+                print("waiting", flush=True)
+                input()
+"""
+
+
+@pytest.mark.integration
+def test_an_animal_is_running_while_its_rig_is_at_it_and_unfinished_once_the_rig_was_killed(tmp_path: Path) -> None:
+    lab = laboratory(tmp_path, WAITS, names={"waits": "Waits"})
+    for subject in ("1", "2"):
+        lab.add_animal(subject)
+
+    def statuses() -> dict[str, str]:
+        animals = json.loads(call("today", "--json", cwd=lab.path).out)["animals"]
+        return {animal["subject"]: animal["status"] for animal in animals}
+
+    assert statuses() == {"1": "unknown", "123456": "unknown", "2": "unknown"}
+    with started("run", "--subject", "1", cwd=lab.path, stdin=subprocess.PIPE) as process:
+        assert "waiting\n" in (process.stdout or ())
+        assert statuses() == {"1": "running", "123456": "unknown", "2": "unknown"}
+        process.kill()
+        process.wait()
+    # Its rig says so when it is used again.
+    assert call("run", "--subject", "2", cwd=lab.path).code == 0
+    assert statuses() == {"1": "not handed off", "123456": "unknown", "2": "done"}
+    (left,) = [line for line in call("today", cwd=lab.path).out.splitlines() if "its end was not seen" in line]
+    assert " 1_" in left
 
 
 # -- decisions -----------------------------------------------------------------------------------------------------
