@@ -291,8 +291,8 @@ def test_a_library_that_is_unplugged_does_not_look_like_one_without_animals(tmp_
     for options in ([], ["--json"], ["--not-run"]):
         ended = call("today", *options, cwd=lab.path)
         assert (ended.code, ended.out) == (3, "")
-        assert re.search(r"77 was at rung4 of Ladder in session 77_\S+, but the library .* does not", ended.err)
-        assert "Connect its drive or share." in ended.err
+        assert re.search(r"77 was at rung4 of Ladder in session 77_\S+", ended.err)
+        assert re.search("Connect .* drive or share", ended.err)
     # This machine never had a session: what can be said is said.
     ended = call("today", "--set", f"state-directory={lab.root / 'new'}", cwd=lab.path)
     assert ended.code == 0
@@ -323,7 +323,7 @@ def test_a_store_without_a_register_shows_what_it_has(tmp_path: Path) -> None:
     told = call("today", cwd=lab.path).out
     assert "2 unknown." in told
     assert re.search(r"^1 +unknown +rung3$", told, re.MULTILINE)
-    assert re.search(r"^2 +unknown +off curriculum$", told, re.MULTILINE)
+    assert re.search(r"^2 +unknown +no curriculum$", told, re.MULTILINE)
 
 
 def test_watching_needs_a_terminal(lab: TaskRepositoryForTests) -> None:
@@ -348,7 +348,7 @@ def test_a_watch_is_drawn_anew_goes_on_without_the_library_and_ends_with_ctrl_c(
         assert shown.count("\x1b[2J") == 2
         assert max(len(re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", line)) for line in shown.splitlines()) <= 80
         (lab.root / "library").rename(lab.root / "elsewhere")
-        assert "rung2" in _shown_until(screen, r"Not read again since \d\d:\d\d:\d\d: .*does not know it")
+        assert "rung2" in _shown_until(screen, r"Not read again since \d\d:\d\d:\d\d: .*was at rung")
         (lab.root / "elsewhere").rename(lab.root / "library")
         _shown_until(screen, r"Ctrl-C ends this")
         os.kill(watch.pid, signal.SIGINT)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import local_time, print_facts, print_json, print_table, stage_text
+from aind_launcher.cli.printing import local_time, print_facts, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.model.names import checked_name
@@ -49,7 +49,6 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the trainer state itself.")
 def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
     """Show where an animal stands and every decision that put it there."""
-    from aind_launcher.model.animal import TrainerStateText
     from aind_launcher.model.store import with_rules
 
     store = repository.animal_store()
@@ -68,7 +67,7 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
         trainer_state = state.trainer_state
         facts = {
             "curriculum": f"{trainer_state.curriculum} {trainer_state.curriculum_version or ''}",
-            "stage": stage_text(trainer_state),
+            "stage": trainer_state.stage_in_words,
             "since": f"{state.date.astimezone():%Y-%m-%d %H:%M}",
             "from": "changed outside the launcher" if animal.changed_outside else state.session_name,
             "metrics": json.dumps(state.metrics)[:_WIDEST] if state.metrics is not None else None,
@@ -84,7 +83,7 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
             (
                 f"{entry.date.astimezone():%Y-%m-%d %H:%M}",
                 f"{entry.kind} (superseded)" if entry.superseded else entry.kind,
-                stage_text(TrainerStateText(text=entry.trainer_state)),
+                entry.state.trainer_state.stage_in_words,
                 ", ".join(entry.rule),
                 entry.session_name,
                 # A move by hand carries them on.
@@ -197,7 +196,7 @@ def _row(animal: "StoredAnimal", record: "AnimalRecord | None") -> tuple[Any, ..
         return (animal.subject, "own task.json" if animal.has_task else "none", None, None, None, run)
     state = animal.state.trainer_state
     since = f"{animal.state.date.astimezone():%Y-%m-%d %H:%M}"
-    return (animal.subject, state.curriculum, stage_text(state), record and record.sessions_at_stage, since, run)
+    return (animal.subject, state.curriculum, state.stage_in_words, record and record.sessions_at_stage, since, run)
 
 
 def _sessions(record: "AnimalRecord | None") -> dict[str, Any]:

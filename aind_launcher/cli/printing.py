@@ -6,12 +6,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from aind_launcher.model.animal import TrainerStateText
 
 # Control characters but tab and line feed, and those that turn the direction of writing.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -39,13 +36,6 @@ def plain(text: str) -> str:
 def local_time(moment: datetime) -> str:
     """A moment by this machine's clock."""
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def stage_text(state: "TrainerStateText | None") -> str:
-    """Where a trainer state puts its animal."""
-    if state and state.is_on_curriculum:
-        return str(state.stage)
-    return f"{state.stage} (off curriculum)" if state and state.stage else "off curriculum"
 
 
 def print_json(data: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aind_launcher.cli.printing import local_time, print_json, print_table, stage_text
+from aind_launcher.cli.printing import local_time, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.model.clock import now
@@ -126,7 +126,7 @@ def _row(animal: "AnimalToday", day: date) -> tuple[object, ...]:
     return (
         record.subject,
         animal.status,
-        stage_text(record.trainer_state),
+        record.trainer_state.stage_in_words if record.trainer_state else "no curriculum",
         record.sessions_at_stage,
         f"{record.sessions_unchanged} stuck" if animal.is_stuck else record.sessions_unchanged,
         last and _when_and_where(last, day),

@@ -89,6 +89,13 @@ class TrainerStateText(JsonText):
         return decides and self.curriculum is not None and self.stage is not None
 
     @property
+    def stage_in_words(self) -> str:
+        """The stage, for people; no curriculum decides over every animal that has one."""
+        if self.is_on_curriculum:
+            return str(self.stage)
+        return f"{self.stage} (off curriculum)" if self.stage else "off curriculum"
+
+    @property
     def task(self) -> dict[str, Any] | None:
         """The stage's task, which is what the animal does in its next session."""
         return _object(self._stage.get("task")) or None
