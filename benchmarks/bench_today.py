@@ -40,8 +40,10 @@ def fill(library: Library) -> None:
             session = Session(subject=subject, date=now() - timedelta(days=day - 1))
             folder = library.root / session.session_name
             home = Repository(path=library.root)
-            context = SessionContext(session=session, folder=folder, staging=folder, repository=home, rig_name=rig)
             standing = library.read(subject).state
+            context = SessionContext(
+                session=session, folder=folder, staging=folder, repository=home, rig_name=rig, animal_state=standing
+            )
             ticket = library.begin(context, standing, ())
             library.record(subject, answer, context.name, session.date, standing, ticket)
             library.finish(context.model_copy(update={"ticket": ticket}), "completed")

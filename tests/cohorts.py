@@ -27,8 +27,8 @@ def a_day(
     :param to: the stage that a curriculum decides for.
     :return: its name.
     """
-    session = a_session(library.root, subject, date or now(), rig_name=rig)
     standing = library.read(subject).state
+    session = a_session(library.root, subject, date or now(), rig_name=rig, animal_state=standing)
     ticket = library.begin(session, standing, ())
     if to:
         ran_with = standing.trainer_state if standing else None
