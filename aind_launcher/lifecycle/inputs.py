@@ -102,20 +102,21 @@ def _read_object(path: Path, what: str, hint: str) -> dict[str, Any]:
 
 
 def refuse_seen(
-    journal: "Journal", subject: str, repository: Path, experiment: str | None, store: str, hint: str
+    journal: "Journal", subject: str | None, repository: Path, experiment: str | None, store: str, hint: str
 ) -> None:
     """Raise if the animal had a trainer state in a session of this rig: its store may not be connected.
 
+    :param subject: None for any animal.
     :param store: what does not know it.
     :raises AnimalError: it had one.
     """
     for record in reversed(journal.sessions(subject=subject)):
         if record.repository == repository:
             context = journal.context(record.name)
-            state = context.animal_state
+            state = context.animal_state.trainer_state if context.animal_state else None
             if state is not None and context.session.experiment == experiment:
                 raise AnimalError(
-                    f"Animal {subject} was at {state.trainer_state.stage} of {state.trainer_state.curriculum} in "
-                    f"session {record.name}, but {store} does not know it.",
+                    f"Animal {record.subject} was at {state.stage} of {state.curriculum} in session "
+                    f"{record.name}, but {store} does not know it.",
                     hint,
                 )
