@@ -7,6 +7,7 @@ import pytest
 from cohort.__main__ import simulated
 from cohort.audit import audit
 from cohort.plan import drawn
+from cohort.today import compare_today
 
 pytestmark = [pytest.mark.integration, pytest.mark.posix_only("kills process groups, and unplugs a library by links")]
 
@@ -20,11 +21,13 @@ def test_what_the_launcher_says_is_what_happened(tmp_path: Path) -> None:
 
 
 def test_what_did_not_happen_is_found(tmp_path: Path) -> None:
-    simulation = simulated(tmp_path, rigs=1, animals=1, days=1, seed=1)
+    simulation = simulated(tmp_path, rigs=2, animals=1, days=1, seed=1)
     assert not simulation.keeper.differences
-    (rig,), (subject,) = simulation.rigs, simulation.keeper.book.animals
+    (rig, _), (subject,) = simulation.rigs, simulation.keeper.book.animals
     sessions = rig.library.folder(subject) / "sessions"
     max(sessions.iterdir()).unlink()
-    (day,) = drawn(rigs=1, animals=1, days=1, seed=1)
+    (day,) = drawn(rigs=2, animals=1, days=1, seed=1)
     audit(simulation, day.evening + timedelta(hours=2))
-    assert {"register", "last session"} <= {difference.what for difference in simulation.keeper.differences}
+    compare_today(simulation, day.evening + timedelta(hours=2))
+    found = {difference.what for difference in simulation.keeper.differences}
+    assert {"register", "last session", "last session by today"} <= found

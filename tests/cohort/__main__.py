@@ -23,8 +23,9 @@ def simulated(folder: Path, rigs: int, animals: int, days: int, seed: int) -> Si
             simulation.enrol(day.at(7))
         before = len(simulation.keeper.differences)
         simulation.live(day)
-        audit(simulation, day.evening + timedelta(hours=2))
-        compare_today(simulation, day.evening + timedelta(hours=2))
+        late = day.evening + timedelta(hours=2)
+        audit(simulation, late)
+        compare_today(simulation, late)
         for difference in simulation.keeper.differences[before:]:
             print(f"seed {seed}, {difference}", flush=True)
         sessions = sum(1 for _ in simulation.keeper.book.sessions())

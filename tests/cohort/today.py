@@ -1,16 +1,19 @@
 """Compares the book with what `aind-launch today` says."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cohort.book import UNFINISHED, Animal, Book
 from cohort.simulation import Simulation
 
+# As `today` has it by default.
+STUCK_AFTER = 10
+
 
 def compare_today(simulation: Simulation, at: datetime) -> None:
-    """Note down every difference, as a lab manager would see it at that time on a rig whose clock is right."""
-    right = [rig for rig in simulation.rigs if not rig.clock and simulation.is_plugged(rig)]
+    """Note down every difference, as a lab manager would see it at that time on a rig that has the right date."""
+    right = [rig for rig in simulation.rigs if abs(rig.clock) < timedelta(days=1) and simulation.is_plugged(rig)]
     if not right:
         return
     told = right[0].listed("today", at=at)
@@ -36,6 +39,7 @@ def _of_animal(book: Book, animal: Animal, told: Any, at: datetime) -> Iterator[
     if not animal.is_crossed:
         counted = (told["sessions_at_stage"], told["sessions_unchanged"])
         yield "sessions by today", (animal.sessions_at_stage, animal.sessions_unchanged), counted
+        yield "whether it is stuck by today", animal.sessions_unchanged >= STUCK_AFTER, told["stuck"]
     if last is None or not last.doubtful:
         yield "status by today", _status(book, animal, at), told["status"]
 
