@@ -14,9 +14,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.posix_only("kills process gro
 
 def test_what_the_launcher_says_is_what_happened(tmp_path: Path) -> None:
     # Of this seed much goes wrong in two days.
-    keeper = simulated(tmp_path, rigs=3, animals=5, days=2, seed=635).keeper
+    keeper = simulated(tmp_path, rigs=3, animals=5, days=2, seed=3045).keeper
     assert not keeper.differences, "\n".join(map(str, keeper.differences))
-    happened = {"sessions completed", "sessions incomplete", "kills in the acquisition", "resumes", "animals moved"}
+    happened = {"sessions incomplete", "kills in the acquisition", "resumes", "animals on two rigs at once"}
     assert {*happened, "decisions superseded", "sessions refused, the library unplugged"} <= keeper.counts.keys()
 
 

@@ -36,6 +36,8 @@ CHANCES: Mapping[Fate, float] = {
     Fate.MOVED: 3,
     Fate.TWO_RIGS: 3,
 }
+# Of an animal on a day: it is moved by hand, comes to the rig of always, does not come, comes twice.
+MOVED, FAITHFUL, MISSED, TWICE = 0.04, 0.9, 0.08, 0.03
 # Evenings after which somebody finishes what a session left; None: nobody does.
 CARE = {0: 45, 1: 20, 2: 10, None: 25}
 
@@ -116,61 +118,88 @@ def subjects(animals: int) -> list[str]:
 
 def drawn(rigs: int, animals: int, days: int, seed: int) -> Iterator[Day]:
     """Every day of a simulation; the same for the same numbers."""
-    chance = random.Random(seed)  # noqa: S311 - not a secret
-    # Four rigs that have something of their own; of few rigs one may have several.
-    slow, future, set_back, unplugged = ((number + 1) % rigs for number in range(4))
-    misfortunes = {what: chance.randrange(days) for what in ("future", "set back", "unplugged")}
-    # They never get further: their licks are always lost, and nobody looks after them.
-    stuck = set(chance.sample(subjects(animals), max(1, animals // 30)))
-    for number in range(days):
-        clocks = {slow: timedelta(hours=-2)}
-        if misfortunes["set back"] == number:
-            clocks[set_back] = timedelta(days=-3)
-        kind: Unplugged = chance.choice(("missing", "empty"))
-        is_unplugged = {unplugged: kind} if misfortunes["unplugged"] == number and number else {}
-        moved = [subject for subject in subjects(animals) if chance.random() < 0.04]
-        moves = tuple(Move(subject, chance.randrange(rigs), chance.choice(STAGES)) for subject in moved)
-        day = Day(number, clocks, is_unplugged, moves)
-        morning: dict[int, tuple[Visit, ...]] = {rig: () for rig in range(rigs)}
-        afternoon = dict(morning)
-        together: tuple[Visit, ...] = ()
-        for place, subject in enumerate(subjects(animals)):
-            rig = place % rigs if chance.random() < 0.9 else chance.randrange(rigs)
-            fate = Fate.LOSES_LICKS if subject in stuck else chance.choices([*CHANCES], [*CHANCES.values()])[0]
-            visit = _visit(chance, day, subject, rig, rigs, fate)
-            if subject in stuck:
-                visit = replace(visit, care=None)
-            if number and chance.random() < 0.08:
-                continue  # It is due, and nobody runs it.
-            if visit.fate is Fate.TWO_RIGS:
-                together = (*together, replace(visit, at=day.at(18, 12 * len(together))))
+    drawing = _Drawing(rigs, animals, days, seed)
+    yield from map(drawing.day, range(days))
+
+
+class _Drawing:
+    """Draws one day after the other."""
+
+    def __init__(self, rigs: int, animals: int, days: int, seed: int) -> None:
+        self.chance = random.Random(seed)  # noqa: S311 - not a secret
+        self.rigs, self.subjects = rigs, subjects(animals)
+        # Four rigs have something of their own; of few rigs one may have several.
+        self.slow, self.future, self.set_back, self.unplugged = ((number + 1) % rigs for number in range(4))
+        # The days on which they have it. On the first, animals are enrolled.
+        self.future_on, self.set_back_on = self.chance.randrange(days), self.chance.randrange(days)
+        self.unplugged_on = self.chance.randrange(1, max(days, 2))
+        # They never get further: their licks are always lost, and nobody looks after them.
+        self.stuck = {*self.chance.sample(self.subjects, max(1, animals // 30))}
+
+    def day(self, number: int) -> Day:
+        clocks = {self.slow: timedelta(hours=-2)}
+        if number == self.set_back_on:
+            clocks[self.set_back] = timedelta(days=-3)
+        kind: Unplugged = self.chance.choice(("missing", "empty"))
+        unplugged = {self.unplugged: kind} if number == self.unplugged_on else {}
+        return self._with_visits(Day(number, clocks, unplugged, self._moves()))
+
+    def _moves(self) -> tuple[Move, ...]:
+        moved = [subject for subject in self.subjects if self.chance.random() < MOVED]
+        return tuple(Move(subject, self._rig(), self.chance.choice(STAGES)) for subject in moved)
+
+    def _with_visits(self, day: Day) -> Day:
+        morning, afternoon, together = (_Round(day.at(hour)) for hour in (9, 15, 18))
+        for place, subject in enumerate(self.subjects):
+            rig = place % self.rigs if self.chance.random() < FAITHFUL else self._rig()
+            visit = self._visit(day, subject, rig)
+            if day.number and self.chance.random() < MISSED:
                 continue
-            morning[rig] = (*morning[rig], replace(visit, at=day.at(9, 12 * len(morning[rig]))))
-            if chance.random() < 0.03:
-                again = _visit(chance, day, subject, chance.randrange(rigs), rigs, Fate.WELL)
-                placed = replace(again, at=day.at(15, 12 * len(afternoon[again.rig])))
-                afternoon[again.rig] = (*afternoon[again.rig], placed)
-        if misfortunes["future"] == number and morning[future]:
-            first, *others = morning[future]
-            morning[future] = (replace(first, clock=timedelta(days=11 * 365)), *others)
-        yield replace(day, visits=morning, again=afternoon, together=together)
+            if visit.fate is Fate.TWO_RIGS:
+                # Of two rigs, neither may be at another animal.
+                together.add(visit, place=0)
+                continue
+            morning.add(visit, place=rig)
+            if self.chance.random() < TWICE:
+                again = replace(self._visit(day, subject, self._rig()), fate=Fate.WELL)
+                afternoon.add(again, place=again.rig)
+        if day.number == self.future_on and self.future in morning.visits:
+            first, *others = morning.visits[self.future]
+            morning.visits[self.future] = (replace(first, clock=timedelta(days=11 * 365)), *others)
+        return replace(day, visits=morning.visits, again=afternoon.visits, together=together.visits.get(0, ()))
+
+    def _visit(self, day: Day, subject: str, rig: int) -> Visit:
+        chance = self.chance
+        visit = Visit(
+            subject,
+            rig,
+            day.at(9),
+            chance.choices([*CHANCES], [*CHANCES.values()])[0],
+            clock=day.clocks.get(rig, timedelta()),
+            killed_at=chance.uniform(0.3, 1.05),
+            other=(rig + chance.randrange(1, max(self.rigs, 2))) % self.rigs,
+            first_ends_first=chance.random() < 0.5,
+            stage=chance.choice(STAGES),
+            care=chance.choices([*CARE], [*CARE.values()])[0],
+            gives_up=chance.random() < 0.15,
+            mended=chance.random() < 0.7,
+            resume_killed_at=chance.uniform(0.2, 0.9) if chance.random() < 0.2 else 0.0,
+        )
+        if subject in self.stuck:
+            return replace(visit, fate=Fate.LOSES_LICKS, care=None)
+        return visit if visit.other != rig or visit.fate is not Fate.TWO_RIGS else replace(visit, fate=Fate.WELL)
+
+    def _rig(self) -> int:
+        return self.chance.randrange(self.rigs)
 
 
-def _visit(chance: random.Random, day: Day, subject: str, rig: int, rigs: int, fate: Fate) -> Visit:
-    if fate is Fate.TWO_RIGS and rigs == 1:
-        fate = Fate.WELL
-    return Visit(
-        subject,
-        rig,
-        day.at(9),
-        fate,
-        clock=day.clocks.get(rig, timedelta()),
-        killed_at=chance.uniform(0.3, 1.05),
-        other=(rig + 1 + chance.randrange(max(1, rigs - 1))) % rigs,
-        first_ends_first=chance.random() < 0.5,
-        stage=chance.choice(STAGES),
-        care=chance.choices([*CARE], [*CARE.values()])[0],
-        gives_up=chance.random() < 0.15,
-        mended=chance.random() < 0.7,
-        resume_killed_at=chance.uniform(0.2, 0.9) if chance.random() < 0.2 else 0.0,
-    )
+@dataclass
+class _Round:
+    """Visits by rig, each twelve minutes after the one before."""
+
+    begin: datetime
+    visits: dict[int, tuple[Visit, ...]] = field(default_factory=dict)
+
+    def add(self, visit: Visit, place: int) -> None:
+        before = self.visits.get(place, ())
+        self.visits[place] = (*before, replace(visit, at=self.begin + timedelta(minutes=12 * len(before))))
