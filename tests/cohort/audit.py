@@ -13,6 +13,8 @@ from cohort.simulation import Simulation
 
 # All of them.
 MANY = "1000"
+# Days after which each animal was shown once; all are listed every day.
+SHOWN_EVERY = 10
 
 Compared = tuple[str, object, object]
 
@@ -24,6 +26,9 @@ def audit(simulation: Simulation, at: datetime) -> None:
     shown = {animal["subject"]: animal for animal in asked.listed("animals", "list", at=at)}
     for subject, animal in book.animals.items():
         for compared in (*_of_animal(animal, asked), *_as_listed(animal, shown[subject])):
+            keeper.expect(f"animal {subject}", *compared)
+    for subject in [*book.animals][keeper.day % SHOWN_EVERY :: SHOWN_EVERY]:
+        for compared in _as_shown(book.animals[subject], asked.listed("animals", "show", subject, at=at)):
             keeper.expect(f"animal {subject}", *compared)
     with ThreadPoolExecutor(2) as pool:
         journals = pool.map(lambda rig: rig.listed("sessions", "list", "--last", MANY, at=at), simulation.rigs)
@@ -50,10 +55,9 @@ def _of_animal(animal: Animal, rig: Rig) -> Iterator[Compared]:
     if not animal.is_crossed:
         yield "sessions at its stage", animal.sessions_at_stage, record.sessions_at_stage
         yield "sessions since it was changed", animal.sessions_unchanged, record.sessions_unchanged
-    decisions = [_decision(e) for e in animal.events if (e.kind != "session" or e.outcome) and not e.doubtful]
     history = [entry for entry in rig.library.history(animal.subject) if entry.session_name not in doubtful]
-    told = [(e.kind, e.session_name or "", e.state.trainer_state.stage, e.superseded) for e in history]
-    yield "history", decisions, told
+    told = [(e.kind, e.session_name or "", e.superseded, e.state.trainer_state.stage) for e in history]
+    yield "history", _decisions(animal), told
 
 
 def _of_book(event: Event) -> tuple[Any, ...]:
@@ -72,17 +76,33 @@ def _of_register(entry: RegisterEntry, doubtful: set[str]) -> tuple[Any, ...]:
     return begun if entry.session_name in doubtful else (*begun, entry.state, *decided)
 
 
-def _decision(event: Event) -> tuple[Any, ...]:
-    if event.kind != "session":
-        return (event.kind, "", event.stage, False)
-    return ("suggestion", event.name, event.decided, event.outcome == "superseded")
+def _decisions(animal: Animal) -> list[tuple[str, str, bool, str | None]]:
+    decided = [event for event in animal.events if (event.kind != "session" or event.outcome) and not event.doubtful]
+    return [
+        ("suggestion", event.name, event.outcome == "superseded", event.decided)
+        if event.kind == "session"
+        else (event.kind, "", False, event.stage)
+        for event in decided
+    ]
 
 
 def _as_listed(animal: Animal, listed: Any) -> Iterator[Compared]:
-    """`animals list`, which says the same as `animals show`."""
+    """`animals list`."""
     by = animal.stands_by.name or None
     said = (listed["stage"], listed["session"], listed["changed_outside"], listed["problem"])
     yield "animals list", (animal.stage, by, False, None), said
+
+
+def _as_shown(animal: Animal, shown: Any) -> Iterator[Compared]:
+    """`animals show`."""
+    yield from _as_listed(animal, shown)
+    doubtful = {event.name for event in animal.events if event.doubtful}
+    told = [(e["kind"], e["session_name"] or "", e["superseded"]) for e in shown["history"]]
+    yield (
+        "history by animals show",
+        [decision[:3] for decision in _decisions(animal)],
+        [decision for decision in told if decision[1] not in doubtful],
+    )
 
 
 def _of_journal(book: RigBook, listed: Any) -> Iterator[Compared]:
