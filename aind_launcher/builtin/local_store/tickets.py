@@ -92,18 +92,18 @@ def find(animal: AnimalFolder, standing: AnimalState | None) -> None:
     history.write(animal.history, found)
 
 
+def of_ticket(register: Register, ticket: Ticket | None, session_name: str) -> RegisterEntry | None:
+    """The entry that a session's ticket was given with; None where the register has lost it."""
+    entry = register.entry(ticket.number) if ticket else None
+    return entry if entry and (entry.ticket, entry.session_name) == (ticket, session_name) else None
+
+
 def of_session(register: Register, session: SessionContext) -> RegisterEntry | None:
     """The entry of a session: by its ticket, or by its key where its launcher was killed before it kept the ticket."""
     key = ("session", session.name, session.rig_name)
     newest = register.newest(_LOOKED_AT)
     by_key = (entry for entry in newest if (entry.kind, entry.session_name, entry.rig) == key)
     return of_ticket(register, session.ticket, session.name) or next(by_key, None)
-
-
-def of_ticket(register: Register, ticket: Ticket | None, session_name: str) -> RegisterEntry | None:
-    """The entry that a session's ticket was given with; None where the register has lost it."""
-    entry = register.entry(ticket.number) if ticket else None
-    return entry if entry and (entry.ticket, entry.session_name) == (ticket, session_name) else None
 
 
 def enter_decision(
