@@ -23,6 +23,7 @@ class Event:
     :param claim: how it stands in the register, which its rig may not have reached since.
     :param to: the trainer state for which the curriculum decided, or into which the animal was put.
     :param outcome: of that decision in the library; None while it is not there.
+    :param day: the true one, on which a session began.
     :param acquired: whether the acquisition was started.
     :param doubtful: a launcher was killed while it entered this into the library.
     """
@@ -36,6 +37,7 @@ class Event:
     claim: str = "running"
     to: TrainerStateText | None = None
     outcome: Literal["applied", "superseded"] | None = None
+    day: int = 0
     acquired: bool = True
     doubtful: bool = False
 

@@ -73,7 +73,7 @@ class Keeper:
     def begun(self, subject: str, rig: str) -> Event:
         """A session has its ticket."""
         animal = self.book.animals[subject]
-        session = Event("session", rig, animal.stage, animal.state.digest)
+        session = Event("session", rig, animal.stage, animal.state.digest, day=self.day)
         animal.begin(session)
         return session
 
@@ -109,7 +109,8 @@ class Keeper:
     def found(self, subject: str, rig: str, left: LeftBehind) -> Event:
         """A launcher was killed that was at a session, which was found as it was left."""
         animal = self.book.animals[subject]
-        session = Event("session", rig, animal.stage, animal.state.digest, left.name, acquired=left.acquired)
+        session = Event("session", rig, animal.stage, animal.state.digest, left.name, day=self.day)
+        session.acquired = left.acquired
         self.book.rigs[rig].sessions[left.name] = (subject, session)
         if left.began:
             animal.begin(session)

@@ -21,6 +21,9 @@ def compare_today(simulation: Simulation, at: datetime) -> None:
     for subject, animal in simulation.keeper.book.animals.items():
         for compared in _of_animal(simulation.keeper.book, animal, animals[subject], at):
             simulation.keeper.expect(f"animal {subject}", *compared)
+        ran = any(session.day == simulation.keeper.day for session in animal.sessions)
+        if ran and animals[subject]["status"] == "due":
+            simulation.keeper.counts["animals that ran and are due by today, a clock having had another date"] += 1
     rigs = {rig["rig"]: rig for rig in told["rigs"]}
     for rig in simulation.rigs:
         book = simulation.keeper.book.rigs[rig.name]
