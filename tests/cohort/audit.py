@@ -52,7 +52,7 @@ def _of_animal(animal: Animal, rig: Rig) -> Iterator[Compared]:
         yield "put there by", (stands_by.kind, stands_by.name), put and (put.kind, put.session_name or "")
     last = record.last_session
     yield "last session", animal.sessions[-1].name if animal.sessions else None, last and last.session_name
-    if not animal.is_crossed:
+    if not animal.is_count_open:
         yield "sessions at its stage", animal.sessions_at_stage, record.sessions_at_stage
         yield "sessions since it was changed", animal.sessions_unchanged, record.sessions_unchanged
     history = [entry for entry in rig.library.history(animal.subject) if entry.session_name not in doubtful]

@@ -63,14 +63,14 @@ class Animal:
 
     :param events: in the order in which they began.
     :param log: the same, and decisions, in the order in which they happened.
-    :param is_crossed: a decision came while a later session was at the old stage; whether that one counts is open until
-        the animal comes elsewhere.
+    :param is_count_open: how many sessions it had at its stage cannot be said until it comes elsewhere: a decision came
+        while a later session was at the old stage, or a session was cancelled after the next had counted it.
     """
 
     subject: str
     events: list[Event] = field(default_factory=list)
     log: list[tuple[Literal["began", "put"], Event]] = field(default_factory=list)
-    is_crossed: bool = False
+    is_count_open: bool = False
 
     @property
     def stands_by(self) -> Event:
@@ -118,11 +118,11 @@ class Animal:
         self.events.append(event)
         self._put(event)
 
-    def _put(self, event: Event, *, is_crossed: bool = False) -> None:
+    def _put(self, event: Event, *, is_count_open: bool = False) -> None:
         """Enter that it was put somewhere, just now."""
         stages = [put.to.stage for what, put in self.log if what == "put" and put.to]
-        if is_crossed or (event.to and stages and event.to.stage != stages[-1]):
-            self.is_crossed = is_crossed
+        if is_count_open or (event.to and stages and event.to.stage != stages[-1]):
+            self.is_count_open = is_count_open
         self.log.append(("put", event))
 
     def begin(self, session: Event) -> None:
@@ -133,12 +133,16 @@ class Animal:
         self.events.append(session)
         self.log.append(("began", session))
 
+    def cancel(self, session: Event) -> None:
+        """A session turned out to have ended before its acquisition."""
+        self.is_count_open = self.is_count_open or session in self.events[:-1]
+
     def decide(self, session: Event) -> Literal["applied", "superseded"]:
         """What becomes of the decision on a session, now that it reaches the library."""
         later = self.events[self.events.index(session) + 1 :]
         session.outcome = "superseded" if any(event.puts for event in later) else "applied"
         if session.outcome == "applied":
-            self._put(session, is_crossed=any(event.kind == "session" for event in later))
+            self._put(session, is_count_open=any(event.kind == "session" for event in later))
         return session.outcome
 
 

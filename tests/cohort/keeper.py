@@ -94,6 +94,8 @@ class Keeper:
         """
         self.expect(subject, f"state of {session.name}", state, told["state"])
         session.state = told["state"]
+        if session.state == "cancelled":
+            self.book.animals[subject].cancel(session)
         if not plugged:
             return
         session.claim, session.doubtful = session.state, False

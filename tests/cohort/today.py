@@ -39,7 +39,7 @@ def _of_animal(book: Book, animal: Animal, told: Any, at: datetime) -> Iterator[
     said = told["last_session"] and told["last_session"]["session"]
     yield "last session by today", last.name if last else None, said
     yield "stage by today", animal.stage, told["stage"]
-    if not animal.is_crossed:
+    if not animal.is_count_open:
         counted = (told["sessions_at_stage"], told["sessions_unchanged"])
         yield "sessions by today", (animal.sessions_at_stage, animal.sessions_unchanged), counted
         yield "whether it is stuck by today", animal.sessions_unchanged >= STUCK_AFTER, told["stuck"]
