@@ -85,7 +85,7 @@ STOREYS = (
     ("system",),
     ("settings", "journal", "hookspecs", "own_modules"),
     ("plugins",),
-    ("lifecycle", "curriculum", "builtin"),
+    ("lifecycle", "curriculum", "builtin", "board"),
     ("demo", "testing"),
     ("cli",),
     ("__main__",),

@@ -115,7 +115,13 @@ class TaskRepository:
 
     @contextmanager
     def launcher(
-        self, *, unattended: bool = False, calm: bool = False, as_json: bool = False, only_plans: bool = False
+        self,
+        *,
+        unattended: bool = False,
+        calm: bool = False,
+        agreed: bool = False,
+        as_json: bool = False,
+        only_plans: bool = False,
     ) -> Iterator["Launcher"]:
         """Everything a session needs, with its log shown on the terminal; see `Terminal` and `open_launcher`.
 
@@ -128,7 +134,8 @@ class TaskRepository:
         with redirect_stdout(sys.stderr) if as_json else nullcontext():
             plugins = self.plugins()
             redact = Redactor(plugins.secrets())
-            terminal = Terminal(redact=redact, unattended=unattended, calm=calm)
+            shows = {"calm": calm, "agreed": agreed, "verbose": self.verbose}
+            terminal = Terminal(redact=redact, unattended=unattended, **shows)
             try:
                 with (
                     # What Ctrl-C became on its way through foreign code is no error.
