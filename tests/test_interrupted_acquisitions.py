@@ -161,7 +161,7 @@ def test_who_sits_at_the_rig_says_what_becomes_of_the_data(
     lab = with_task(tmp_path, listens=True, grace=60)
     rig, terminal = os.openpty()
     with subprocess.Popen(
-        [SCRIPT, *RUN],
+        [SCRIPT, *RUN, "--yes"],
         cwd=lab.path,
         stdin=terminal,
         stdout=terminal,

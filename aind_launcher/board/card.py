@@ -88,7 +88,7 @@ class LastDecision(BaseModel, frozen=True):
             return f"{self.stage}, {by}"
         if self.before == self.stage:
             return f"stays at {self.stage}; no rule fired"
-        rule = f"rule {named_rules(self.rule, full=full)}" if self.rule else "no rule is named"
+        rule = f"rule: {named_rules(self.rule, full=full)}" if self.rule else "no rule is named"
         return f"{self.before} -> {self.stage or 'off curriculum'}; {rule}"
 
 
@@ -269,8 +269,8 @@ def _short(minutes: float | None, before: tuple[RegisterEntry, ...]) -> str | No
     last = sorted(_minutes(before))
     if minutes is None or len(last) < _FEWEST or median(last) < _TRIAL or minutes >= _SHORT * median(last):
         return None
-    longest = duration(last[-1])
-    span = longest if duration(last[0]) == longest else f"{duration(last[0])} to {longest}"
+    shortest, longest = duration(last[0]), duration(last[-1])
+    span = longest if shortest == longest else f"{shortest.removesuffix(' min')} to {longest}"
     return f"{duration(minutes)}; its last {len(last)} sessions took {span}"
 
 

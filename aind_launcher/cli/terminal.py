@@ -103,11 +103,14 @@ class Terminal(Operator):
         if self._calm:
             return True
         from aind_launcher.board.card import card_of
-        from aind_launcher.board.drawing import drawn
+        from aind_launcher.board.drawing import drawn, written
 
-        card, console = card_of(session), self._console
-        boxed, full = console.is_terminal, self._verbose
-        console.print(drawn(card, now(), console.width, lambda text: plain(self.redact(text)), boxed=boxed, full=full))
+        card, console, full = card_of(session), self._console, self._verbose
+        if console.is_terminal:
+            console.print(drawn(card, now(), console.width, lambda text: plain(self.redact(text)), full=full))
+        else:
+            for line in written(card, now(), full=full):
+                self.say(line)
         for check in card.warnings:
             print_check(redacted(check, self.redact), console)
         if self._agreed or not self.attended:

@@ -15,7 +15,7 @@ from aind_launcher.lifecycle.closing import logged_and_closed
 from aind_launcher.lifecycle.finish import Outcome, finish_session
 from aind_launcher.lifecycle.guards import guards
 from aind_launcher.lifecycle.launcher import Launcher
-from aind_launcher.lifecycle.seen import refuse_seen, refuse_unplugged, subjects_seen
+from aind_launcher.lifecycle.seen import CONNECT, refuse_seen, refuse_unplugged, subjects_seen
 from aind_launcher.lifecycle.steps import LAUNCHER, acquisition_of, with_result
 from aind_launcher.lifecycle.stores import ask_store, known_tickets, newest_entries, report_rig
 from aind_launcher.model.animal import AnimalState
@@ -173,11 +173,10 @@ def _refuse_unknown(launcher: Launcher, session: SessionContext) -> NoReturn:
     """
     subject, experiment = session.subject, session.session.experiment
     stores = ", ".join(call.plugin.name for call in launcher.plugins.calls("load_animal_state")) or "no store"
-    hint = "Connect the library's drive or share, and see that `aind-launch animals list` shows it."
-    refuse_seen(launcher.journal, subject, launcher.repository, experiment, stores, hint)
+    refuse_seen(launcher.journal, subject, launcher.repository, experiment, stores, CONNECT)
     place, animals = ask_store(launcher, lambda store: (store.place, store.animals())) or ("", ())
     if place and not animals:
-        refuse_unplugged(launcher.journal, launcher.repository, experiment, place, hint)
+        refuse_unplugged(launcher.journal, launcher.repository, experiment, place)
     known = {animal.subject for animal in animals} | subjects_seen(launcher.journal, launcher.repository)
     raise AnimalError(
         f"Animal {subject} is unknown ({stores}).",

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from aind_launcher.journal.journal import Journal
     from aind_launcher.model.session import SessionContext
 
+CONNECT = "Connect the library's drive or share, and see that `aind-launch animals list` shows its animals."
+
 
 def refuse_seen(
     journal: "Journal", subject: str, repository: Path, experiment: str | None, store: str, hint: str
@@ -28,7 +30,9 @@ def refuse_seen(
         )
 
 
-def refuse_unplugged(journal: "Journal", repository: Path, experiment: str | None, place: str, hint: str) -> None:
+def refuse_unplugged(
+    journal: "Journal", repository: Path, experiment: str | None, place: str, hint: str = CONNECT
+) -> None:
     """Raise if this rig had sessions of animals with a trainer state: a store without any may not be connected.
 
     :param place: the store that has none, as `AnimalStore.place`.
