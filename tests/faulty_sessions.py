@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from textwrap import dedent
 from typing import Any
 
 from command_line import Ended
+from preloaded import compiled
 from programs import Programs, programs
 from task_repositories import laboratory
 
@@ -26,7 +26,6 @@ from aind_launcher.testing import TaskRepositoryForTests
 NOTHING_LEFT = "Nothing is left undone.\n"
 # Calls of `resume --all` until nothing may be left.
 ATTEMPTS = 6
-INJECTOR = Path(__file__).parent / "faults" / "inject.c"
 
 
 @dataclass(frozen=True)
@@ -257,22 +256,11 @@ class FaultySessions:
         return self.start(of)[1].writes
 
 
-def injector(folder: Path) -> Path:
-    """The preload library, compiled into `folder`."""
-    compiler = shutil.which("gcc")
-    if compiler is None:
-        raise AssertionError("Faults cannot be injected without a C compiler: apt-get install gcc libc6-dev.")
-    library = folder / "inject.so"
-    command = [compiler, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O2", "-shared", "-fPIC"]
-    subprocess.run([*command, "-o", str(library), str(INJECTOR), "-ldl"], check=True)
-    return library
-
-
 @contextmanager
 def faulty_sessions() -> Iterator[FaultySessions]:
     # No fault is real, so a disk in memory will do: each sync costs nothing there.
     memory = "/dev/shm"  # noqa: S108
     with tempfile.TemporaryDirectory(dir=memory if Path(memory).is_dir() else None) as folder:
         root = Path(folder)
-        with programs(root / "scratch", injector(root)) as opened:
+        with programs(root / "scratch", compiled("inject", root)) as opened:
             yield FaultySessions(root, opened)

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from command_line import Ended, end_of, started
 
@@ -14,7 +15,8 @@ from aind_launcher.journal.records import SessionRecord, StepRecord
 from aind_launcher.model.session import SessionContext
 from aind_launcher.testing import TaskRepositoryForTests
 
-RUN = ("run", "--subject", "123456")
+# Without the question before it, which has tests of its own.
+RUN = ("run", "--subject", "123456", "--yes")
 PLUGINS = """
     import time
     from pathlib import Path
@@ -66,7 +68,7 @@ if os.name == "nt":
     ENDINGS = ["CTRL_BREAK_EVENT"]  # the others end a process there, or reach the whole console
 
 
-def wait_for(process: "subprocess.Popen[str]", happened: Callable[[], bool]) -> None:
+def wait_for(process: "subprocess.Popen[Any]", happened: Callable[[], bool]) -> None:
     while not happened():
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)  # and leave the processor to it
@@ -101,5 +103,5 @@ def story(lab: TaskRepositoryForTests) -> tuple[SessionRecord, SessionContext, d
         return record, journal.context(record.name), steps
 
 
-def press(process: "subprocess.Popen[str]", name: str = ENDINGS[0]) -> None:
+def press(process: "subprocess.Popen[Any]", name: str = ENDINGS[0]) -> None:
     process.send_signal(signal.Signals[name])

@@ -14,7 +14,7 @@ from command_tree import COMMANDS
 from task_repositories import laboratory
 
 from aind_launcher import __version__
-from aind_launcher.cli import told_of_its_reader
+from aind_launcher.cli.streams import told_of_its_reader
 from aind_launcher.testing import TaskRepositoryForTests
 
 ESCAPE = "\x1b"

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from at_a_terminal import at_a_terminal
 from command_line import call, launch
 from task_repositories import laboratory
+from terminals import at_terminal
 
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.model.session import SessionContext
@@ -35,13 +35,13 @@ def entries(lab: TaskRepositoryForTests) -> list[Path]:
 
 
 def test_enter_starts_an_animal_of_which_nothing_is_unusual(lab: TaskRepositoryForTests) -> None:
-    with at_a_terminal(*RUN, "-e", "ana", cwd=lab.path) as operator:
-        operator.reads("Answer [yes]")
-        assert "─ Animal 123456 ─" in operator.shown
-        assert "rung1" in operator.shown and "ana" in operator.shown
+    with at_terminal(*RUN, "-e", "ana", cwd=lab.path, columns=80) as window:
+        window.until("Answer [yes]")
+        assert "Animal 123456" in window.shown and "╭─" in window.shown
+        assert "rung1" in window.shown and "ana" in window.shown
         assert entries(lab) == []
-        operator.types("\n")
-        assert operator.sees_it_end() == 0
+        window.type("\n")
+        assert window.end() == 0
     assert states(lab) == ["completed"]
 
 
@@ -49,19 +49,19 @@ def test_enter_starts_an_animal_of_which_nothing_is_unusual(lab: TaskRepositoryF
 def test_what_is_unusual_starts_only_with_a_yes(lab: TaskRepositoryForTests, answer: str) -> None:
     assert call(*RUN, cwd=lab.path).code == 0
     known = entries(lab)
-    with at_a_terminal(*RUN, cwd=lab.path) as operator:
-        operator.reads("Answer [no]")
-        assert operator.shown.index("last session") < operator.shown.index("ran today") < operator.shown.index(QUESTION)
-        operator.types(answer)
-        assert operator.sees_it_end() == 3
-        assert "The session was not started. " in " ".join(operator.shown.split())
+    with at_terminal(*RUN, cwd=lab.path, columns=80) as window:
+        window.until("Answer [no]")
+        assert window.shown.index("last session") < window.shown.index("ran today") < window.shown.index(QUESTION)
+        window.type(answer)
+        assert window.end() == 3
+        assert "The session was not started. " in " ".join(window.shown.split())
     assert sorted(states(lab)) == ["completed", "refused"]
     assert (entries(lab), lab.stage()) == (known, "rung2")
     assert len([path for path in lab.data.iterdir() if path.name[0] != "."]) == 1
-    with at_a_terminal(*RUN, cwd=lab.path) as operator:
-        operator.reads("Answer [no]")
-        operator.types("yes\n")
-        assert operator.sees_it_end() == 0
+    with at_terminal(*RUN, cwd=lab.path, columns=80) as window:
+        window.until("Answer [no]")
+        window.type("yes\n")
+        assert window.end() == 0
     assert lab.stage() == "rung3"
 
 
@@ -78,9 +78,9 @@ def test_ctrl_c_at_the_question_cancels_the_session(lab: TaskRepositoryForTests)
 @pytest.mark.parametrize("option", ["--yes", "--unattended"])
 def test_who_is_not_to_be_asked_sees_the_card_all_the_same(lab: TaskRepositoryForTests, option: str) -> None:
     assert call(*RUN, cwd=lab.path).code == 0
-    with at_a_terminal(*RUN, option, cwd=lab.path) as operator:
-        assert operator.sees_it_end() == 0
-    assert "─ Animal 123456 ─" in operator.shown and QUESTION not in operator.shown
+    with at_terminal(*RUN, option, cwd=lab.path, columns=80) as window:
+        assert window.end() == 0
+    assert "Animal 123456" in window.shown and "╭─" in window.shown and QUESTION not in window.shown
 
 
 def test_in_a_pipe_the_card_is_plain_and_on_stderr(lab: TaskRepositoryForTests) -> None:
@@ -92,10 +92,10 @@ def test_in_a_pipe_the_card_is_plain_and_on_stderr(lab: TaskRepositoryForTests) 
 
 
 def test_whoever_wants_data_is_asked_and_gets_it_alone_on_stdout(lab: TaskRepositoryForTests) -> None:
-    with at_a_terminal(*RUN, "--json", cwd=lab.path) as operator:
-        operator.reads("Answer [yes]")
-        operator.types("no\n")
-        assert operator.sees_it_end() == 3
+    with at_terminal(*RUN, "--json", cwd=lab.path, columns=80) as window:
+        window.until("Answer [yes]")
+        window.type("no\n")
+        assert window.end() == 3
 
 
 def test_the_animals_own_unfinished_session_is_finished_first_and_others_wait(lab: TaskRepositoryForTests) -> None:
@@ -104,13 +104,13 @@ def test_the_animals_own_unfinished_session_is_finished_first_and_others_wait(la
     for subject in ("123456", "654321"):
         assert call("run", "--subject", subject, cwd=lab.path).code == 1
     lab.repair_curriculum()
-    with at_a_terminal(*RUN, "--yes", cwd=lab.path) as operator:
-        operator.reads("of 123456 are unfinished")
-        operator.reads("Answer [yes]")
-        operator.types("\n")
-        operator.reads("Answer [no]")
-        operator.types("\n")
-        assert operator.sees_it_end() == 0
+    with at_terminal(*RUN, "--yes", cwd=lab.path, columns=80) as window:
+        window.until("of 123456 are unfinished")
+        window.until("Answer [yes]")
+        window.type("\n")
+        window.until("Answer [no]")
+        window.type("\n")
+        assert window.end() == 0
     assert (lab.stage(), lab.stage("654321")) == ("rung3", "rung1")
     assert sorted(states(lab)) == ["completed", "completed", "incomplete"]
 
@@ -129,10 +129,10 @@ def test_enrolling_a_number_that_looks_like_another_is_asked_about(
     lab: TaskRepositoryForTests, answer: str, code: int
 ) -> None:
     lab.add_animal("801001")
-    with at_a_terminal("curricula", "enroll", "80100l", "-c", "Ladder", cwd=lab.path) as operator:
-        operator.reads("80100l looks like 801001")
-        operator.reads("Answer [no]")
-        operator.types(answer)
+    with at_terminal("curricula", "enroll", "80100l", "-c", "Ladder", cwd=lab.path) as window:
+        window.until("80100l looks like 801001")
+        window.until("Answer [no]")
+        window.type(answer)
         # There is no curriculum here to enrol it in.
-        assert operator.sees_it_end() == code
+        assert window.end() == code
     assert not (lab.subjects / "80100l").exists()

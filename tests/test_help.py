@@ -68,7 +68,8 @@ except SystemExit:
     *_, imported, files = ended.stdout.splitlines()
     assert imported == "imported:"
     assert files.split()[1:] == [
-        f"aind_launcher.{name}" for name in ("cli", "cli.groups", "errors", "system", "system.interrupts")
+        f"aind_launcher.{name}"
+        for name in ("cli", "cli.groups", "cli.streams", "errors", "system", "system.interrupts")
     ]
 
 

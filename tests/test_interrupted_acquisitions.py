@@ -2,18 +2,19 @@
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from command_line import SCRIPT, call, end_of, started
+from command_line import call, end_of, started
 from contexts import a_session
 from interrupted_sessions import ENDINGS, PLUGINS, RUN, interrupted_in, press, story, wait_for
 from task_repositories import laboratory
+from terminals import at_terminal
 
 from aind_launcher.model.session import Acquisition
 from aind_launcher.testing import TaskRepositoryForTests
@@ -57,7 +58,7 @@ close-grace = {grace}
     return lab
 
 
-def task_of(lab: TaskRepositoryForTests, process: "subprocess.Popen[str]") -> int:
+def task_of(lab: TaskRepositoryForTests, process: "subprocess.Popen[Any]") -> int:
     """The process of the task, once it runs."""
     wait_for(process, lambda: any(lab.data.glob("*/process.txt")))
     (told,) = lab.data.glob("*/process.txt")
@@ -159,41 +160,14 @@ def test_who_sits_at_the_rig_says_what_becomes_of_the_data(
     tmp_path: Path, answer: str, code: int, state: str, stage: str
 ) -> None:
     lab = with_task(tmp_path, listens=True, grace=60)
-    rig, terminal = os.openpty()
-    with subprocess.Popen(
-        [SCRIPT, *RUN, "--yes"],
-        cwd=lab.path,
-        stdin=terminal,
-        stdout=terminal,
-        stderr=terminal,
-        # The terminal's own Ctrl-C reaches the launcher.
-        start_new_session=True,
-        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
-    ) as process:
-        os.close(terminal)
-        shown = b""
-        while b"running" not in shown and not any(lab.data.glob("*/process.txt")):
-            shown += os.read(rig, 4096)
-        task = task_of(lab, process)  # type: ignore[arg-type]
-        os.write(rig, b"\x03")
-        while b"Answer" not in shown:
-            shown += os.read(rig, 4096)
-        os.write(rig, answer.encode())
-        try:
-            while True:
-                # A Ctrl-C that comes just before readline begins to wait is heard with the next key: a person
-                # presses again.
-                if not select.select([rig], [], [], 5)[0]:
-                    os.write(rig, answer.encode())
-                    continue
-                if not (chunk := os.read(rig, 4096)):
-                    break
-                shown += chunk
-        except OSError:  # Linux says so where the other side is closed
-            pass
-        assert process.wait() == code, shown.decode()
-    os.close(rig)
-    assert "What becomes of its data?" in shown.decode()
+    with at_terminal(*RUN, cwd=lab.path) as window:
+        task = task_of(lab, window.process)
+        window.type("\x03")
+        window.until("Answer")
+        window.type(answer)
+        # A Ctrl-C that comes just before readline begins to wait is heard with the next key: a person presses again.
+        assert window.end(again=answer) == code, window.shown
+    assert "What becomes of its data?" in window.shown
     assert is_over(task)
     assert story(lab)[0].state == state
     assert lab.stage() == stage

@@ -1,6 +1,7 @@
 """The built-in plugin by which the pinned curriculum decides, and nothing else."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,9 @@ def session(tmp_path: Path) -> SessionContext:
 
 
 def test_what_was_checked_before_the_session_decides_after_it(
-    curricula: IsolatedCurriculum, session: SessionContext
+    curricula: IsolatedCurriculum, session: SessionContext, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     (check,) = curricula.pre_session(session)
     suggestion = curricula.curriculum_suggest(session)
 
@@ -47,6 +49,9 @@ def test_what_was_checked_before_the_session_decides_after_it(
     assert suggestion.provenance is not None
     assert suggestion.provenance.commit[:10] in check.message
     assert suggestion.metrics == {"sessions": 1}
+    # The DSL's version is for developers.
+    assert "DSL" not in check.message
+    assert [record.levelname for record in caplog.records if "has the DSL" in record.message] == ["DEBUG"]
 
 
 @pytest.fixture

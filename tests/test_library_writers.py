@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from contexts import MONDAY, suggestion, trainer_state
-from libraries import ANIMAL, folder_of, stage, standing
+from libraries import ANIMAL, begin, folder_of, stage, standing
 
 from aind_launcher.builtin.local_store.folder import HISTORY
 from aind_launcher.builtin.local_store.history import HistoryEntry
@@ -24,6 +24,7 @@ WRITER = textwrap.dedent(
     from pathlib import Path
     sys.path.insert(0, sys.argv[1])
     from contexts import MONDAY, suggestion
+    from libraries import begin
     from aind_launcher.builtin.local_store.library import Library
 
     library, name, count, fatal = Library(Path(sys.argv[2]), "odours"), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
@@ -43,7 +44,8 @@ WRITER = textwrap.dedent(
     for number in range(count):
         session = f"{name}-{number}"
         answer = suggestion(("first", "second", "third")[number % 3], {"session": session, "noise": "x" * 5000})
-        library.record("123456", answer, session, MONDAY + timedelta(minutes=number), None)
+        ticket = begin(library, session, rig=name)
+        library.record("123456", answer, session, MONDAY + timedelta(minutes=number), None, ticket)
     """
 )
 
@@ -92,10 +94,12 @@ def test_two_rigs_that_write_one_animal_at_once_lose_nothing_and_never_leave_hal
     assert states <= {"first", "second", "third"}
     history = library.history(ANIMAL)
     sessions = [f"{name}-{number}" for name in ("west", "east") for number in range(60)]
-    assert sorted(entry.session_name or "" for entry in history) == sorted([*sessions, "before"])
-    # Compare and set: no rig overwrites what came later, and of two decisions of one moment the first stands.
-    applied = [entry.date for entry in sorted(history, key=lambda entry: entry.recorded) if not entry.superseded]
-    assert applied == sorted(set(applied))
+    suggested = [entry for entry in history if entry.kind == "suggestion"]
+    assert sorted(entry.session_name or "" for entry in suggested) == sorted([*sessions, "before"])
+    # Compare and set: no rig overwrites what came later.
+    applied = [entry for entry in sorted(history, key=lambda entry: entry.recorded) if not entry.superseded]
+    numbers = [entry.ticket.number for entry in applied if entry.ticket]
+    assert numbers == sorted(set(numbers))
     assert standing(library).session_name in ("west-59", "east-59")
     assert not list(parts_left(library))
 
@@ -115,9 +119,10 @@ def test_a_writer_that_ends_at_any_touch_of_a_file_leaves_the_old_state_or_the_n
         assert all(entry.metrics for entry in library.history(ANIMAL))
         # What is recorded again completes it, once.
         answer = suggestion("first", {"session": "monday-0", "noise": "x" * 5000})
-        library.record(ANIMAL, answer, "monday-0", MONDAY, None)
+        library.record(ANIMAL, answer, "monday-0", MONDAY, None, begin(library, "monday-0", rig="monday"))
         assert (stage(library), standing(library).session_name) == ("first", "monday-0")
-        assert [entry.session_name for entry in library.history(ANIMAL)] == ["before", "monday-0"]
+        suggested = [entry for entry in library.history(ANIMAL) if entry.kind == "suggestion"]
+        assert [entry.session_name for entry in suggested] == ["before", "monday-0"]
         if rig.returncode == 0:
             break
     assert fatal > 8

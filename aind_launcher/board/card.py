@@ -23,6 +23,8 @@ _FEWEST = 3
 _SHORT = 0.5
 # Minutes; where sessions take less, something is being tried out.
 _TRIAL = 1
+# The launcher's own checks that say that it may be the wrong animal.
+_OF_THE_ANIMAL = ("ran today", "running elsewhere", "another rig")
 _SOURCES = {
     "trainer state": "from its stage",
     "file": "from --task; no curriculum decides over this session",
@@ -76,11 +78,8 @@ class LastDecision(BaseModel, frozen=True):
             rule=made.rule if made else (),
         )
 
-    def told(self, *, full: bool) -> str:
-        """In one line, without its time.
-
-        :param full: name rules with their modules.
-        """
+    def told(self) -> str:
+        """In one line, without its time and its rule."""
         if self.kind in ("enrolled", "moved"):
             return f"{self.kind} to {self.stage} by {self.by or 'hand'}"
         if self.kind != "session":
@@ -88,8 +87,7 @@ class LastDecision(BaseModel, frozen=True):
             return f"{self.stage}, {by}"
         if self.before == self.stage:
             return f"stays at {self.stage}; no rule fired"
-        rule = f"rule: {named_rules(self.rule, full=full)}" if self.rule else "no rule is named"
-        return f"{self.before} -> {self.stage or 'off curriculum'}; {rule}"
+        return f"{self.before} -> {self.stage or 'off curriculum'}"
 
 
 class Card(BaseModel, frozen=True):
@@ -131,7 +129,8 @@ class Card(BaseModel, frozen=True):
             "curriculum": f"{self.curriculum} {self.curriculum_version or ''}".rstrip() if self.curriculum else None,
             "stage": self._stage(now),
             "last session": self._last_session(now),
-            "last decision": self._last_decision(now, full),
+            "last decision": self._last_decision(now),
+            "rule": named_rules(self.last_decision.rule, full=full) if self.last_decision else None,
             "metrics": in_short(self.metrics),
             "runs now": f"{self.task or 'a task'}, {source}" if source else None,
             "on rig": self.rig,
@@ -161,12 +160,12 @@ class Card(BaseModel, frozen=True):
         took = f", {last.short or duration(last.minutes)}" if last.minutes is not None else ""
         return f"{when(last.began, now)} on {last.rig}: {last.state}{took}"
 
-    def _last_decision(self, now: datetime, full: bool) -> str | None:
+    def _last_decision(self, now: datetime) -> str | None:
         made, last = self.last_decision, self.last_session
         if made is None:
             return None
         same = last is not None and made.session_name is not None and made.session_name == last.name
-        return made.told(full=full) if same else f"{when(made.date, now)}: {made.told(full=full)}"
+        return made.told() if same else f"{when(made.date, now)}: {made.told()}"
 
 
 def card_of(session: SessionContext) -> Card:
@@ -197,8 +196,7 @@ def card_of(session: SessionContext) -> Card:
         experimenter=tuple(session.session.experimenter),
         notes=session.session.notes,
         warnings=tuple(check for found in checks.values() for check in found),
-        # The launcher's own are about the animal.
-        stands_out=bool(checks.get("launcher")),
+        stands_out=any(check.name in _OF_THE_ANIMAL for check in checks.get("launcher", ())),
     )
 
 

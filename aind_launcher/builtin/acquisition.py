@@ -27,13 +27,12 @@ from aind_launcher.system.inherited import is_credential
 from aind_launcher.system.interrupts import InterruptedAgain
 from aind_launcher.system.programs import find_program
 from aind_launcher.system.redaction import HIDDEN
+from aind_launcher.system.tail import task_output
 
 if TYPE_CHECKING:
     from aind_launcher.system.processes import Ended
 
 logger = logging.getLogger(__name__)
-# The program's own output, line by line.
-output = logging.getLogger("aind_launcher.acquisition")
 
 # What a command may name, and where the session has it.
 PLACEHOLDERS: Final = {
@@ -157,7 +156,7 @@ class AcquisitionProgram:
 
         def show(stream: Literal["stdout", "stderr"], line: str) -> None:
             if line.strip():
-                output.info("%s", line)
+                task_output.info("%s", line)
                 if stream == "stderr":
                     last_words.append(line.strip())
 
@@ -183,7 +182,6 @@ class AcquisitionProgram:
         except InterruptedAgain:
             raise
         except KeyboardInterrupt:
-            logger.warning("Interrupted: %s has ended.", program.name)
             message = f"{program.name} was interrupted by the operator and has ended; see {session.staged_output}."
             return Acquisition(outcome="interrupted", start=start, end=now(), message=message)
         end = now()

@@ -1,7 +1,5 @@
 """The command `aind-launch`. Each subcommand lies in a file of its own and is imported when it is called."""
 
-import errno
-import io
 import sys
 from importlib import import_module
 from typing import Any
@@ -10,6 +8,7 @@ import click
 
 from aind_launcher import __version__
 from aind_launcher.cli.groups import CommandGroup
+from aind_launcher.cli.streams import prepare_streams
 from aind_launcher.system import interrupts
 
 # Name and one line for `--help`: what is not called is not imported.
@@ -84,7 +83,7 @@ def main() -> None:
 def _called() -> int:
     try:
         with interrupts.heard():
-            _prepare_streams()
+            prepare_streams()
             code = launch.main(prog_name="aind-launch", standalone_mode=False)
     except (KeyboardInterrupt, click.exceptions.Abort):
         click.echo("Interrupted.", err=True)
@@ -97,36 +96,3 @@ def _called() -> int:
 
         code = show_error(error)
     return code if isinstance(code, int) else 0
-
-
-def _prepare_streams() -> None:
-    """Let stdout and stderr take any text, and say a closed pipe in one way on every platform."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if not isinstance(stream, io.TextIOWrapper):
-            continue
-        if sys.platform == "win32" and isinstance(getattr(stream.buffer, "raw", None), io.FileIO):
-            stream = told_of_its_reader(stream)
-            setattr(sys, name, stream)
-        # A pipe on Windows has the code page of the country: a name that it lacks is escaped, and ends nothing.
-        stream.reconfigure(errors="backslashreplace")
-
-
-class _Pipe(io.FileIO):
-    def write(self, data: Any) -> int:
-        try:
-            return super().write(data)
-        except OSError as error:
-            if error.errno == errno.EBADF:
-                # A detached process has handles of a console that it does not share: there is nobody to tell.
-                return len(data)
-            if error.errno == errno.EINVAL:
-                raise BrokenPipeError(errno.EPIPE, "The reader of the pipe has left") from None
-            raise
-
-
-def told_of_its_reader(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """`stream` that raises BrokenPipeError where its reader has left; for Windows, which calls that EINVAL."""
-    stream.flush()
-    pipe = io.BufferedWriter(_Pipe(stream.fileno(), "wb", closefd=False))
-    return io.TextIOWrapper(pipe, encoding=stream.encoding, line_buffering=stream.line_buffering)

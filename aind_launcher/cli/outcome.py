@@ -64,10 +64,8 @@ def print_outcome(
         click.echo(f"  failed: {record.id.hook} ({record.id.plugin}): {plain(record.error or '')}")
     if outcome.held:
         click.echo(f"  The hand-off is held back: {outcome.held}.")
-    if outcome.state in ("failed", "interrupted"):
-        click.echo(
-            f"  Its data was kept; `aind-launch resume {session.name} --score` lets the curriculum decide on it."
-        )
+    if session.acquisition and session.acquisition.outcome != "completed":
+        click.echo(f"  {_became_of_data(outcome)}")
     if session.acquisition and not session.folder.is_dir():
         click.echo(f"  The session's folder is gone: {session.folder}")
     elif failed or outcome.held:
@@ -77,6 +75,21 @@ def print_outcome(
             f"  The journal could not be written ({journal_problem}). "
             "When it can be, `aind-launch resume` completes it."
         )
+
+
+def _became_of_data(outcome: Outcome) -> str:
+    """What came of the data of an acquisition that did not end well, after what the operator chose."""
+    session = outcome.session
+    match session.disposition:
+        case "discard":
+            return "Its data was discarded: it stays where it is, and no curriculum decides on it."
+        case "score" if outcome.suggestion:
+            return f"The curriculum decided on its data: {decision(session, outcome.suggestion, outcome.steps)}."
+        case "score" if any(r.id.hook == "curriculum_suggest" and r.state == "failed" for r in outcome.steps):
+            return "The curriculum was asked about its data and gave no answer."
+        case "keep" if session.is_on_curriculum and session.folder.is_dir():
+            return f"Its data was kept; `aind-launch resume {session.name} --score` lets the curriculum decide on it."
+    return "Its data was kept; no curriculum decided on it."
 
 
 def outcome_data(outcome: Outcome) -> dict[str, Any]:

@@ -5,10 +5,15 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import zip_longest
-from typing import Any
+from math import inf
+from pathlib import PurePath
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from aind_launcher.cli.table import Table
 
 # Control characters but tab and line feed, and those that turn the direction of writing.
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -46,43 +51,34 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table on stdout, without colours and not cut in a pipe; `empty` where there are no rows."""
-    listed = [["" if cell is None else plain(str(cell)) for cell in row] for row in rows]
+    """A table on stdout, without colours and not wrapped in a pipe; `empty` where there are no rows."""
+    from aind_launcher.cli.table import Table
+
+    listed = [[_cell(value) for value in row] for row in rows]
     if not listed:
         click.echo(empty)
     elif sys.stdout is not None and sys.stdout.isatty():
-        _print_fitting(columns, listed)
+        # A line that fills the last column as well would be followed by an empty one on some consoles of Windows.
+        _print_coloured(Table(columns, listed, get_terminal_size().columns - 1))
     else:
-        lines = [line for row in listed for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue="")]
-        headed = [tuple(columns), *lines] if any(columns) else lines
-        widths = [max(map(_cells, column)) for column in zip(*headed, strict=True)]
-        for line in headed:
-            padded = (f"{cell}{' ' * (width - _cells(cell))}" for cell, width in zip(line, widths, strict=True))
-            click.echo("  ".join(padded).rstrip())
+        table = Table(columns, listed, inf)
+        for line in (*table.head(), *table.body()):
+            click.echo("  ".join(line).rstrip())
 
 
-def _cells(text: str) -> int:
-    """How wide a terminal shows `text`."""
-    if text.isascii():
-        return len(text)
-    from rich.cells import cell_len
-
-    return cell_len(text)
+def _cell(value: object) -> str | PurePath:
+    text = "" if value is None else plain(str(value))
+    return PurePath(text) if isinstance(value, PurePath) else text
 
 
-def _print_fitting(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table that is folded where it is wider than the terminal."""
+def _print_coloured(table: "Table") -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), show_header=any(columns))
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
-        click.echo(line.rstrip())
+    for line in table.head():
+        console.print(Text("  ".join(line).rstrip(), style="bold"), soft_wrap=True)
+    for line in table.body():
+        coloured = Text("  ").join(Text(cell, style=STYLES.get(cell.rstrip(), "")) for cell in line)
+        coloured.rstrip()
+        console.print(coloured, soft_wrap=True)

@@ -4,60 +4,37 @@ import logging
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO, cast
 
 import click
 from rich.console import Console
 from rich.text import Text
 
+from aind_launcher.cli.now import Now
 from aind_launcher.cli.printing import STYLES, plain
+from aind_launcher.cli.streams import LastingStream
 from aind_launcher.errors import ExitCode, LauncherError
 from aind_launcher.lifecycle.log import Unbroken, current_step
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.model.clock import now
 from aind_launcher.system import interrupts
 from aind_launcher.system.redaction import Redactor
+from aind_launcher.system.tail import task_output
+from aind_launcher.system.typed import drop_typed
 
 if TYPE_CHECKING:
+    from rich.live import Live
+
     from aind_launcher.journal.records import StepRecord
     from aind_launcher.model.session import Check, SessionContext
-
-
-class _LastingStream:
-    """A stream that falls silent once it takes no more: a terminal that is gone, a log on a full disk.
-
-    What an operator sees must not decide what a session records: an error here, raised as the line that says what goes
-    on is taken away, would make a hand-off that is done a failed one.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._lost = False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        self._try(lambda: self._stream.write(text))
-        return len(text)
-
-    def flush(self) -> None:
-        self._try(lambda: self._stream.flush())
-
-    def _try(self, operation: Callable[[], object]) -> None:
-        try:
-            if not self._lost:
-                operation()
-        except (OSError, ValueError, AttributeError):  # it may be closed, or none at all
-            self._lost = True
 
 
 def _on_stderr() -> Console:
     # While rich shows what goes on, it has its own stream in the place of stderr.
     stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
-    return Console(file=cast(TextIO, _LastingStream(stream)), highlight=False)
+    return Console(file=cast(TextIO, LastingStream(stream)), highlight=False)
 
 
 class _Results(Console):
@@ -89,6 +66,8 @@ class Terminal(Operator):
         self._calm = calm
         self._agreed = agreed
         self._verbose = verbose
+        self._now: Now | None = None
+        self._live: Live | None = None
         self.attended = not unattended and sys.stdin is not None and sys.stdin.isatty() and self._console.is_terminal
 
     def checks(self, checks: "Sequence[Check]") -> None:
@@ -121,12 +100,30 @@ class Terminal(Operator):
 
     @contextmanager
     def working(self, title: str) -> Iterator[None]:
-        with self._console.status(title, spinner="line") if self._console.is_terminal else nullcontext():
+        if not self._console.is_terminal or self._console.is_dumb_terminal:
             yield
+            return
+        from rich.live import Live
+
+        self._now = Now(title)
+        try:
+            with Live(self._now, console=self._console, transient=True) as self._live:
+                yield
+        finally:
+            self._now = None
+
+    @contextmanager
+    def left_to_plugin(self) -> Iterator[None]:
+        if self._live:
+            self._live.stop()
+        self._now = None
+        drop_typed(sys.stdin)
+        yield
 
     def ended(self, record: "StepRecord") -> None:
-        # What fails is in the log that is shown; what is done before the session shows itself by its checks.
-        if self._calm or record.id.hook in ("pre_session", "load_animal_state", "prepare_session", "begin_session"):
+        # The log has said why another state; what is done before the session shows itself by its checks.
+        before = ("pre_session", "load_animal_state", "prepare_session", "begin_session")
+        if self._calm or record.state != "done" or record.id.hook in before:
             return
         line = Text.assemble((f"  {record.state:<8}", STYLES[record.state]), record.id.hook.replace("_", " "))
         line.append(f" ({record.id.plugin})", style="dim")
@@ -137,21 +134,29 @@ class Terminal(Operator):
     def ask(self, question: str, answers: Mapping[str, str], default: str) -> str:
         if not self.attended:
             return default
-        self._console.print(Text(question, style="bold"))
+        self.say(question, "bold")
         for answer, meaning in answers.items():
-            self._console.print(f"  {answer:<8} {meaning}", markup=False)
+            self.say(f"  {answer:<8} {meaning}")
+        drop_typed(sys.stdin)
         try:
             with interrupts.heard():
                 chosen: str = click.prompt(
                     "Answer", type=click.Choice(list(answers)), default=default, err=True, show_choices=False
                 )
-        except click.Abort:
-            # Ctrl-C like any other: the session it was asked for is to be closed.
+        except (click.Abort, OSError):
+            # Ctrl-C like any other, or the window is closed: what was asked for waits until somebody answers.
             raise KeyboardInterrupt from None
         return chosen
 
     def say(self, line: str, style: str = "") -> None:
         self._console.print(Text(plain(self.redact(line)), style=style), soft_wrap=True)
+
+    def say_of_task(self, line: str) -> None:
+        """Show a line that the task printed: for a moment on a terminal, else like any other."""
+        if self._now:
+            self._now.add(self.redact(line))
+        else:
+            self.say(line)
 
     @contextmanager
     def showing_log(self, verbose: bool = False) -> Iterator[None]:
@@ -183,7 +188,10 @@ class _TerminalLog(Unbroken):
         if record.exc_info and record.levelno < logging.INFO:
             text += "\n" + "".join(traceback.format_exception(*record.exc_info))
         try:
-            self._terminal.say(text, style)
+            if record.name == task_output.name:
+                self._terminal.say_of_task(text)
+            else:
+                self._terminal.say(text, style)
         except Exception:  # a broken terminal must not stop a session
             self.handleError(record)
 
@@ -198,9 +206,9 @@ def print_check(check: "Check", console: Console | None = None) -> None:
     """One line on stdout: how it stands, what was looked at, and a hint."""
     line = Text.assemble((f"  {check.outcome:<8}", STYLES[check.outcome]), check.name)
     if check.message:
-        line.append(f": {check.message}")
+        line.append(f": {plain(check.message)}")
     if check.hint and check.outcome != "passed":
-        line.append(f" {check.hint}", style="bold")
+        line.append(f" {plain(check.hint)}", style="bold")
     (console or _Results(highlight=False)).print(line, soft_wrap=True)
 
 
@@ -212,9 +220,9 @@ def show_error(error: Exception, redact: Redactor | None = None) -> int:
     redact = redact or Redactor()
     console = _on_stderr()
     if isinstance(error, LauncherError):
-        console.print(Text.assemble(("Error: ", "bold red"), redact(error.message)), soft_wrap=True)
+        console.print(Text.assemble(("Error: ", "bold red"), plain(redact(error.message))), soft_wrap=True)
         if error.hint:
-            console.print(Text(f"  {redact(error.hint)}"), soft_wrap=True)
+            console.print(Text(f"  {plain(redact(error.hint))}"), soft_wrap=True)
         return int(error.exit_code)
     told = redact("".join(traceback.format_exception(error)))
     try:
@@ -229,7 +237,7 @@ def show_error(error: Exception, redact: Redactor | None = None) -> int:
     console.print(
         Text.assemble(
             ("Error: ", "bold red"),
-            f"the launcher met something that it does not know ({type(error).__name__}: {redact(str(error))}).\n"
+            f"the launcher met something that it does not know ({type(error).__name__}: {plain(redact(str(error)))}).\n"
             f"  Finished sessions are safe. Please report it with {where}",
         ),
         soft_wrap=True,

@@ -134,8 +134,9 @@ class IsolatedCurriculum:
             message = f"{unreviewed.message} It decides all the same (--allow-dirty)."
             checks.append(Check.warning("curriculum source", message))
         known = f"{source.name} {versions.package or ''}".strip()
-        where = f"Python {installed.environment.python_version}, DSL {versions.dsl or 'unknown'}"
-        message = f"{state.curriculum} of {known} at {installed.environment.commit[:10]} ({where})"
+        logger.debug("%s has the DSL %s", known, versions.dsl or "in an unknown version")
+        environment = installed.environment
+        message = f"{state.curriculum} of {known} at {environment.commit[:10]} (Python {environment.python_version})"
         return [*checks, Check.passed("curriculum", message)]
 
     @hookimpl

@@ -12,7 +12,7 @@ from typing import Any
 from aind_launcher.errors import LauncherError, Refused
 from aind_launcher.journal.records import SessionRecord, StepRecord
 from aind_launcher.model.clock import now
-from aind_launcher.system.files import move
+from aind_launcher.system.files import make_folder, move, share
 from aind_launcher.system.rig import living_holder
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def substitute_name(path: Path, which: str) -> str:
 
 def begun_substitute(file: Path) -> sqlite3.Connection:
     """A new substitute, which no other launcher takes in as long as it is open."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     # The next operator may have another login.
     file.touch(mode=0o666)
     return connect(file, alone=True)
@@ -227,6 +227,9 @@ def connect(path: Path | str, *, alone: bool = False, waits: bool = True) -> sql
     """
     connection = _connection(path, timeout=LOCK_TIMEOUT if waits else 0)
     try:
+        if isinstance(path, Path):
+            # Before SQLite makes the files beside it, to which it gives the same mode.
+            share(path)
         if alone:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")

@@ -209,6 +209,15 @@ class Journal:
                 f"`aind-launch sessions close {name} --reason WHY` gives up what is left of it.",
             ) from None
 
+    def last_entered(self, besides: str | None = None) -> SessionRecord | None:
+        """The session whose entry was made last, whatever its date says.
+
+        :param besides: a session that does not count.
+        """
+        # SQLite numbers the rows of a table without a number of its own as they come.
+        select = f"{_SELECT_RECORDS} WHERE name IS NOT ? ORDER BY rowid DESC LIMIT 1"
+        return next(iter(self._read(select, (besides,), SessionRecord.from_row)), None)
+
     def names(self) -> frozenset[str]:
         """Of all sessions."""
         return frozenset(self._read("SELECT name FROM sessions", (), lambda row: str(row["name"])))

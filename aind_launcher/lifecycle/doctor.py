@@ -2,13 +2,16 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.lifecycle import inputs, windows
+from aind_launcher.lifecycle.clock import clock_check
 from aind_launcher.lifecycle.launcher import open_journal
 from aind_launcher.lifecycle.seen import refuse_unplugged
 from aind_launcher.lifecycle.steps import as_checks
+from aind_launcher.model.clock import now
 from aind_launcher.model.session import Check
 from aind_launcher.plugins import Plugins
 from aind_launcher.settings.layers import LauncherSettings
@@ -33,6 +36,8 @@ def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> I
         names = [plugin.name for plugin in plugins.all if not plugin.blocked]
         yield Check.passed("plugins", ", ".join(names))
     yield _named("state directory", lambda: _state(settings, repository))
+    if clock := _clock(settings):
+        yield clock
     data_directory = None
     try:
         data_directory = inputs.data_directory(settings, inputs.read_rig(settings.rig))
@@ -83,6 +88,13 @@ def _state(settings: LauncherSettings, repository: Path) -> Check:
         message = f"{len(waiting)} session(s) are unfinished, the newest {waiting[-1].name}."
         return Check.warning("journal", message, "Run `aind-launch resume --all`.")
     return Check.passed("journal", str(journal.path))
+
+
+def _clock(settings: LauncherSettings) -> Check | None:
+    # Of a journal that cannot be opened, the check of the state directory tells.
+    with suppress(LauncherError), open_journal(settings) as journal:
+        return clock_check(journal, now())
+    return None
 
 
 def _named(name: str, check: Callable[[], Check]) -> Check:

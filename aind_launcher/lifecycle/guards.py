@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from aind_launcher.errors import LauncherError
+from aind_launcher.lifecycle.clock import clock_check
 from aind_launcher.lifecycle.folder import is_marked
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.stores import ask_store
@@ -26,7 +27,13 @@ def guards(launcher: Launcher, session: SessionContext, *, new_data_directory: b
     :param new_data_directory: the operator knows that it is not.
     """
     sessions = AnimalRecord(session.subject, entries=session.animal_entries).sessions
+    # The newest by its ticket: an older one may have had a wrong clock.
+    known = [(f"session {entry.session_name} of the animal", entry.ended or entry.began) for entry in sessions[-1:]]
+    if session.animal_state:
+        known.append(("what put the animal where it stands", session.animal_state.date))
+    clock = clock_check(launcher.journal, now(), known, running=session.name)
     checks = [*_ran_today(sessions), *_runs_elsewhere(launcher, session, sessions), *_another_rig(session, sessions)]
+    checks += [clock] if clock else []
     return checks if new_data_directory else [*checks, *_data_disk(launcher, session)]
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aind_launcher.system import interrupts
-from aind_launcher.system.files import write_whole
+from aind_launcher.system.files import make_folder, share, write_whole
 from aind_launcher.system.redaction import Redactor
 
 # Which step a line belongs to; set around each step so that plugins need not say it.
@@ -59,9 +59,10 @@ def session_log(path: Path, session: str, redact: Redactor) -> Iterator[None]:
     """Add this session's lines to `path` while the context lasts. A log that cannot be written stops nothing."""
     root = logging.getLogger()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         _end_torn_line(path)
         handler = _SessionFile(path, encoding="utf-8", errors="backslashreplace")
+        share(path)
     except OSError as error:
         logging.getLogger(__name__).warning("The log %s cannot be written: %s.", path, error.strerror)
         yield

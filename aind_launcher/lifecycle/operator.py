@@ -33,6 +33,10 @@ class Operator:
         """Show that something is under way while the context lasts."""
         return nullcontext()
 
+    def left_to_plugin(self) -> AbstractContextManager[None]:
+        """Show nothing while the context lasts: a plugin asks the operator itself."""
+        return nullcontext()
+
     def ended(self, record: "StepRecord") -> None:
         """Show how a step ended."""
 

@@ -197,8 +197,9 @@ def _checked(launcher: Launcher, session: SessionContext, request: Request) -> S
         if record.state == "failed":
             checks.append(Check.failed(record.id.plugin, record.error or ""))
         checks += [Check.model_validate(check) for check in record.result or ()]
-    launcher.operator.checks(checks)
     failed = [check for check in checks if check.outcome == "failed"]
+    # The first that failed is shown as what refuses the session.
+    launcher.operator.checks([check for check in checks if check not in failed[:1]])
     if failed:
         first = failed[0]
         more = f" ({len(failed) - 1} more above)" if len(failed) > 1 else ""

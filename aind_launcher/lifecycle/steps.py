@@ -4,7 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
@@ -95,11 +95,11 @@ class Steps:
                 raise LauncherError(f"{plugin.name} asks a person.", f"Run `aind-launch resume {session.name}`.")
             if plugin.interactive or hook == "run_session":
                 # A person or an acquisition may take any time; only the main thread hears Ctrl-C meanwhile.
-                with interrupts.heard():
+                with self.operator.left_to_plugin() if plugin.interactive else nullcontext(), interrupts.heard():
                     return asked()
             return self._limited(step, asked)
 
-        return self.run(step, part, plugin.transient)
+        return self.run(step, part, plugin.transient, _title_in(session, step))
 
     def _limited(self, step: StepId, function: Callable[[], Any]) -> Any:
         try:
@@ -114,13 +114,20 @@ class Steps:
             ) from None
 
     def run(
-        self, step: StepId, function: Callable[[], Any], transient: tuple[type[BaseException], ...] = ()
+        self,
+        step: StepId,
+        function: Callable[[], Any],
+        transient: tuple[type[BaseException], ...] = (),
+        title: str = "",
     ) -> StepRecord:
-        """Run `function` as `step`, again after a pause where it failed for the moment only."""
+        """Run `function` as `step`, again after a pause where it failed for the moment only.
+
+        :param title: what the operator reads meanwhile; the step's name unless it is given.
+        """
         before = self.journal.last_attempt(step)
         if before and before.state in ("done", "skipped"):
             return before
-        record, problem = self._attempt(step, function)
+        record, problem = self._attempt(step, function, title)
         # An animal's session cannot be tried again.
         for pause in self.retry_pauses if step.hook != "run_session" else ():
             if not isinstance(problem, (TransientError, *transient)):
@@ -133,10 +140,12 @@ class Steps:
                 if not _ends_one_step(pressed, step):
                     raise
                 break
-            record, problem = self._attempt(step, function)
+            record, problem = self._attempt(step, function, title)
         return record
 
-    def _attempt(self, step: StepId, function: Callable[[], Any]) -> tuple[StepRecord, BaseException | None]:
+    def _attempt(
+        self, step: StepId, function: Callable[[], Any], title: str
+    ) -> tuple[StepRecord, BaseException | None]:
         """Its record, and what it failed with, unless it was given up."""
         failure: BaseException | None = None
         begun = self.journal.begin_step(step)
@@ -144,7 +153,7 @@ class Steps:
         error: str | None = NOT_BEGUN
         result: Any = None
         try:
-            with self._shown(step):
+            with self._shown(step, title):
                 if step.plugin != LAUNCHER:
                     # What the launcher itself writes is not left half-done.
                     interrupts.heard_now()
@@ -164,7 +173,9 @@ class Steps:
             failure = reason
         except BaseException as problem:  # isolates one plugin's step, whatever it raises, from the others'
             error = self.redact(_described(problem))
-            logger.error("%s failed: %s", _title(step), error)
+            # What refuses the session is shown as that.
+            level = logging.DEBUG if step.hook in ("prepare_session", "pre_session") else logging.ERROR
+            logger.log(level, "%s failed: %s", _title(step), error)
             logger.debug("traceback of %s", _title(step), exc_info=True)
             failure = problem
         finally:
@@ -176,10 +187,10 @@ class Steps:
         return record, failure
 
     @contextmanager
-    def _shown(self, step: StepId) -> Iterator[None]:
+    def _shown(self, step: StepId, title: str) -> Iterator[None]:
         token = current_step.set(f"{step.hook}/{step.plugin}")
         try:
-            with self.operator.working(_title(step)):
+            with self.operator.working(title or _title(step)):
                 yield
         finally:
             current_step.reset(token)
@@ -281,6 +292,15 @@ def _depicted(value: Any, words: Callable[[Any], str] = repr) -> str:
 
 def _title(step: StepId) -> str:
     return f"{step.hook.replace('_', ' ')} ({step.plugin})"
+
+
+def _title_in(session: SessionContext, step: StepId) -> str:
+    """The title of `step`; of the acquisition, with the animal and the stage that the rig runs."""
+    if step.hook != "run_session":
+        return _title(step)
+    state = session.animal_state.trainer_state if session.animal_state and session.task_source != "file" else None
+    stage = f", stage {state.stage}" if state and state.stage else ""
+    return f"{session.subject}{stage}: {_title(step)}"
 
 
 def _can_be_given_up(step: StepId) -> bool:

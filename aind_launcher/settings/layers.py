@@ -61,7 +61,7 @@ class LauncherSettings(SettingsModel):
     )
     state_directory: Path = Field(
         default_factory=lambda: machine_directory("state", sys.platform, os.environ),
-        description="Where this machine keeps the journal, the lock and the live logs.",
+        description="Where the journal and the live logs are kept; if it is set, the lock of the rig, too.",
     )
 
 

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,7 +51,7 @@ def create_whole(path: Path, content: str | bytes) -> None:
 def _written_beside(path: Path, content: str | bytes) -> Iterator[Path]:
     """A file beside `path` that has `content` and is on disk; it is removed unless it was moved."""
     data = content.encode("utf-8") if isinstance(content, str) else content
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -66,13 +68,50 @@ def _written_beside(path: Path, content: str | bytes) -> Iterator[Path]:
 
 def copy_whole(source: Path, target: Path) -> None:
     """Copy a file of any size as `write_whole` writes, a piece at a time."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     part = target.with_name(f".{target.name}.part")
     with source.open("rb") as read, part.open("wb") as written:
+        # A copy that is cut off leaves it behind.
+        share(part)
         shutil.copyfileobj(read, written)
         written.flush()
         os.fsync(written.fileno())
     move(part, target)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and what is missing above it, if it is not there, each shared as the folder that it is made in.
+
+    :raises OSError: as `Path.mkdir` does.
+    """
+    missing = list(takewhile(lambda path: not exists(path), (folder, *folder.parents)))
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(missing):
+        share(path)
+
+
+def share(path: Path) -> None:
+    """Let the group change `path`, which this login has just made, that may change the folder it is in.
+
+    Whatever the login's umask is, another of that group can then go on. Nothing changes in a folder of one login alone.
+    """
+    with suppress(OSError):
+        found = path.stat()
+        mode = shared_mode(found, path.parent.stat(), sys.platform)
+        if mode != stat.S_IMODE(found.st_mode):
+            path.chmod(mode)
+
+
+def shared_mode(found: os.stat_result, above: os.stat_result, platform: str) -> int:
+    """The mode that `share` gives to what has the status `found`, in a folder with the status `above`.
+
+    Windows has rights that are inherited. In a sticky folder nobody may change what belongs to another login.
+    """
+    mode = stat.S_IMODE(found.st_mode)
+    shares = above.st_mode & stat.S_IWGRP and not above.st_mode & stat.S_ISVTX and found.st_gid == above.st_gid
+    if platform == "win32" or not shares:
+        return mode
+    return mode | (stat.S_IRWXG if stat.S_ISDIR(found.st_mode) else stat.S_IRGRP | stat.S_IWGRP)
 
 
 def read_whole(path: Path) -> bytes:

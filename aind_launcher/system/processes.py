@@ -19,6 +19,7 @@ import psutil
 
 from aind_launcher.errors import Refused, TransientError, UsageError
 from aind_launcher.system import interrupts
+from aind_launcher.system.files import make_folder, share
 from aind_launcher.system.inherited import tool_environment
 from aind_launcher.system.interrupts import InterruptedAgain
 from aind_launcher.system.programs import find_program
@@ -114,8 +115,10 @@ class _Child:
         self._mark = f"{uuid.uuid4().hex} {os.getpid()} {program.stdout.parent}"
         try:
             for output in (program.stdout, program.stderr):
-                output.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(output.parent)
             out, err = program.stdout.open("wb"), program.stderr.open("wb")
+            for output in (program.stdout, program.stderr):
+                share(output)
         except OSError as error:
             raise TransientError(
                 f"The output of {path} cannot be kept in {program.stdout.parent}: {error.strerror}.",

@@ -1,26 +1,31 @@
 """This machine: where it keeps the launcher's state, and the one launcher that may run on it at a time."""
 
+import errno
 import getpass
 import json
 import logging
 import os
+import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import Any, Final
 
 import platformdirs
 
 from aind_launcher.errors import Refused
 from aind_launcher.model.clock import now
-from aind_launcher.system.files import read_whole, write_whole
+from aind_launcher.system.files import make_folder, read_whole, write_whole
 from aind_launcher.system.inherited import tool_environment
 
 logger = logging.getLogger(__name__)
+
+# Folders of a POSIX machine into which every login may write, as a rule; /run/lock is not cleaned up meanwhile.
+SHARED_FOLDERS: Final = (Path("/run/lock"), Path("/tmp"))  # noqa: S108 (a lock that is deleted is no secret)
 
 
 def machine_directory(kind: str, platform: str, environ: Mapping[str, str]) -> Path:
@@ -44,7 +49,7 @@ def open_state_directory(directory: Path) -> Path:
     """
     try:
         if not directory.is_dir():
-            directory.mkdir(parents=True)
+            make_folder(directory)
             if command := sharing_command(directory, sys.platform, os.environ):
                 _share(command)
     except OSError as error:
@@ -74,6 +79,38 @@ def _share(command: list[str]) -> None:
         logger.warning("Other logins may be unable to write the state directory: %s failed.", " ".join(command))
 
 
+def lock_directory(state_directory: Path, platform: str, environ: Mapping[str, str], shared: Sequence[Path]) -> Path:
+    """Where the lock of a rig with this state directory lies, and the note who holds it.
+
+    In the state directory itself, where that belongs to the machine, as on Windows, or was named by a setting. The
+    default one of other systems belongs to a login, and the rig to all of them.
+
+    :param shared: folders of this machine into which every login may write.
+    """
+    if platform == "win32" or state_directory != machine_directory("state", platform, environ) or not shared:
+        return state_directory
+    return shared[0] / "aind-launcher"
+
+
+def _lock_directory(state_directory: Path) -> Path:
+    shared = [folder for folder in SHARED_FOLDERS if folder.is_dir() and folder.stat().st_mode & stat.S_IWOTH]
+    return lock_directory(state_directory, sys.platform, os.environ, shared)
+
+
+def _open_to_every_login(directory: Path) -> None:
+    """Make the folder of the machine's lock. It is not sticky: there no login could open what another has made.
+
+    :raises OSError: something else is in its place.
+    """
+    directory.mkdir(exist_ok=True)
+    # Somebody may have put a link to another folder here.
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
+    if sys.platform != "win32" and found.st_uid == os.geteuid():
+        directory.chmod(0o777)
+
+
 @dataclass(frozen=True)
 class RigLock:
     """Held while a session runs or is resumed."""
@@ -98,9 +135,12 @@ def rig_lock(state_directory: Path) -> Iterator[RigLock]:
     """
     from filelock import FileLock, Timeout
 
-    note = open_state_directory(state_directory) / "rig.json"
-    lock = FileLock(state_directory / "rig.lock", mode=0o666)
+    open_state_directory(state_directory)
+    directory = _lock_directory(state_directory)
+    lock = FileLock(directory / "rig.lock", mode=0o666)
     try:
+        if directory != state_directory:
+            _open_to_every_login(directory)
         lock.acquire(timeout=0)
     except Timeout:
         raise Refused(
@@ -108,9 +148,10 @@ def rig_lock(state_directory: Path) -> Iterator[RigLock]:
         ) from None
     except OSError as error:
         raise Refused(
-            f"The rig's lock {state_directory / 'rig.lock'} cannot be taken: {error.strerror}.",
+            f"The rig's lock {lock.lock_file} cannot be taken: {error.strerror}.",
             "Choose another place with the setting state-directory.",
         ) from None
+    note = directory / "rig.json"
     held = RigLock(note)
     held.write_note(None)
     try:
@@ -130,7 +171,7 @@ def session_in_progress(state_directory: Path) -> str | None:
 
 def living_holder(state_directory: Path) -> dict[str, Any] | None:
     """The note of the launcher that holds this machine; the note of a launcher that died does not count."""
-    note = state_directory / "rig.json"
+    note = _lock_directory(state_directory) / "rig.json"
     if not note.is_file():
         return None
     from aind_launcher.system.processes import is_running_since

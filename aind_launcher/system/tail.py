@@ -10,6 +10,8 @@ from typing import BinaryIO, Final, Literal
 from aind_launcher.system import interrupts
 
 logger = logging.getLogger(__name__)
+# What the task prints, line by line. A terminal shows its last lines only.
+task_output: Final = logging.getLogger("aind_launcher.acquisition")
 
 OnLine = Callable[[Literal["stdout", "stderr"], str], None]
 

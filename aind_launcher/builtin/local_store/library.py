@@ -17,6 +17,7 @@ from aind_launcher.builtin.local_store import decisions, history, tickets
 from aind_launcher.builtin.local_store.decisions import Recorded
 from aind_launcher.builtin.local_store.folder import HISTORY, LOCK, SESSIONS, STATE, TASK, AnimalFolder
 from aind_launcher.builtin.local_store.history import HistoryEntry
+from aind_launcher.builtin.local_store.locks import locked
 from aind_launcher.builtin.local_store.register import Register, at_once
 from aind_launcher.builtin.local_store.rigs import read_statuses, write_status
 from aind_launcher.errors import AnimalError, BeginAgain, LauncherError, TransientError
@@ -28,7 +29,7 @@ from aind_launcher.model.register import RigStatus, Ticket
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.store import AnimalRecord, StoredAnimal
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.system.files import move, read_whole
+from aind_launcher.system.files import make_folder, move, read_whole
 
 RIGS: Final = "Rigs"
 
@@ -298,14 +299,14 @@ class Library:
     @contextmanager
     def _locked(self, subject: str) -> Iterator[AnimalFolder]:
         """The animal's folder, made where it is missing, for one writer at a time on any rig."""
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
         self._refuse_another_spelling(subject)
         folder = self.folder(subject)
         lock = folder / LOCK
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(lock, timeout=self.lock_timeout, mode=0o666):
+            make_folder(folder)
+            with locked(lock, self.lock_timeout):
                 yield AnimalFolder(folder)
         except Timeout:
             raise TransientError(

@@ -10,6 +10,7 @@ from pydantic import Field
 from aind_launcher.builtin.local_store.decisions import Recorded
 from aind_launcher.builtin.local_store.folder import HISTORY
 from aind_launcher.builtin.local_store.library import Library
+from aind_launcher.builtin.local_store.locks import has_locks
 from aind_launcher.errors import AnimalError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import AnimalState
@@ -96,7 +97,7 @@ class LocalStore:
         folder = library.folder(session.subject)
         # The history's folder is made with the animal's first decision.
         problem = write_problem(folder) or write_problem(folder / HISTORY)
-        return _writable(problem, f"{session.subject} in {library.root}", "record what the curriculum decides")
+        return _writable(problem, folder, f"{session.subject} in {library.root}", "record what the curriculum decides")
 
     @hookimpl
     def check_rig(self) -> Check:
@@ -113,7 +114,7 @@ class LocalStore:
                 "before, connect its drive or correct plugin.local-store.library."
             )
             return Check.warning("library", message)
-        return _writable(problem, str(root), "record where an animal stands")
+        return _writable(problem, root, str(root), "record where an animal stands")
 
     @hookimpl
     def begin_session(self, session: SessionContext, known: Sequence[Ticket]) -> Ticket | None:
@@ -160,8 +161,15 @@ def _loaded(session: SessionContext) -> AnimalState | None:
     return None if said is None else AnimalState.model_validate(said)
 
 
-def _writable(problem: str | None, message: str, purpose: str) -> Check:
-    if problem is None:
-        return Check.passed("library", message)
-    hint = "Connect the library's drive or share, or give this login the right to write there."
-    return Check.failed("library", f"{problem} The launcher could not {purpose}.", hint)
+def _writable(problem: str | None, folder: Path, message: str, purpose: str) -> Check:
+    if problem is not None:
+        hint = "Connect the library's drive or share, or give this login the right to write there."
+        return Check.failed("library", f"{problem} The launcher could not {purpose}.", hint)
+    if not has_locks(folder):
+        message += (
+            ": its file system has no locks, so two rigs that write the same animal in the same moment are not kept "
+            "apart, and what one of them writes may be lost."
+        )
+        hint = "Run an animal on one rig at a time, or have the share mounted with locks (Lustre: the option flock)."
+        return Check.warning("library", message, hint)
+    return Check.passed("library", message)
