@@ -149,7 +149,7 @@ class Card(BaseModel, frozen=True):
             text += f", since {when(self.since, now)}{' or longer' if self.came_earlier else ''}"
         if self.sessions_at_stage is not None:
             text += f", {_counted(self.sessions_at_stage)} there"
-        if self.sessions_unchanged:
+        if self.sessions_unchanged and self.sessions_unchanged > 1:
             text += f", {self.sessions_unchanged} since anything changed"
         return text
 

@@ -93,7 +93,12 @@ def _data_disk(launcher: Launcher, session: SessionContext) -> Iterator[Check]:
 
 
 def _has_anything(folder: Path) -> bool:
-    return folder.is_dir() and any(path.name[0] != "." for path in folder.iterdir())
+    try:
+        return any(path.name[0] != "." for path in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # that it cannot be looked into is another check's to say
+        return True
 
 
 def _left_a_trace(launcher: Launcher, name: str) -> bool:
