@@ -1,7 +1,7 @@
 """A session from the choice of the animal to the end of its acquisition; `road` declares what follows."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
@@ -123,23 +123,28 @@ def _with_animal_state(launcher: Launcher, session: SessionContext, request: Req
         if failed and request.task_file is None:
             raise AnimalError(f"No store could say where animal {session.subject} stands.", failed[0].error)
         return session
-    store = _newest(known)
+    store = _newest(known, {call.plugin.name for call in launcher.plugins.calls("begin_session")})
     newest = known[store]
+    why = f"{store}: tickets, not dates, say what is later" if newest.ticket else f"{store}, the newest"
     for record in failed:
         logger.warning("going on with what %s knows, without %s", store, record.id.plugin)
     for other, state in known.items():
         if state.trainer_state.digest != newest.trainer_state.digest:
             logger.warning(
-                "The stores disagree: %s has stage %s of %s, %s has stage %s of %s. Going on with %s, the newest.",
+                "The stores disagree: %s has stage %s of %s, %s has stage %s of %s. Going on with %s.",
                 *(other, state.trainer_state.stage, state.date.date()),
-                *(store, newest.trainer_state.stage, newest.date.date(), store),
+                *(store, newest.trainer_state.stage, newest.date.date(), why),
             )
     return session.model_copy(update={"animal_state": newest})
 
 
-def _newest(known: Mapping[str, AnimalState]) -> str:
-    """The store with the newest state: by the tickets of the first store that has one, else by their dates."""
-    tickets = {store: state.ticket for store, state in known.items() if state.ticket}
+def _newest(known: Mapping[str, AnimalState], givers: Container[str]) -> str:
+    """The store with the newest state: by tickets of one register where there are any, else by dates.
+
+    :param givers: the stores that give tickets; their register comes before one that a store only keeps numbers of.
+    """
+    stores = sorted(known, key=lambda store: store not in givers)
+    tickets = {store: ticket for store in stores if (ticket := known[store].ticket)}
     if not tickets:
         return max(known, key=lambda store: known[store].date)
     first = next(iter(tickets.values()))
@@ -216,10 +221,10 @@ def _confirmed(launcher: Launcher, session: SessionContext) -> SessionContext:
         raise Refused("The session was not started.", "Nothing was changed.")
     for record in launcher.steps.each("begin_session", session, known=known_tickets(launcher, session)):
         session = with_result(session, record)
-        if record.state == "failed":
-            logger.warning("The session has no ticket: its decision applies only if nobody moves the animal meanwhile.")
         if session.ticket is None and record.result is not None:
             session = session.model_copy(update={"ticket": Ticket.model_validate(record.result)})
+    if session.ticket is None and session.is_on_curriculum:
+        logger.warning("The session has no ticket: its decision applies only if nobody moves the animal meanwhile.")
     launcher.keep(session)
     report_rig(launcher, session)
     return session

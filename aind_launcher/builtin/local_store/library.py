@@ -216,6 +216,16 @@ class Library:
                 raise BeginAgain(f"Animal {session.subject} was put at {where} since it was loaded.")
             return tickets.begin(animal, session, standing, known)
 
+    def as_later_than_all_tickets(self, subject: str, state: AnimalState) -> AnimalState:
+        """`state` with the ticket that it will get when the next session begins, if it has none.
+
+        What another tool wrote into the library since the last ticket is later than what other stores say.
+        """
+        if state.ticket is not None:
+            return state
+        ticket = Register(self.folder(subject) / SESSIONS).next_ticket()
+        return state.model_copy(update={"ticket": ticket})
+
     def finish(self, session: SessionContext, state: str) -> None:
         """Enter into the register how a session stands; one without an entry there gets none.
 

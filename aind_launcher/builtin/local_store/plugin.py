@@ -78,7 +78,7 @@ class LocalStore:
                 session.subject,
                 animal.folder,
             )
-        return animal.state
+        return animal.state and library.as_later_than_all_tickets(session.subject, animal.state)
 
     @hookimpl(tryfirst=True)
     def prepare_session(self, session: SessionContext, inputs: Inputs) -> Inputs | None:
@@ -118,12 +118,11 @@ class LocalStore:
 
     @hookimpl
     def begin_session(self, session: SessionContext, known: Sequence[Ticket]) -> Ticket | None:
-        """A ticket for an animal that the library knows."""
+        """A ticket for an animal that this library or another store knows."""
         library = self._library(session)
-        loaded = _loaded(session)
-        if loaded is None and not library.read(session.subject).has_task:
+        if session.animal_state is None and not library.read(session.subject).has_task:
             return None
-        return library.begin(session, loaded, known)
+        return library.begin(session, _loaded(session), known)
 
     @hookimpl
     def record_state(self, session: SessionContext, suggestion: CurriculumSuggestion) -> Recorded:

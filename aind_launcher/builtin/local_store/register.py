@@ -46,6 +46,12 @@ class Register:
         """These entries, but for what cannot be read."""
         return tuple(entry for entry in at_once(self.entry, numbers) if entry)
 
+    def next_ticket(self) -> Ticket | None:
+        """The one that will be given next; None before the first."""
+        numbers = self.numbers()
+        last = next(filter(None, map(self.entry, reversed(numbers))), None)
+        return Ticket(register_id=last.ticket.register_id, number=numbers[-1] + 1) if last else None
+
     def allot(self, about: Mapping[str, Any], known: Iterable[Ticket | None] = ()) -> RegisterEntry:
         """A new ticket and its entry, written.
 

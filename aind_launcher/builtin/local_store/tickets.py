@@ -48,7 +48,8 @@ def begin(
         "by": ", ".join(session.session.experimenter) or None,
         "folder": str(session.folder),
     }
-    return _allot(animal, standing.trainer_state if standing else None, "session", about, known)
+    ran_with = session.animal_state.trainer_state if session.animal_state else None
+    return _allot(animal, ran_with, "session", about, known)
 
 
 def finish(register: Register, session: SessionContext, state: str) -> None:

@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from aind_launcher import AnimalState, CurriculumSuggestion, Repository, Session, SessionContext, TrainerStateText
+from aind_launcher import (
+    AnimalState,
+    CurriculumSuggestion,
+    Repository,
+    Session,
+    SessionContext,
+    Ticket,
+    TrainerStateText,
+)
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.settings import SlimsSettings
 from aind_launcher_slims.wire_double import SlimsDouble
@@ -61,7 +69,10 @@ def standing(stage: str, date: datetime, session_name: str | None = None) -> Ani
     return AnimalState(trainer_state=TrainerStateText(text=state_text(stage)), date=date, session_name=session_name)
 
 
-def session_of(date: datetime, ran_with: AnimalState | None = None, **session: Any) -> SessionContext:
+def session_of(
+    date: datetime, ran_with: AnimalState | None = None, number: int | None = None, **session: Any
+) -> SessionContext:
+    """:param number: of its ticket."""
     record = Session.model_validate({"subject": SUBJECT, "date": date, "experiment": "Foraging study"} | session)
     return SessionContext(
         session=record,
@@ -70,6 +81,20 @@ def session_of(date: datetime, ran_with: AnimalState | None = None, **session: A
         repository=Repository(path=Path(), commit="c" * 40),
         rig={"rig_name": "rig-1"},
         animal_state=ran_with,
+        ticket=Ticket(register_id="library", number=number) if number else None,
+    )
+
+
+def begun(plugin: Slims, date: datetime, number: int | None = None, register: str = "library") -> SessionContext:
+    """A session that has asked SLIMS where the animal stands, and got its ticket."""
+    session = session_of(date)
+    said = plugin.load_animal_state(session)
+    return session.model_copy(
+        update={
+            "animal_state": said,
+            "ticket": Ticket(register_id=register, number=number) if number else None,
+            "results": {"load_animal_state": {"slims": said.model_dump(mode="json") if said else None}},
+        }
     )
 
 

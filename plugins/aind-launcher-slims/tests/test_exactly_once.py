@@ -9,7 +9,7 @@ from conftest import MONDAY, SUBJECT, SUNDAY, TUESDAY, plugin_for, session_of, s
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aind_launcher import AnimalState, CurriculumSuggestion, SessionContext, TransientError
+from aind_launcher import CurriculumSuggestion, SessionContext, TransientError
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble
 
@@ -99,7 +99,7 @@ def test_attachments_of_a_push_that_broke_off_are_not_taken_for_another_suggesti
 def test_a_push_that_broke_off_before_the_next_session_does_not_put_the_animal_back(
     request_index: int, cut: str
 ) -> None:
-    monday, tuesday = session_of(MONDAY, START), session_of(TUESDAY, START)
+    monday, tuesday = session_of(MONDAY, START, 1), session_of(TUESDAY, START, 2)
     with a_slims(monday, recorded=False) as (double, plugin):
         double.fault(cut=cut, nth=request_index)  # type: ignore[arg-type]
         with pytest.raises(TransientError):
@@ -134,13 +134,21 @@ FAULTS = st.lists(st.tuples(st.integers(1, 25), st.sampled_from((*CUTS, 503, 429
     order=st.permutations([(MONDAY, False), (MONDAY, True), (TUESDAY, False), (TUESDAY, True)]),
     faults=FAULTS,
     linked=st.booleans(),
+    ahead=st.booleans(),
 )
 def test_the_state_is_the_latest_sessions_in_any_order_and_through_any_faults(
-    order: list[tuple[datetime, bool]], faults: list[tuple[int, str | int]], linked: bool
+    order: list[tuple[datetime, bool]], faults: list[tuple[int, str | int]], linked: bool, ahead: bool
 ) -> None:
-    """Each session is pushed without and with its suggestion, in any order; Tuesday's may have run with Monday's."""
-    of_monday = standing("of monday", MONDAY, session_of(MONDAY).name)
-    ran_with: dict[datetime, AnimalState] = {MONDAY: START, TUESDAY: of_monday if linked else START}
+    """Each session is pushed without and with its suggestion, in any order; Tuesday's may have run with Monday's.
+
+    Monday's rig may have a clock that is years ahead.
+    """
+    by_its_clock = {MONDAY: MONDAY.replace(year=2031) if ahead else MONDAY, TUESDAY: TUESDAY}
+    of_monday = standing("of monday", by_its_clock[MONDAY], session_of(by_its_clock[MONDAY]).name)
+    sessions = {
+        MONDAY: session_of(by_its_clock[MONDAY], START, 1),
+        TUESDAY: session_of(TUESDAY, of_monday if linked else START, 2),
+    }
     stages = {MONDAY: "of monday", TUESDAY: "of tuesday"}
     with SlimsDouble() as double:
         double.add_animal(SUBJECT)
@@ -153,12 +161,14 @@ def test_the_state_is_the_latest_sessions_in_any_order_and_through_any_faults(
         outcomes = {}
         for date, answered in order:
             suggestion = suggested(stages[date]) if answered else None
-            outcomes[date, answered] = pushed_until_done(plugin, session_of(date, ran_with[date]), suggestion)
+            outcomes[date, answered] = pushed_until_done(plugin, sessions[date], suggestion)
         double.faults.clear()
-        assert_whole(double, {session_of(date).name: stage for date, stage in stages.items()})
+        assert_whole(double, {sessions[date].name: stage for date, stage in stages.items()})
         late = order.index((MONDAY, True)) > order.index((TUESDAY, True))
         assert (outcomes[MONDAY, True] == "superseded") == late
         assert outcomes[TUESDAY, True] in ("applied", "unchanged")
         state = plugin.load_animal_state(session_of(TUESDAY.replace(day=19)))
         assert state is not None
-        assert (state.trainer_state.text, state.date) == (state_text("of tuesday"), TUESDAY)
+        assert (state.trainer_state.text, state.ticket) == (state_text("of tuesday"), sessions[TUESDAY].ticket)
+        is_dated_later = ahead and order.index((MONDAY, True)) < order.index((TUESDAY, True))
+        assert state.date > by_its_clock[MONDAY] if is_dated_later else state.date == TUESDAY

@@ -1,6 +1,7 @@
 """The plugin as the launcher finds it: by its entry point, with settings from its files and the environment."""
 
 import base64
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 from conftest import MONDAY, SUBJECT, session_of, state_text, suggested
 
-from aind_launcher import SettingsError
-from aind_launcher.testing import plugins_of
+from aind_launcher import AnimalState, SessionContext, SettingsError
+from aind_launcher.testing import TaskRepositoryForTests, plugins_of
 from aind_launcher_slims.plugin import Slims
+from aind_launcher_slims.settings import SlimsSettings
 from aind_launcher_slims.wire_double import SlimsDouble
 
 
@@ -117,6 +119,47 @@ def test_a_session_that_ran_while_slims_was_down_is_recorded_once_by_resume(slim
     assert trainer_state.content == state_text("two").encode()
     kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert kept and not any(slims.password.encode() in content for content in kept)
+
+
+@pytest.fixture
+def rig(slims: SlimsDouble, task_repository: TaskRepositoryForTests) -> TaskRepositoryForTests:
+    """A rig whose sessions are kept in a library and in SLIMS."""
+    return task_repository
+
+
+def in_slims(session: SessionContext) -> AnimalState | None:
+    return Slims(SlimsSettings()).load_animal_state(session)
+
+
+def test_where_the_library_was_restored_from_a_copy_the_animal_goes_on_from_where_slims_has_it(
+    rig: TaskRepositoryForTests,
+) -> None:
+    library = rig.root / "library"
+    rig.run()
+    shutil.copytree(library, rig.root / "copy")
+    lost = rig.run().session
+    shutil.rmtree(library)
+    (rig.root / "copy").rename(library)
+    assert rig.stage() == "rung2"
+    session = rig.run().session
+    assert session.animal_state and session.animal_state.trainer_state.stage == "rung3"
+    assert session.ticket and lost.ticket and session.ticket.register_id != lost.ticket.register_id
+    state = in_slims(session)
+    assert state and (state.trainer_state.stage, state.ticket, rig.stage()) == ("rung4", session.ticket, "rung4")
+
+
+def test_library_and_slims_agree_where_a_session_that_slims_missed_is_resumed_after_a_later_one(
+    slims: SlimsDouble, rig: TaskRepositoryForTests
+) -> None:
+    slims.stop()
+    missed = rig.run().session
+    slims.start()
+    session = rig.run().session
+    assert rig.resume(missed.name).state == "completed"
+    state = in_slims(session)
+    assert state and (state.trainer_state.stage, state.session_name) == ("rung3", session.name)
+    pushed = rig.steps(missed.name)["post_session", "slims"].result
+    assert isinstance(pushed, dict) and pushed["outcome"] == "superseded"
 
 
 @pytest.mark.integration

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -9,7 +10,7 @@ from conftest import MONDAY, TUESDAY, session_of, suggested
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aind_launcher import TransientError
+from aind_launcher import Ticket, TransientError
 from aind_launcher_slims.history import Mark
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble
@@ -23,6 +24,7 @@ REFORMATTED: dict[str, Callable[[str], str]] = {
     "with hard blanks": lambda text: text.replace(" ", "\xa0"),
     "with entities for blanks": lambda text: text.replace(" ", "&nbsp;"),
     "with numbers for signs": lambda text: text.replace("=", "&#61;").replace(":", "&#x3a;").replace("+", "&#43;"),
+    "with numbers for slashes": lambda text: text.replace("/", "&#x2F;"),
     "with breaks": lambda text: text.replace("\n", "<br>"),
     "with closed breaks": lambda text: text.replace("\n", "<br />\n"),
     "as a paragraph": lambda text: f"<p>{text}</p>",
@@ -36,6 +38,7 @@ MARKS = st.builds(
     date=st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),
     suggestion=st.none() | st.from_regex(r"[0-9a-f]{16}", fullmatch=True),
     outcome=st.sampled_from(["recorded", "pending", "applied", "superseded"]),
+    ticket=st.none() | st.builds(Ticket, register_id=st.text(max_size=20), number=st.integers(1, 10**9)),
 )
 NOTES = st.sampled_from(
     ["", "calm", "lost 2 g\n\nweight < 20 g & > 18 g", "a <b c> d", "aind-launcher: see below", "&lt;"]
@@ -70,6 +73,22 @@ def test_a_mark_is_written_as_it_always_was() -> None:
         "suggestion=0123abcd outcome=applied"
     )
     assert mark.put_into(None) == line and Mark.in_notes(line) == mark
+    numbered = replace(mark, ticket=Ticket(register_id="0a1b/2c 3d", number=12))
+    assert numbered.put_into(None) == f"{line} ticket=0a1b%2F2c%203d/12"
+
+
+def test_an_older_launcher_leaves_the_ticket_in_a_mark_that_it_replaces() -> None:
+    ticket = Ticket(register_id="0a1b", number=12)
+    noted = Mark("a", MONDAY, None, "recorded", ticket).put_into("calm") + "\ndrank well"
+    # It replaces all up to the outcome.
+    completed = noted.replace("suggestion=none outcome=recorded", "suggestion=0123abcd outcome=applied")
+    assert Mark.in_notes(completed) == Mark("a", MONDAY, "0123abcd", "applied", ticket)
+
+
+@pytest.mark.parametrize("ticket", ["0a1b/0", "0a1b", "0a1b/twelve", "0a1b/12th", ""])
+def test_what_is_no_ticket_leaves_the_mark_without_one(ticket: str) -> None:
+    mark = Mark("a", MONDAY, None, "applied")
+    assert Mark.in_notes(f"{mark.put_into(None)} ticket={ticket}") == mark
 
 
 @pytest.mark.parametrize(

@@ -149,12 +149,12 @@ def test_a_session_that_ran_with_a_state_from_the_future_moves_the_animal_on(plu
 
 
 def test_a_state_that_cannot_be_read_holds_nothing_back(slims: SlimsDouble, plugin: Slims) -> None:
-    pushed = plugin.post_session(session_of(SUNDAY), suggested("stage one"))
+    pushed = plugin.post_session(session_of(SUNDAY, number=1), suggested("stage one"))
     for attachment in slims.attachments(pushed.record):
         slims.remove("Attachment", attachment.pk)
     with pytest.raises(AnimalError, match=f"record {pushed.record} of SLIMS is gone"):
         plugin.load_animal_state(session_of(MONDAY))
-    assert plugin.post_session(session_of(MONDAY), suggested("stage two")).outcome == "applied"
+    assert plugin.post_session(session_of(MONDAY, number=2), suggested("stage two")).outcome == "applied"
 
 
 @pytest.mark.parametrize("status", [404, 500])
@@ -165,8 +165,8 @@ def test_an_attachment_that_slims_lost_holds_no_later_record_back(
     earlier = foreign(slims, SUNDAY, {"TrainerState": state_text("theirs"), "Metrics": "{}"})
     lost = next(attachment for attachment in slims.attachments(earlier) if attachment.name == missing)
     slims.fault(status, path=f"^repo/{lost.pk}$")
-    assert plugin.post_session(session_of(MONDAY), suggested("stage two")).outcome == "applied"
-    assert plugin.post_session(session_of(TUESDAY), None).outcome == "recorded"
+    assert plugin.post_session(session_of(MONDAY, number=2), suggested("stage two")).outcome == "applied"
+    assert plugin.post_session(session_of(TUESDAY, number=3), None).outcome == "recorded"
     assert f"The trainer state of record {earlier} is not compared; its session and date are" in caplog.text
     state = plugin.load_animal_state(session_of(TUESDAY))
     assert state is not None and state.trainer_state.stage == "stage two"

@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
+from urllib.parse import quote, unquote
 
 from aind_slims_api.models import SlimsAttachment, SlimsBehaviorSession
 from pydantic import JsonValue
 
-from aind_launcher import AnimalError, AnimalState, TrainerStateText
+from aind_launcher import AnimalError, AnimalState, Ticket, TrainerStateText
 from aind_launcher_slims.connection import Connection
 
 # As the laboratories' other tools name it, which look for exactly this.
@@ -22,9 +23,11 @@ _SESSIONS_LOOKED_AT = 30
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 # Between its words may be what a server or an editor puts for a blank: line ends, hard blanks, tags.
+# The ticket stands last, where launchers that do not know it leave it as it is.
 _LINE = re.compile(
     r"aind-launcher: session=(?P<session>[^\s<>&]+) date=(?P<date>[^\s<>&]+) suggestion=(?P<suggestion>[^\s<>&]+) "
-    r"outcome=(?P<outcome>recorded|pending|applied|superseded)\b".replace(" ", r"(?:\s|<[^<>]*>)+")
+    r"outcome=(?P<outcome>recorded|pending|applied|superseded)\b"
+    r"(?: ticket=(?P<register>[A-Za-z0-9_.~%-]*)/(?P<number>[1-9][0-9]*)\b)?".replace(" ", r"(?:\s|<[^<>]*>)+")
 )
 
 logger = logging.getLogger(__name__)
@@ -41,12 +44,14 @@ class Mark:
     :param suggestion: the digest of the suggestion that the attachments hold.
     :param outcome: *recorded*: without a suggestion; *pending*: attachments may be missing; *applied* and
         *superseded* are written last, when nothing is missing.
+    :param ticket: the session's; the marks of older launchers have none.
     """
 
     session: str
     date: datetime
     suggestion: str | None
     outcome: Literal["recorded", "pending", "applied", "superseded"]
+    ticket: Ticket | None = None
 
     @classmethod
     def in_notes(cls, notes: str | None) -> "Mark | None":
@@ -58,7 +63,9 @@ class Mark:
         except ValueError:
             return None
         digest = None if found["suggestion"] == "none" else found["suggestion"]
-        return cls(found["session"], date, digest, found["outcome"])  # type: ignore[arg-type]
+        number = found["number"]
+        ticket = Ticket(register_id=unquote(found["register"]), number=int(number)) if number else None
+        return cls(found["session"], date, digest, found["outcome"], ticket)  # type: ignore[arg-type]
 
     def put_into(self, notes: str | None) -> str:
         """`notes` with this mark in the place of the one before, or at their end; the rest is people's."""
@@ -66,6 +73,8 @@ class Mark:
             f"aind-launcher: session={self.session} date={self.date.astimezone(UTC).isoformat()} "
             f"suggestion={self.suggestion or 'none'} outcome={self.outcome}"
         )
+        if self.ticket:
+            line += f" ticket={quote(self.ticket.register_id, safe='')}/{self.ticket.number}"
         if notes and (before := _find(notes)):
             return before.string[: before.start()] + line + before.string[before.end() :]
         return f"{notes.rstrip()}\n\n{line}" if notes and notes.strip() else line
@@ -73,9 +82,16 @@ class Mark:
 
 def _find(notes: str) -> re.Match[str] | None:
     """Where the mark is, in the notes or in what they say once their HTML entities are replaced."""
-    while (found := _LINE.search(notes)) is None and (plain := html.unescape(notes)) != notes:
+    first = None
+    while True:
+        found = _LINE.search(notes)
+        # Only the signs of the ticket may have been replaced.
+        if found and found["number"]:
+            return found
+        first = first or found
+        if (plain := html.unescape(notes)) == notes:
+            return first
         notes = plain
-    return found
 
 
 @dataclass(frozen=True)
@@ -95,11 +111,21 @@ class Record:
 
     @property
     def date(self) -> datetime:
-        """What decides which record is the latest; UTC."""
+        """Since when the animal stands there, as other tools see it; UTC."""
         if self.mark:
             return self.mark.date
         date: datetime = self.session.date or self.session.created_on or _LONG_AGO
         return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+
+    @property
+    def ticket(self) -> Ticket | None:
+        """Of the session, where its launcher had one."""
+        return self.mark.ticket if self.mark else None
+
+    @property
+    def is_applied(self) -> bool:
+        """Whether this launcher put the animal where this says."""
+        return self.mark is not None and self.mark.outcome == "applied"
 
     def remarked(self, mark: Mark) -> "Record":
         """This record as it will be with another mark."""
@@ -128,14 +154,20 @@ class History:
         return found[0] if found else None
 
     def latest(self) -> Record | None:
-        """The record that says where the animal stands: the newest with a decision that was not superseded.
+        """The record that says where the animal stands.
 
-        Of other tools' records it is one with a trainer state.
+        Of the decisions that were applied it is the one with the highest ticket. What has no ticket is later if it was
+        written into SLIMS after that record: a trainer state of another tool or a person, or the decision of an older
+        launcher. Of these it is the one with the latest date.
         """
+        highest = self._highest()
         passed_over = 0
         for record in sorted(self.records, key=lambda r: (r.date, r.session.created_on or _LONG_AGO, r.pk))[::-1]:
+            # SLIMS numbers its records as they are written, whatever the clocks say.
+            if record.ticket or (highest and record.pk < highest.pk):
+                continue
             if record.mark:
-                if record.mark.outcome == "applied":
+                if record.is_applied:
                     return record
                 continue
             if _found(self.connection.attachments(record.session), TRAINER_STATE, None):
@@ -145,8 +177,18 @@ class History:
                 logger.warning(
                     "SLIMS has no trainer state with the last %d sessions of this animal.", _SESSIONS_LOOKED_AT
                 )
-                return None
-        return None
+                break
+        return highest
+
+    def _highest(self) -> Record | None:
+        """The applied record with the highest ticket, of the register that was used last."""
+        ticketed = [(r, r.ticket) for r in self.records if r.is_applied and r.ticket]
+        if not ticketed:
+            return None
+        # A decision of another register is dated after what it took the place of.
+        _, newest = max(ticketed, key=lambda found: found[0].date)
+        same = [(r, ticket.number) for r, ticket in ticketed if ticket.register_id == newest.register_id]
+        return max(same, key=lambda found: (found[1], found[0].date))[0]
 
     def state(self, record: Record) -> AnimalState:
         """Where the animal stands according to a record.
@@ -166,6 +208,7 @@ class History:
             metrics=_json(self.connection.content(metrics), where) if metrics else None,
             session_name=record.mark.session if record.mark else None,
             date=record.date,
+            ticket=record.ticket,
         )
 
 

@@ -26,6 +26,9 @@ from aind_launcher_slims.history import METRICS, TRAINER_STATE, History, Mark, R
 
 logger = logging.getLogger(__name__)
 
+# The plugin's, as its entry point says.
+_NAME = "slims"
+
 
 class Pushed(BaseModel):
     """What SLIMS has after a push.
@@ -60,12 +63,12 @@ class Push:
         mine = History.of(self.connection, animal).of_session(self.session.name)
         if mine:
             return Pushed(outcome="unchanged", record=mine.pk)
-        mark = Mark(self.session.name, self._date, None, "recorded")
+        mark = Mark(self.session.name, self._date, None, "recorded", self.session.ticket)
         state = self.session.animal_state
         return Pushed(outcome="recorded", record=self._add(animal, mark, state.trainer_state if state else None).pk)
 
     def with_suggestion(self, suggestion: CurriculumSuggestion) -> Pushed:
-        """Record the session, attach the suggestion, and let it count unless the animal is further already."""
+        """Record the session, attach the suggestion, and let it count unless something later put the animal there."""
         animal = self.connection.animal(self.session.subject)
         history = History.of(self.connection, animal)
         mine = history.of_session(self.session.name)
@@ -74,23 +77,82 @@ class Push:
                 return Pushed(outcome="unchanged", record=mine.pk)
             if mine.mark.outcome == "superseded":
                 return Pushed(outcome="superseded", record=mine.pk)
-        current = _current(history, self.session.animal_state)
-        applies = current is None or current.yields_to(self.session.name, self._date, self.session.animal_state)
+        latest = history.latest()
+        because = self._why_not(history, latest, mine) if latest else None
+        applies = because is None
         claimed = self._claimed(mine, animal, suggestion)
         self._attach(claimed, suggestion, is_new=mine is None)
         decided = Mark(
             self.session.name,
-            self._since(current) if applies else self._date,
+            self._since(history, latest, mine) if applies else self._date,
             suggestion.digest,
             "applied" if applies else "superseded",
+            self.session.ticket,
         )
         self._commit(claimed.remarked(decided), decided, suggestion.trainer_state)
-        because = None if applies or current is None else _standing(current)
         return Pushed(outcome="applied" if applies else "superseded", record=claimed.pk, because=because)
+
+    def _current(self, history: History, latest: Record) -> AnimalState:
+        """Where SLIMS has the animal; what an earlier record lacks does not hold back what comes after it."""
+        try:
+            return history.state(latest)
+        except (AnimalError, TransientError) as error:
+            logger.warning(
+                "%s The trainer state of record %d is not compared; its session and date are.",
+                error.message,
+                latest.pk,
+            )
+        unread = AnimalState(
+            trainer_state=TrainerStateText(text="null"),
+            session_name=latest.mark.session if latest.mark else None,
+            date=latest.date,
+            ticket=latest.ticket,
+        )
+        for before in (self._said, self.session.animal_state):
+            if before and (before.session_name, before.date) == (unread.session_name, unread.date):
+                return unread.model_copy(update={"trainer_state": before.trainer_state})
+        return unread
+
+    def _why_not(self, history: History, latest: Record, mine: Record | None) -> str | None:
+        """Why this session's decision does not become the animal's; None where it does.
+
+        :param latest: the record that says where the animal stands.
+        :param mine: the record of this session, where there was one before.
+        """
+        current = self._current(history, latest)
+        ticket = self.session.ticket
+        # A state without a ticket is earlier than every ticket, unless it came since this session began.
+        began = [r for r in history.records if r == mine or (ticket and r.ticket and r.ticket.is_above(ticket))]
+        came_since = self._was_empty or any(record.pk < latest.pk for record in began)
+        compared = None if came_since and current.ticket is None else ticket
+        if current.yields_to(self.session.name, compared, self._began_with(current)):
+            return None
+        stage = f"stage {current.trainer_state.stage}" if current.trainer_state.stage else "no known stage"
+        if ticket and current.ticket and current.ticket.is_above(ticket):
+            return f"session {current.session_name}, which began later, put the animal at {stage}"
+        other = f"record {latest.pk}, which another tool or a person made,"
+        by = f"session {current.session_name}" if current.session_name else other
+        return f"SLIMS does not have the animal where this session began: {by} put it at {stage}"
+
+    def _began_with(self, current: AnimalState) -> AnimalState | None:
+        """What SLIMS said of the animal when the session began, or what the session ran with, if SLIMS has that now."""
+        ran_with = self.session.animal_state
+        return ran_with if current.is_still(ran_with) else self._said
+
+    @property
+    def _said(self) -> AnimalState | None:
+        """Where SLIMS had the animal when the session began; None where it did not answer or had no state."""
+        said = self.session.results.get("load_animal_state", {}).get(_NAME)
+        return None if said is None else AnimalState.model_validate(said)
+
+    @property
+    def _was_empty(self) -> bool:
+        """Whether SLIMS had no state of the animal when the session began."""
+        return self._said is None and _NAME in self.session.results.get("load_animal_state", {})
 
     def _claimed(self, mine: Record | None, animal: int, suggestion: CurriculumSuggestion) -> Record:
         """The session's record, with the suggestion that its plainly named attachments belong to."""
-        mark = Mark(self.session.name, self._date, suggestion.digest, "pending")
+        mark = Mark(self.session.name, self._date, suggestion.digest, "pending", self.session.ticket)
         if mine is None:
             return self._add(animal, mark, suggestion.trainer_state)
         if mine.mark and mine.mark.suggestion is None:
@@ -137,12 +199,14 @@ class Push:
     def _date(self) -> datetime:
         return self.session.session.date.astimezone(UTC)
 
-    def _since(self, current: AnimalState | None) -> datetime:
-        """A date that makes this the latest record: the session's own, unless a clock or a schedule ran ahead of it."""
-        if current is None:
-            return self._date
-        is_own = current.session_name == self.session.name
-        return max(self._date, current.date if is_own else current.date + timedelta(seconds=1))
+    def _since(self, history: History, latest: Record | None, mine: Record | None) -> datetime:
+        """A date that makes this the latest record for tools that look at dates: mostly the session's own.
+
+        It is later where a clock or a schedule was ahead.
+        """
+        own = [self._date, mine.date] if mine else [self._date]
+        others = [r.date for r in history.records if r != mine and (r.is_applied or r == latest)]
+        return max([*own, *(date + timedelta(seconds=1) for date in others)])
 
     def _task(self, state: TrainerStateText | None) -> dict[str, Any]:
         """Task, its schema and the stage: what the animal does next, or did where nobody decided."""
@@ -152,39 +216,6 @@ class Push:
             "task_schema_version": _first_text((task.get("version"),)),
             "task_stage": state.stage if state else None,
         }
-
-
-def _current(history: History, ran_with: AnimalState | None) -> AnimalState | None:
-    """Where SLIMS has the animal; what an earlier record lacks does not hold back what comes after it.
-
-    :param ran_with: the state that the session ran with; a record of the same session and date is taken for it where
-        its own cannot be had.
-    """
-    latest = history.latest()
-    if latest is None:
-        return None
-    try:
-        return history.state(latest)
-    except (AnimalError, TransientError) as error:
-        logger.warning(
-            "%s The trainer state of record %d is not compared; its session and date are.",
-            error.message,
-            latest.pk,
-        )
-    unread = AnimalState(
-        trainer_state=TrainerStateText(text="null"),
-        session_name=latest.mark.session if latest.mark else None,
-        date=latest.date,
-    )
-    if ran_with and (ran_with.session_name, ran_with.date) == (unread.session_name, unread.date):
-        return ran_with
-    return unread
-
-
-def _standing(state: AnimalState) -> str:
-    origin = f"session {state.session_name}" if state.session_name else "a record that another tool made"
-    stage = f"stage {state.trainer_state.stage}" if state.trainer_state.stage else "no known stage"
-    return f"{origin} of {state.date:%Y-%m-%d} put the animal at {stage}"
 
 
 def _notes(session: SessionContext) -> str | None:
