@@ -16,6 +16,8 @@ from task_repositories import laboratory
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import names_like
+from aind_launcher.model.register import RigStatus
+from aind_launcher.model.session import Acquisition
 from aind_launcher.testing import TaskRepositoryForTests
 
 RUN = ("run", "--subject", "123456")
@@ -33,8 +35,9 @@ def library_of(lab: TaskRepositoryForTests) -> Library:
 
 
 def session_on(lab: TaskRepositoryForTests, rig: str, began: datetime) -> None:
-    """A session of the animal on another rig, which has ended."""
-    library, session = library_of(lab), a_session(lab.root, date=began, rig_name=rig)
+    """A session of the animal on another rig, of an hour."""
+    took = Acquisition(outcome="completed", start=began, end=began + timedelta(minutes=60))
+    library, session = library_of(lab), a_session(lab.root, date=began, rig_name=rig, acquisition=took)
     ticket = library.begin(session, library.read("123456").state, ())
     library.finish(session.model_copy(update={"ticket": ticket}), "completed")
 
@@ -58,18 +61,39 @@ def test_a_second_session_today_is_said_once_with_the_newest_and_how_many(lab: T
 def test_a_session_of_yesterday_is_nothing_unusual(lab: TaskRepositoryForTests) -> None:
     session_on(lab, "a", now() - timedelta(days=1))
     run = call(*RUN, "--set", "rig-name=a", cwd=lab.path)
-    assert (run.code, warnings(run.out)) == (0, [])
+    assert (run.code, warnings(run.err)) == (0, [])
     assert re.search(r"last session +yesterday \d\d:\d\d on a: completed", run.err)
 
 
 def test_another_rig_than_always_is_said_and_not_where_the_animal_changes_rigs(lab: TaskRepositoryForTests) -> None:
     for day in (9, 8, 7):
         session_on(lab, "a", now() - timedelta(days=day))
-    (told,) = warnings(call(*RUN, "--set", "rig-name=b", cwd=lab.path).out)
+    told, _ = warnings(call(*RUN, "--set", "rig-name=b", cwd=lab.path).out)
     assert told == "another rig: This is rig b; the animal's last 3 sessions were on a."
     # By now it was on both.
     again = call(*RUN, "--set", "rig-name=c", cwd=lab.path)
     assert "another rig" not in again.out + again.err
+
+
+def test_the_summary_names_a_session_that_was_unusually_short(lab: TaskRepositoryForTests) -> None:
+    for day in (9, 8, 7):
+        session_on(lab, "a", now() - timedelta(days=day))
+    run = call(*RUN, "--set", "rig-name=a", cwd=lab.path)
+    assert warnings(run.out) == ["unusually short: 0 s; its last 3 sessions took 60 min."]
+
+
+@pytest.mark.parametrize(("says", "warns"), [("its session", True), ("nothing", False)])
+def test_a_session_on_another_rig_now_is_said_as_far_as_that_rig_says_so_and_blocks_nothing(
+    lab: TaskRepositoryForTests, says: str, warns: bool
+) -> None:
+    library, session = library_of(lab), a_session(lab.root, date=now(), rig_name="z")
+    library.begin(session, library.read("123456").state, ())
+    running = session.name if says == "its session" else None
+    library.report(RigStatus(rig="z", machine="m", written=now(), running=running))
+    run = call(*RUN, "--set", "rig-name=b", cwd=lab.path)
+    assert run.code == 0
+    told = warnings(run.out)
+    assert [f"Rig z is at session {session.name} of this animal, since" in each for each in told] == [True] * warns
 
 
 def test_as_data_the_outcome_has_the_card_and_the_rule(lab: TaskRepositoryForTests) -> None:
