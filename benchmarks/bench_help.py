@@ -9,7 +9,7 @@ from pathlib import Path
 from timing import command, compare
 
 HELP = ["--help", "run --help", "sessions list --help", "curricula --help", "demo --help"]
-READ = ["sessions list", "animals list", "plugins list", "config show", "env list", "curricula list"]
+READ = ["today", "sessions list", "animals list", "plugins list", "config show", "env list", "curricula list"]
 SETTINGS = """
 [tool.aind-launcher]
 data-directory = "data"

@@ -7,13 +7,18 @@ from pathlib import Path
 
 from timing import compare
 
-from aind_launcher.journal.file import INSERT_SESSION, connect
+from aind_launcher.journal.file import INSERT_SESSION, INSERT_STEP, connect
 from aind_launcher.journal.journal import Journal
-from aind_launcher.journal.records import UNFINISHED, StepId
+from aind_launcher.journal.records import UNFINISHED, StepId, StepRecord
 from aind_launcher.lifecycle.record import find_unknown
 from aind_launcher.model.clock import now
 
 CONTEXT = "x" * 60_000
+RESULTS = {
+    "curriculum_suggest": {"text": "x" * 20_000},
+    "keep_suggestion": {"decision": "detection -> discrimination by hit_rate_high"},
+    "record_state": {"outcome": "applied"},
+}
 
 
 def fill(path: Path, known: int, wanted: int) -> None:
@@ -26,6 +31,9 @@ def fill(path: Path, known: int, wanted: int) -> None:
             started = (start + timedelta(minutes=number)).isoformat(timespec="microseconds")
             row = {"name": name, "subject": str(number % 50), "started": started, "message": None, "context": CONTEXT}
             connection.execute(INSERT_SESSION, entry | row)
+            for hook, result in RESULTS.items():
+                step = StepRecord(StepId(name, hook, "a"), 1, "running", now()).ended_as("done", result=result)
+                connection.execute(INSERT_STEP, step.as_row())
             (path.parent / "data" / name).mkdir(parents=True)
 
 
@@ -42,6 +50,11 @@ with tempfile.TemporaryDirectory() as temporary:
             Journal.open(path).close()
 
         with Journal.open(path) as journal:
+
+            def decided() -> None:
+                for record in journal.sessions(last=100):
+                    journal.steps(record.name, "keep_suggestion", "record_state", "note")
+
             compare(
                 f"{many} sessions",
                 [
@@ -49,6 +62,7 @@ with tempfile.TemporaryDirectory() as temporary:
                     ("unfinished", lambda: journal.sessions(states=UNFINISHED)),
                     ("names", lambda: journal.names()),
                     ("the newest 100", lambda: journal.sessions(last=100)),
+                    ("the newest 100, decisions and notes", decided),
                     ("one animal's", lambda: journal.sessions(subject="7", last=100)),
                     ("folders that the journal lacks", lambda: find_unknown(journal, folder / "data", folder)),
                 ],

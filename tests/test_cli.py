@@ -131,7 +131,7 @@ def test_the_story_of_a_session_says_what_was_decided_and_what_each_step_returne
         assert re.search(f"^  {fact}$", story, re.M)
     assert re.search(r"session_name 123456_\S+, date ", steps["load_animal_state"])
     assert steps["run_session"].endswith("exit_code 0")
-    assert steps["keep_suggestion"].endswith("behavior/Logs/suggestion.json, behavior/metrics.json")
+    assert steps["keep_suggestion"].endswith("suggestion behavior/Logs/suggestion.json, metrics behavior/metrics.json")
     assert max(len(line) for line in story.splitlines()) < 400
 
 

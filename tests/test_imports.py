@@ -74,7 +74,7 @@ def test_what_reads_the_journal_imports_no_plugin(repository: Path, command: str
     assert libraries(imported(READ, *command.split(), cwd=repository)) & (NEVER | FOR_PLUGINS) == set()
 
 
-@pytest.mark.parametrize("command", ["animals list", "animals show 123456", "plugins list", "config show"])
+@pytest.mark.parametrize("command", ["today", "animals list", "animals show 123456", "plugins list", "config show"])
 def test_what_reads_through_plugins_imports_only_what_they_are_made_of(repository: Path, command: str) -> None:
     assert libraries(imported(READ, *command.split(), cwd=repository)) & NEVER == set()
 

@@ -18,8 +18,8 @@ PLUGINS = '''
     from pathlib import Path
 
     from aind_launcher import (
-        AnimalError, BuiltEnvironment, BuiltSource, Check, CurriculumSuggestion, Decision, SourceStatus, StateRecord,
-        StoredAnimal, hookimpl
+        AnimalError, AnimalRecord, BuiltEnvironment, BuiltSource, Check, CurriculumSuggestion, Decision, SourceStatus,
+        StateRecord, StoredAnimal, hookimpl
     )
     from aind_launcher.testing import Ladder, ladder_state
 
@@ -37,6 +37,22 @@ PLUGINS = '''
 
         def history(self, subject):
             return [Decision.model_validate(decision) for decision in self.decisions().get(subject, [])]
+
+        def register(self, subject, last=20):
+            state = self.read(subject).state
+            return AnimalRecord(subject, state.trainer_state if state else None)
+
+        def overview(self):
+            return [self.register(subject) for subject in sorted(self.decisions())]
+
+        def rigs(self):
+            return []
+
+        def report(self, status):
+            """Nobody asks for rigs here."""
+
+        def finish(self, session, state):
+            """Sessions are not kept."""
 
         def refuse_known(self, subject):
             if self.history(subject):
@@ -144,6 +160,7 @@ def test_animals_are_enrolled_listed_shown_and_moved(lab: TaskRepositoryForTests
     assert "No animal in the register " in done(lab, "animals", "list")
     assert enroll(lab) == "Animal 7 is enrolled: stage rung1 of Ladder 1.0.0.\n"
     assert stage(lab) == "rung1"
+    assert re.search(r"^7 +unknown +rung1$", done(lab, "today"), re.MULTILINE)
     again = call("curricula", "enroll", "7", "--curriculum", "Ladder", cwd=lab.path)
     assert (again.code, "7 is in the register." in again.err) == (3, True)
     move(lab, "climbs well", "--curriculum", "Ladder", "--stage", "rung5")

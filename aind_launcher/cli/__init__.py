@@ -15,7 +15,8 @@ from aind_launcher.system import interrupts
 _COMMANDS = {
     "run": "Take an animal through a whole session.",
     "resume": "Finish what earlier sessions left undone.",
-    "sessions": "List, show, import and close sessions.",
+    "today": "Show who ran today, who is due or stuck, what was decided, and what is unfinished.",
+    "sessions": "List, show, note, import and close sessions.",
     "animals": "List animals, show where they stand, move them.",
     "curricula": "List, check, sync and run curricula; enrol animals.",
     "env": "List and prune the environments of curricula.",
@@ -30,6 +31,7 @@ Examples:
   aind-launch demo                                     see it work, with a simulated animal
   aind-launch run --subject 123456 --experimenter me   run a session
   aind-launch resume --all                             finish what was left undone
+  aind-launch today                                    who ran, who is due, what is unfinished
 
 Exit codes: 0 all done; 1 the session is safe but a step failed (resume it); 2 wrong usage or settings;
 3 a check refused the session; 4 the acquisition failed; 130 interrupted.

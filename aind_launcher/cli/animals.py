@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import print_facts, print_json, print_table
+from aind_launcher.cli.printing import local_time, print_facts, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.model.names import checked_name, did_you_mean, names_like
 
 if TYPE_CHECKING:
-    from aind_launcher.model.animal import TrainerStateText
-    from aind_launcher.model.store import AnimalStore, StoredAnimal
+    from aind_launcher.model.store import AnimalRecord, AnimalStore, StoredAnimal
+
+# Characters of metrics; `--json` has all of them.
+_WIDEST = 200
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch animals show 123456")
@@ -31,12 +33,13 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
     """List the animals of this experiment."""
     store = repository.animal_store()
     animals = _animals(repository, store)
+    records = {record.subject: record for record in store.overview()}
     if as_json:
-        print_json([_data(animal) for animal in animals])
+        print_json([_data(animal) | _sessions(records.get(animal.subject)) for animal in animals])
         return
     print_table(
-        ("subject", "curriculum", "stage", "since", "session"),
-        [_row(animal) for animal in animals],
+        ("subject", "curriculum", "stage", "sessions", "since", "last run"),
+        [_row(animal, records.get(animal.subject)) for animal in animals],
         empty=f"No animal in {store.place}. Enrol one with `aind-launch curricula enroll SUBJECT --curriculum NAME`.",
     )
 
@@ -47,15 +50,16 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the trainer state itself.")
 def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
     """Show where an animal stands and every decision that put it there."""
-    from aind_launcher.model.animal import TrainerStateText
+    from aind_launcher.model.store import with_rules
 
     store = repository.animal_store()
     animal = _known(repository, store, subject)
-    history = store.history(subject)
+    history = with_rules(store.history(subject))
     if as_json:
         entries = [entry.model_dump(mode="json", exclude={"trainer_state"}) for entry in history]
         document = animal.state.trainer_state.document if animal.state else None
-        print_json(_data(animal) | {"trainer_state": document, "history": entries})
+        record = store.register(subject, 1)
+        print_json(_data(animal) | _sessions(record) | {"trainer_state": document, "history": entries})
         return
     click.echo(f"Animal {subject}")
     state = animal.state
@@ -64,10 +68,10 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
         trainer_state = state.trainer_state
         facts = {
             "curriculum": f"{trainer_state.curriculum} {trainer_state.curriculum_version or ''}",
-            "stage": _stage(trainer_state),
+            "stage": trainer_state.stage_in_words,
             "since": f"{state.date.astimezone():%Y-%m-%d %H:%M}",
             "from": "changed outside the launcher" if animal.changed_outside else state.session_name,
-            "metrics": json.dumps(state.metrics)[:200] if state.metrics is not None else None,
+            "metrics": json.dumps(state.metrics)[:_WIDEST] if state.metrics is not None else None,
         }
     elif animal.has_task:
         facts = {"task": "its own task.json; no curriculum"}
@@ -75,13 +79,16 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
     print_facts(facts)
     click.echo("")
     print_table(
-        ("date", "what", "stage", "session", "by", "reason"),
+        ("date", "what", "stage", "rule", "session", "metrics", "by", "reason"),
         [
             (
                 f"{entry.date.astimezone():%Y-%m-%d %H:%M}",
                 f"{entry.kind} (superseded)" if entry.superseded else entry.kind,
-                _stage(TrainerStateText(text=entry.trainer_state)),
+                entry.state.trainer_state.stage_in_words,
+                ", ".join(entry.rule),
                 entry.session_name,
+                # A move by hand carries them on.
+                json.dumps(entry.metrics)[:_WIDEST] if entry.kind == "suggestion" else None,
                 entry.by,
                 entry.reason,
             )
@@ -173,10 +180,7 @@ def _animals(repository: TaskRepository, store: "AnimalStore") -> "Sequence[Stor
     """Every animal; there are none only where this rig never had one."""
     animals = store.animals()
     if not animals:
-        from aind_launcher.lifecycle.seen import refuse_unplugged
-
-        with repository.journal() as journal:
-            refuse_unplugged(journal, repository.path, repository.settings.experiment, store.place)
+        repository.refuse_unplugged(store)
     return animals
 
 
@@ -193,20 +197,25 @@ def _known(repository: TaskRepository, store: "AnimalStore", subject: str) -> "S
     return animal
 
 
-def _row(animal: "StoredAnimal") -> tuple[Any, ...]:
+def _row(animal: "StoredAnimal", record: "AnimalRecord | None") -> tuple[Any, ...]:
+    last = record and record.last_session
+    run = last and f"{local_time(last.began)[:-3]}, {last.rig}"
     if animal.problem:
-        return (animal.subject, animal.problem, None, None, None)
+        return (animal.subject, animal.problem, None, None, None, run)
     if animal.state is None:
-        return (animal.subject, "own task.json" if animal.has_task else "none", None, None, None)
+        return (animal.subject, "own task.json" if animal.has_task else "none", None, None, None, run)
     state = animal.state.trainer_state
     since = f"{animal.state.date.astimezone():%Y-%m-%d %H:%M}"
-    return (animal.subject, state.curriculum, _stage(state), since, animal.state.session_name)
+    return (animal.subject, state.curriculum, state.stage_in_words, record and record.sessions_at_stage, since, run)
 
 
-def _stage(state: "TrainerStateText") -> str:
-    if state.is_on_curriculum:
-        return str(state.stage)
-    return f"{state.stage} (off curriculum)" if state.stage else "off curriculum"
+def _sessions(record: "AnimalRecord | None") -> dict[str, Any]:
+    last = record and record.last_session
+    return {
+        "sessions_at_stage": record and record.sessions_at_stage,
+        "sessions_unchanged": record and record.sessions_unchanged,
+        "last_session": last and last.model_dump(mode="json", include={"session_name", "rig", "began", "state"}),
+    }
 
 
 def _data(animal: "StoredAnimal") -> dict[str, Any]:

@@ -25,8 +25,11 @@ STYLES = {
     "skipped": "dim",
     "running": "cyan",
     "incomplete": "yellow",
+    "not handed off": "yellow",
+    "stale": "yellow",
     "failed": "red",
     "refused": "red",
+    "unreadable": "red",
 }
 
 

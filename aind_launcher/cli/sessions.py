@@ -1,26 +1,36 @@
 """`aind-launch sessions`: what the journal knows."""
 
 import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.printing import local_time, print_json, print_table
+from aind_launcher.cli.since import moment
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, known_session
-from aind_launcher.errors import UsageError
-from aind_launcher.journal.records import UNFINISHED, SessionRecord, SessionState
+from aind_launcher.errors import LauncherError, UsageError
+from aind_launcher.journal.records import UNFINISHED, SessionRecord, SessionState, StepRecord
 from aind_launcher.model.clock import now
 
+if TYPE_CHECKING:
+    from aind_launcher.journal.journal import Journal
+    from aind_launcher.model.session import SessionContext
+    from aind_launcher.model.store import AnimalStore
+
 _STATES = get_args(SessionState)
+# Their steps tell what was decided on a session.
+_DECIDES = ("keep_suggestion", "record_state")
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch sessions show")
 def command() -> None:
-    """List, show, import and close sessions."""
+    """List, show, note, import and close sessions."""
 
 
 @command.command(
@@ -28,6 +38,7 @@ def command() -> None:
     epilog="""\b
 Examples:
   aind-launch sessions list --subject 123456
+  aind-launch sessions list --since today
   aind-launch sessions list --state incomplete --since 7d --json
   aind-launch sessions list --last 500
 """,
@@ -35,27 +46,34 @@ Examples:
 @in_task_repository
 @click.option("--subject", "-s", help="Only this animal's.")
 @click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="Only these; may be repeated.")
-@click.option("--since", help="A date (2026-01-31) or an age (7d, 12h).")
+@click.option("--since", help="today, yesterday, a date (2026-01-31) or an age (7d, 12h).")
 @click.option("--last", type=click.IntRange(min=1), default=100, show_default=True, help="Only the newest so many.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(repository: TaskRepository, since: str | None, last: int, as_json: bool, **wanted: Any) -> None:
     """List this rig's sessions, oldest first."""
+    from aind_launcher.lifecycle.notes import NOTE
+
     with repository.journal() as journal:
-        found = journal.sessions(since=_since(since), last=last + 1, **wanted)
-    if len(found) > last:
+        begun = moment(since, now()) if since else None
+        found = journal.sessions(since=begun, last=last + 1, **wanted)
+        is_cut = len(found) > last
         found = found[-last:]
+        steps = {record.name: journal.steps(record.name, *_DECIDES, NOTE) for record in found}
+    if is_cut:
         click.echo(f"Only the newest {last} are listed; --last {last * 10} lists more.", err=True)
     records = [_explained(record, repository) for record in found]
     if as_json:
-        print_json([*map(_data, records)])
+        print_json([_data(record, steps[record.name]) for record in records])
         return
     rows = []
     for record in records:
         seconds = round((record.ended - record.started).total_seconds()) if record.ended else None
         duration = None if seconds is None else timedelta(seconds=seconds)
         first_sentence = re.split(r"(?<=\.)\s", record.message or "", maxsplit=1)[0]
-        rows.append((record.name, record.state, local_time(record.started), duration, first_sentence))
-    print_table(("session", "state", "started", "duration", "message"), rows, empty="No session matches.")
+        decision = _decision(steps[record.name])
+        rows.append((record.name, record.state, local_time(record.started), duration, decision, first_sentence))
+    columns = ("session", "state", "started", "duration", "decision", "message")
+    print_table(columns, rows, empty="No session matches.")
 
 
 @command.command("show", epilog="Example: aind-launch sessions show 123456_2026-01-31T170000Z")
@@ -65,6 +83,7 @@ def list_(repository: TaskRepository, since: str | None, last: int, as_json: boo
 def show(repository: TaskRepository, session: str | None, as_json: bool) -> None:
     """Tell a session's whole story, step by step; without a name, the newest one's."""
     from aind_launcher.cli.story import print_story
+    from aind_launcher.lifecycle.notes import is_note, notes_of
 
     with repository.journal() as journal:
         if session:
@@ -77,10 +96,37 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
         context = journal.context(record.name)
     record = _explained(record, repository)
     if as_json:
-        more = {"context": context.model_dump(mode="json"), "steps": [step.as_data() for step in steps]}
-        print_json(_data(record) | more)
+        of_session = [step.as_data() for step in steps if not is_note(step)]
+        more = {"context": context.model_dump(mode="json"), "steps": of_session}
+        print_json(_data(record, steps) | more)
         return
-    print_story(record, context, steps)
+    print_story(record, context, [step for step in steps if not is_note(step)])
+    if notes := notes_of(steps):
+        click.echo("")
+        rows = [(local_time(note.written), note.by, note.text) for note in notes]
+        print_table(("noted", "by", "note"), rows, empty="")
+
+
+@command.command(
+    "note", epilog='Example: aind-launch sessions note 123456_2026-01-31T170000Z "the spout was blocked for a while"'
+)
+@in_task_repository
+@click.argument("session")
+@click.argument("text")
+@click.option("--by", default=None, help="Who writes it (default: the login).")
+def note(repository: TaskRepository, session: str, text: str, by: str | None) -> None:
+    """Write down what is to be known of a session; it is shown with it.
+
+    The note is kept on this machine. Nothing is written into the session's folder.
+    """
+    from aind_launcher.lifecycle.notes import add_note
+    from aind_launcher.system.rig import login
+
+    if not text.strip():
+        raise UsageError("The note is empty.", "Write it in quotes after the session.")
+    with repository.journal() as journal:
+        add_note(journal, known_session(journal, session).name, text.strip(), by or login())
+    click.echo(f"{session}: noted.")
 
 
 @command.command(
@@ -103,6 +149,7 @@ def close(repository: TaskRepository, session: str, reason: str) -> None:
         if record.state not in UNFINISHED:
             raise UsageError(f"Session {session} is {record.state}; nothing is left of it.")
         journal.end_session(session, "closed", record.exit_code or 0, f"closed by {login()}: {reason}")
+        _tell_store(repository, journal, closed=session)
     click.echo(f"{session}: closed. `aind-launch resume {session}` would still finish it.")
 
 
@@ -127,6 +174,28 @@ def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
         for folder in folders:
             record = import_session(journal, folder, repository.path)
             click.echo(f"{record.name}: {record.state}. `aind-launch resume {record.name}` does what is left.")
+        _tell_store(repository, journal)
+
+
+def _tell_store(repository: TaskRepository, journal: "Journal", closed: str | None = None) -> None:
+    """Let the animals' store know what is unfinished here now; one that cannot be asked is told with the next session.
+
+    :param closed: the session that was given up.
+    """
+    from aind_launcher.lifecycle.stores import ask, rig_status
+
+    status = rig_status(repository.settings, journal, repository.path)
+    session: SessionContext | None = None
+    if closed:
+        with suppress(LauncherError):
+            session = journal.context(closed)
+
+    def told(store: "AnimalStore") -> None:
+        if session:
+            store.finish(session, "closed")
+        store.report(status)
+
+    ask(repository.animal_store, told)
 
 
 def _explained(record: SessionRecord, repository: TaskRepository) -> SessionRecord:
@@ -139,20 +208,21 @@ def _explained(record: SessionRecord, repository: TaskRepository) -> SessionReco
     return replace(record, message=message)
 
 
-def _data(record: SessionRecord) -> dict[str, Any]:
+def _data(record: SessionRecord, steps: Sequence[StepRecord]) -> dict[str, Any]:
+    from aind_launcher.lifecycle.notes import notes_of
+
     data = record.as_data()
-    return {"session": data.pop("name"), **data}
+    notes = [note.as_data() for note in notes_of(steps)]
+    return {"session": data.pop("name"), **data, "decision": _decision(steps), "notes": notes}
 
 
-def _since(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    units = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-    try:
-        if text[:-1].isdecimal() and text[-1] in units:
-            return now() - int(text[:-1]) * units[text[-1]]
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except OverflowError:
-        raise UsageError(f"--since {text} is before all time.", "Leave it out to list all sessions.") from None
-    except ValueError:
-        raise UsageError(f"--since {text} is neither a date nor an age.", "Write 2026-01-31, 7d or 12h.") from None
+def _decision(steps: Iterable[StepRecord]) -> str | None:
+    """What was decided on a session, by its steps; launchers of older versions did not keep it in a line."""
+    results = {(step.id.hook, step.id.plugin): step.result for step in steps if isinstance(step.result, dict)}
+    decision = None
+    for (hook, _), result in results.items():
+        if hook == "record_state" and result.get("outcome") == "superseded":
+            return "superseded"
+        if hook == "keep_suggestion":
+            decision = result.get("decision")
+    return decision

@@ -79,6 +79,18 @@ class TaskRepository:
         store: AnimalStore = self._ask("animal_store", "keeps animals", "local-store", experiment=experiment)
         return store
 
+    def refuse_unplugged(self, store: "AnimalStore") -> None:
+        """Raise if this rig had animals of a store that now has none.
+
+        :raises AnimalError: it had: the store may not be connected.
+        """
+        from aind_launcher.lifecycle.launcher import has_journal
+        from aind_launcher.lifecycle.seen import refuse_unplugged
+
+        if has_journal(self.settings):
+            with self.journal() as journal:
+                refuse_unplugged(journal, self.path, self.settings.experiment, store.place)
+
     def _ask(self, hook: str, does: str, built_in: str, **arguments: Any) -> Any:
         from aind_launcher.plugins import first_answer
 

@@ -174,9 +174,14 @@ class Journal:
         newest = "SELECT * FROM steps WHERE (session, hook, plugin, key) = (?, ?, ?, ?) ORDER BY attempt DESC LIMIT 1"
         return next(iter(self._read(newest, astuple(step), StepRecord.from_row, step.session)), None)
 
-    def steps(self, session: str) -> tuple[StepRecord, ...]:
-        """Every attempt at every step of a session, in the order in which they began."""
-        return tuple(self._read(_SELECT_STEPS, (session,), StepRecord.from_row, session))
+    def steps(self, session: str, *hooks: str) -> tuple[StepRecord, ...]:
+        """Every attempt at every step of a session, in the order in which they began.
+
+        :param hooks: only steps of these; all without any.
+        """
+        of_these = f" AND hook IN ({', '.join('?' * len(hooks))})" if hooks else ""
+        sql = f"SELECT * FROM steps WHERE session = ?{of_these} ORDER BY number"  # noqa: S608 - marks alone
+        return tuple(self._read(sql, (session, *hooks), StepRecord.from_row, session))
 
     def current_steps(self, session: str) -> tuple[StepRecord, ...]:
         """The last attempt at each step of a session, in the order in which the steps first began."""

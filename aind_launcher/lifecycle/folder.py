@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from aind_launcher.errors import HandedOff, LauncherError
 from aind_launcher.journal.records import StepRecord
 from aind_launcher.lifecycle import record
 from aind_launcher.lifecycle.log import seal_log
+from aind_launcher.model.animal import fired_rules, move_text
 from aind_launcher.model.session import SessionContext, SessionPaths
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.system.files import copy_whole, unfinished_files, write_whole
@@ -72,10 +75,10 @@ def collect_inputs(session: SessionContext) -> list[str]:
     return _named(session, added)
 
 
-def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -> list[str]:
+def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -> dict[str, JsonValue]:
     """Write the answer and its metrics into the folder, or beside it where it was handed off already.
 
-    :return: the files written.
+    :return: the decision in a line, for lists of sessions, and the files written.
     :raises HandedOff: it came in time, but some of it could not be written before the folder was handed off.
     """
     if session.handed_off and _was_sealed_with(session, suggestion):
@@ -83,7 +86,7 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
         if missing:
             what = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing in {session.folder}"
             raise HandedOff(f"{what}, which was handed off.", session.name)
-        return []
+        return {"decision": _in_a_line(session, suggestion)}
     if session.handed_off:
         paths = SessionPaths(session.staging)
         logger.warning(
@@ -100,10 +103,19 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
         texts[session.output_folder / "provenance.json"] = suggestion.provenance.model_dump_json(indent=2)
     for path, text in texts.items():
         write_whole(path, text)
-    written = list(texts)
-    if not session.handed_off:
-        written += _bring_output(session)
-    return _named(session, written)
+    brought = [] if session.handed_off else _bring_output(session)
+    kept: dict[str, JsonValue] = dict(
+        zip(("suggestion", "metrics", "provenance"), _named(session, [*texts]), strict=False)
+    )
+    output: dict[str, JsonValue] = {"output": [*_named(session, brought)]} if brought else {}
+    return {"decision": _in_a_line(session, suggestion), **kept, **output}
+
+
+def _in_a_line(session: SessionContext, suggestion: CurriculumSuggestion) -> str:
+    before = session.animal_state.trainer_state if session.animal_state else None
+    then = suggestion.trainer_state
+    after = then.stage if then.is_on_curriculum else None
+    return move_text(before.stage if before else None, after, fired_rules(before, then))
 
 
 def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[StepRecord]) -> list[str]:

@@ -47,6 +47,11 @@ class Launcher:
             self.lock.write_note(session)
 
 
+def has_journal(settings: "LauncherSettings") -> bool:
+    """Whether this machine had a session; who only asks must not begin a journal."""
+    return (settings.state_directory / _JOURNAL).is_file()
+
+
 def open_journal(settings: "LauncherSettings") -> Journal:
     """The journal of this machine, or a substitute in the data directory; see `Journal.open`.
 

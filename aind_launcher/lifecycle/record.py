@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from aind_launcher.errors import ExitCode, LauncherError, Refused, UsageError
 from aind_launcher.journal.journal import Journal
 from aind_launcher.journal.records import SessionRecord, StepRecord
+from aind_launcher.lifecycle.notes import copied_notes
 from aind_launcher.lifecycle.steps import LAUNCHER
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Acquisition, SessionContext, SessionPaths
@@ -146,7 +147,8 @@ def import_session(journal: Journal, folder: Path, repository: Path) -> SessionR
                 f"{error.filename or context.staging} cannot be written: {error.strerror or error}.",
                 "Free the disk and import the session again.",
             ) from None
-    journal.import_session(imported, context.model_dump_json(), recorded.steps)
+    steps = {(step.id, step.attempt): step for step in (*recorded.steps, *copied_notes(context.staging, context.name))}
+    journal.import_session(imported, context.model_dump_json(), [*steps.values()])
     return imported
 
 

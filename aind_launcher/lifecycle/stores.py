@@ -4,6 +4,7 @@ import logging
 import platform
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from aind_launcher.errors import LauncherError
@@ -14,8 +15,10 @@ from aind_launcher.model.clock import now
 from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket, UnfinishedSession
 
 if TYPE_CHECKING:
+    from aind_launcher.journal.journal import Journal
     from aind_launcher.model.session import SessionContext
     from aind_launcher.model.store import AnimalStore
+    from aind_launcher.settings.layers import LauncherSettings
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +33,26 @@ _REMEMBERED = 5
 def ask_store(launcher: Launcher, question: "Callable[[AnimalStore], Answer]") -> Answer | None:
     """What the animals' store answers; None, after a warning, where it cannot, and where there is none."""
 
-    def asked() -> Answer | None:
+    def store() -> "AnimalStore | None":
         for call in launcher.plugins.calls("animal_store"):
-            store = call(repository=launcher.repository, experiment=launcher.settings.experiment)
-            if store is not None:
-                return question(store)
+            answer: AnimalStore | None = call(repository=launcher.repository, experiment=launcher.settings.experiment)
+            if answer is not None:
+                return answer
         return None
+
+    return ask(store, question, launcher.steps.redact)
+
+
+def ask(
+    find: "Callable[[], AnimalStore | None]",
+    question: "Callable[[AnimalStore], Answer]",
+    redact: Callable[[str], str] = str,
+) -> Answer | None:
+    """As `ask_store`, of the store that `find` finds."""
+
+    def asked() -> Answer | None:
+        store = find()
+        return None if store is None else question(store)
 
     try:
         answer: Answer | None = step_thread.call(asked, _LONGEST, may_answer=False)
@@ -43,7 +60,7 @@ def ask_store(launcher: Launcher, question: "Callable[[AnimalStore], Answer]") -
     except step_thread.TookTooLong:
         logger.warning("The animals' store did not answer within %g s.", _LONGEST)
     except Exception as error:  # isolates what a store does when it is looked into
-        logger.warning("The animals' store cannot be asked: %s", launcher.steps.redact(str(error)))
+        logger.warning("The animals' store cannot be asked: %s", redact(str(error)))
     return None
 
 
@@ -65,21 +82,7 @@ def known_tickets(launcher: Launcher, session: "SessionContext") -> tuple[Ticket
 
 def report_rig(launcher: Launcher, running: "SessionContext | None" = None) -> None:
     """Let the library know what is unfinished on this rig, and the session that it is at."""
-    name = running.rig_name if running else inputs.rig_name(launcher.settings)
-    waiting = launcher.journal.unfinished(launcher.repository)
-    status = RigStatus(
-        rig=name,
-        machine=platform.node(),
-        written=now(),
-        running=running.name if running else None,
-        unfinished=tuple(
-            UnfinishedSession(
-                session_name=record.name, subject=record.subject, state=record.state, message=record.message
-            )
-            for record in waiting
-            if not running or record.name != running.name
-        ),
-    )
+    status = rig_status(launcher.settings, launcher.journal, launcher.repository, running)
     try:
         ask_store(launcher, lambda store: store.report(status))
     except KeyboardInterrupt:
@@ -87,3 +90,22 @@ def report_rig(launcher: Launcher, running: "SessionContext | None" = None) -> N
             raise
         # All else is done.
         logger.warning("This rig was not reported to the animals' store.")
+
+
+def rig_status(
+    settings: "LauncherSettings", journal: "Journal", repository: Path, running: "SessionContext | None" = None
+) -> RigStatus:
+    """What is unfinished on this rig, and the session that it is at."""
+    return RigStatus(
+        rig=running.rig_name if running else inputs.rig_name(settings),
+        machine=platform.node(),
+        written=now(),
+        running=running.name if running else None,
+        unfinished=tuple(
+            UnfinishedSession(
+                session_name=record.name, subject=record.subject, state=record.state, message=record.message
+            )
+            for record in journal.unfinished(repository)
+            if not running or record.name != running.name
+        ),
+    )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -86,6 +87,13 @@ class TrainerStateText(JsonText):
         """Whether a curriculum decides what this animal does next."""
         decides = self.document.get("is_on_curriculum", True) is True
         return decides and self.curriculum is not None and self.stage is not None
+
+    @property
+    def stage_in_words(self) -> str:
+        """The stage, for people; no curriculum decides over every animal that has one."""
+        if self.is_on_curriculum:
+            return str(self.stage)
+        return f"{self.stage} (off curriculum)" if self.stage else "off curriculum"
 
     @property
     def task(self) -> dict[str, Any] | None:
@@ -212,6 +220,19 @@ def fired_rules(before: TrainerStateText | None, after: TrainerStateText) -> tup
         for rule, target in _edges(edges)
         if names.get(str(target)) == after.stage
     )
+
+
+def move_text(before: str | None, after: str | None, rules: Sequence[str] = ()) -> str:
+    """A decision in a line: *stays*, or from which stage to which and by which rule.
+
+    :param after: None where the animal leaves its curriculum.
+    :param rules: those that may have fired; their modules are left out.
+    """
+    if after is not None and before == after:
+        return "stays"
+    names = [rule.rpartition(".")[2] for rule in rules]
+    rule = f" by {'one of ' if names[1:] else ''}{', '.join(names)}" if names else ""
+    return f"{before or 'no stage'} -> {after or 'off curriculum'}{rule}"
 
 
 def _edges(edges: object) -> list[tuple[str, object]]:

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from pydantic import AwareDatetime, BaseModel, JsonValue, ValidationError
 
-from aind_launcher.model.animal import AnimalState, TrainerStateText
+from aind_launcher.model.animal import AnimalState, TrainerStateText, fired_rules
 from aind_launcher.model.clock import now
 from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket
+
+if TYPE_CHECKING:
+    from aind_launcher.model.session import SessionContext
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,19 @@ class Decision(BaseModel, frozen=True, populate_by_name=True, ser_json_inf_nan="
         )
 
 
+def with_rules(history: Sequence[Decision]) -> list[Decision]:
+    """The decisions on an animal, oldest first, with their rules also where an older launcher recorded none."""
+    before: TrainerStateText | None = None
+    completed = []
+    for decision in history:
+        then = decision.state.trainer_state
+        if decision.kind == "suggestion" and not decision.rule:
+            decision = decision.model_copy(update={"rule": fired_rules(before, then)})
+        completed.append(decision)
+        before = before if decision.superseded else then
+    return completed
+
+
 class AnimalStore(Protocol):
     """The animals of one experiment. Every method raises a `LauncherError` if the store cannot be reached."""
 
@@ -133,7 +149,8 @@ class AnimalStore(Protocol):
     def overview(self) -> Sequence[AnimalRecord]:
         """Every animal by subject, each with the two newest entries of its register.
 
-        A store on a share does at most four file operations for an animal.
+        Entries before them only where the two tell of no session, or not how the animal came where it stands. A store
+        on a share does at most four file operations for any other animal.
         """
 
     def rigs(self) -> Sequence[RigStatus]:
@@ -141,6 +158,12 @@ class AnimalStore(Protocol):
 
     def report(self, status: RigStatus) -> None:
         """Keep what a rig reports of itself, in the place of what it reported before."""
+
+    def finish(self, session: "SessionContext", state: str) -> None:
+        """Enter how a session stands that was given up outside of any session; one without a ticket is not entered.
+
+        :param state: *closed*.
+        """
 
     def refuse_known(self, subject: str) -> None:
         """Raise if the animal must not be enrolled as a new one.

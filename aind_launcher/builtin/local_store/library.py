@@ -6,7 +6,7 @@ ticket; and ``task.json`` for an animal without curriculum.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from aind_launcher.model.animal import AnimalState, TrainerStateText, fired_rule
 from aind_launcher.model.clock import now
 from aind_launcher.model.json_text import object_in
 from aind_launcher.model.names import checked_name
-from aind_launcher.model.register import RigStatus, Ticket
+from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.store import AnimalRecord, StoredAnimal
 from aind_launcher.model.suggestion import CurriculumSuggestion
@@ -55,8 +55,8 @@ class Library:
         return self._subjects / checked_name("subject", subject)
 
     def animals(self) -> tuple[StoredAnimal, ...]:
-        """Every animal, by subject."""
-        return tuple(self._listed(folder) for folder in self._folders())
+        """Every animal, by subject; 16 at a time."""
+        return tuple(at_once(self._listed, self._folders()))
 
     def _folders(self) -> list[Path]:
         with suppress(FileNotFoundError), history.reading(self._subjects):
@@ -116,14 +116,22 @@ class Library:
         return self._record(self.folder(subject), last)
 
     def overview(self) -> tuple[AnimalRecord, ...]:
-        """Every animal by subject, each with its two newest entries; 16 at a time."""
-        return tuple(at_once(lambda folder: self._record(folder, 2), self._folders()))
+        """Every animal by subject, each with its two newest entries; 16 at a time.
 
-    def _record(self, folder: Path, last: int) -> AnimalRecord:
+        Entries before them are read only where the two tell of no session, or not how the animal came where it stands.
+        """
+        return tuple(at_once(lambda folder: self._record(folder, 2, further=True), self._folders()))
+
+    def _record(self, folder: Path, last: int, *, further: bool = False) -> AnimalRecord:
         try:
             content = _content(folder / STATE)
             state = TrainerStateText.read(content, str(folder / STATE)) if content is not None else None
-            return AnimalRecord(folder.name, state, Register(folder / SESSIONS).newest(last))
+
+            def suffice(entries: Sequence[RegisterEntry]) -> bool:
+                is_put = state is None or any(entry.put_the_animal for entry in entries)
+                return not further or (is_put and any(entry.was_run for entry in entries))
+
+            return AnimalRecord(folder.name, state, Register(folder / SESSIONS).newest(last, suffice))
         except LauncherError as error:
             return AnimalRecord(folder.name, problem=str(error))
 
@@ -132,10 +140,12 @@ class Library:
         return read_statuses(self._subjects.parent / RIGS)
 
     def report(self, status: RigStatus) -> None:
-        """Keep what a rig reports of itself.
+        """Keep what a rig reports of itself, in a library that has animals: without any it may not be connected.
 
         :raises TransientError: it cannot be written.
         """
+        if not self._subjects.is_dir():
+            return
         folder = self._subjects.parent / RIGS
         try:
             write_status(folder, status)

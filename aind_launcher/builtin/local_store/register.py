@@ -17,6 +17,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _AT_ONCE = 16
+# Entries that are read at most for one that tells something.
+_LOOKED_AT = 20
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,20 @@ class Register:
             return RegisterEntry.model_validate_json(read_whole(self._file(number)))
         return None
 
-    def newest(self, count: int) -> tuple[RegisterEntry, ...]:
-        """The newest entries that can be read, oldest first."""
-        return self.entries(self.numbers()[-count:])
+    def newest(
+        self, count: int, suffice: Callable[[Sequence[RegisterEntry]], bool] | None = None
+    ) -> tuple[RegisterEntry, ...]:
+        """The newest entries that can be read, oldest first.
+
+        :param suffice: entries before them are added, one by one, until all together do; none is looked for for ever.
+        """
+        numbers = self.numbers()
+        found = self.entries(numbers[-count:])
+        for number in reversed(numbers[-_LOOKED_AT:-count]):
+            if suffice is None or suffice(found):
+                break
+            found = (*self.entries([number]), *found)
+        return found
 
     def entries(self, numbers: Sequence[int]) -> tuple[RegisterEntry, ...]:
         """These entries, but for what cannot be read."""

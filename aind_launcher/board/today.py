@@ -1,0 +1,260 @@
+"""One day of an experiment: what each animal did, where it stands and why, and what is unfinished on which rig."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, Final, Literal, Self
+
+from aind_launcher.journal.records import UNFINISHED
+from aind_launcher.model.animal import move_text
+from aind_launcher.model.register import RegisterEntry, RigStatus, UnfinishedSession
+from aind_launcher.model.store import AnimalRecord
+
+Status = Literal["due", "running", "done", "failed", "not handed off", "unknown", "unreadable"]
+
+# Seconds after which a rig that was not heard of is stale.
+STALE: Final = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class AnimalToday:
+    """An animal, and how its day stands.
+
+    :param status: *due*: it has not run; *failed*: its acquisition failed, was interrupted or discarded, or what was
+        left of the session was given up; *not handed off*: a resume is needed; *unknown*: it has no register.
+    :param is_stuck: it had so many sessions since anything in its trainer state changed that somebody should look.
+    """
+
+    record: AnimalRecord
+    status: Status
+    is_stuck: bool
+
+    @property
+    def stage(self) -> str | None:
+        """Where it stands; None where it is on no curriculum."""
+        state = self.record.trainer_state
+        return state.stage if state else None
+
+    @property
+    def last_rig(self) -> str | None:
+        """Where it had its last session."""
+        last = self.record.last_session
+        return last.rig if last else None
+
+    @property
+    def decided(self) -> RegisterEntry | None:
+        """The newest entry that tells of a decision, or of a person who put the animal somewhere."""
+        return next(
+            (entry for entry in reversed(self.record.entries) if entry.kind != "session" or entry.decision), None
+        )
+
+    def as_data(self) -> dict[str, Any]:
+        """For programs; the manual's page on `today` explains the names."""
+        state, last, decided = self.record.trainer_state, self.record.last_session, self.decided
+        return {
+            "subject": self.record.subject,
+            "status": self.status,
+            "problem": self.record.problem,
+            "curriculum": state.curriculum if state else None,
+            "stage": self.stage,
+            "on_curriculum": state.is_on_curriculum if state else False,
+            "sessions_at_stage": self.record.sessions_at_stage,
+            "sessions_unchanged": self.record.sessions_unchanged,
+            "stuck": self.is_stuck,
+            "last_session": last and _session_data(last),
+            "last_decision": decided and _decision_data(decided),
+        }
+
+
+@dataclass(frozen=True)
+class RigToday:
+    """A rig, by what it last reported and by what the animals' registers say of it.
+
+    :param status: None for a rig that never reported.
+    :param running: the session that it is at; what a rig reported that is silent since is not believed.
+    :param unfinished: sessions that wait for `aind-launch resume` there.
+    """
+
+    rig: str
+    status: RigStatus | None
+    running: str | None
+    unfinished: tuple[UnfinishedSession, ...]
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was not heard of for a day."""
+        return self.status is not None and is_silent(self.status)
+
+    def as_data(self) -> dict[str, Any]:
+        """For programs; the manual's page on `today` explains the names."""
+        return {
+            "rig": self.rig,
+            "machine": self.status.machine if self.status else None,
+            "age": round(self.status.age) if self.status and self.status.age is not None else None,
+            "stale": self.is_stale,
+            "running": self.running,
+            "unfinished": [_unfinished_data(session) for session in self.unfinished],
+        }
+
+
+@dataclass(frozen=True)
+class Today:
+    """All animals and rigs of an experiment on one day.
+
+    :param day: the local calendar day of whoever looks.
+    :param of: how many animals there are, asked for or not.
+    """
+
+    day: date
+    of: int
+    animals: tuple[AnimalToday, ...]
+    rigs: tuple[RigToday, ...]
+
+    def counts(self) -> dict[Status, int]:
+        """How many animals have each status that any of them has."""
+        order: Iterable[Status] = ("due", "running", "done", "failed", "not handed off", "unknown", "unreadable")
+        found = {status: sum(animal.status == status for animal in self.animals) for status in order}
+        return {status: count for status, count in found.items() if count}
+
+    def only(
+        self, *, stage: str | None = None, rig: str | None = None, stuck: bool = False, not_run: bool = False
+    ) -> Self:
+        """What is asked for; an animal that cannot be read stays where it may belong.
+
+        :param rig: animals that had their last session there, and that rig.
+        :param not_run: animals of which nobody can say that they ran.
+        """
+        animals = [
+            animal
+            for animal in self.animals
+            if (stage is None or animal.stage == stage or animal.record.problem)
+            and (rig is None or animal.last_rig == rig or animal.record.problem)
+            and (not stuck or animal.is_stuck)
+            and (not not_run or animal.status in ("due", "unknown", "unreadable"))
+        ]
+        rigs = [each for each in self.rigs if rig is None or each.rig == rig]
+        return replace(self, animals=tuple(animals), rigs=tuple(rigs))
+
+    def as_data(self) -> dict[str, Any]:
+        """For programs; the manual's page on `today` explains the names."""
+        return {
+            "date": self.day.isoformat(),
+            "animals": [animal.as_data() for animal in self.animals],
+            "rigs": [rig.as_data() for rig in self.rigs],
+        }
+
+
+def today(records: Sequence[AnimalRecord], statuses: Sequence[RigStatus], moment: datetime, stuck_after: int) -> Today:
+    """The day of `moment`.
+
+    :param records: as `AnimalStore.overview` has them.
+    :param statuses: as `AnimalStore.rigs` has them.
+    :param stuck_after: sessions without a change after which an animal is stuck.
+    """
+    at_work = {status.rig: status.running for status in statuses if status.running and not is_silent(status)}
+    day = moment.astimezone().date()
+    animals = tuple(
+        AnimalToday(
+            record,
+            _status(record, day, at_work),
+            _is_on_curriculum(record) and (record.sessions_unchanged or 0) >= stuck_after,
+        )
+        for record in records
+    )
+    return Today(day, len(animals), animals, tuple(_rigs(records, statuses, at_work)))
+
+
+def is_silent(status: RigStatus) -> bool:
+    """Whether a rig was not heard of for a day."""
+    return status.age is not None and status.age >= STALE
+
+
+def entry_text(entry: RegisterEntry) -> str:
+    """What was decided with this entry of a register, and by which rule or by whom."""
+    decision = entry.decision
+    by = f" by {entry.by}" if entry.by else ""
+    if decision is None:
+        return {"enrolled": f"enrolled{by}", "moved": f"moved by hand{by}"}.get(entry.kind, "changed outside")
+    if decision.outcome == "superseded":
+        return "superseded"
+    return move_text(entry.stage, decision.stage, decision.rule)
+
+
+def _status(record: AnimalRecord, day: date, at_work: Mapping[str, str | None]) -> Status:
+    if record.problem:
+        return "unreadable"
+    last = record.last_session
+    if last is None:
+        return "due" if record.entries else "unknown"
+    if _is_running(last, at_work):
+        return "running"
+    if last.began.astimezone().date() != day:
+        return "due"
+    if last.state in UNFINISHED:
+        return "not handed off"
+    return "done" if last.state == "completed" else "failed"
+
+
+def _is_running(entry: RegisterEntry, at_work: Mapping[str, str | None]) -> bool:
+    """Whether its rig confirms what the register claims: a launcher that was killed claims it for ever."""
+    return entry.state == "running" and at_work.get(entry.rig) == entry.session_name
+
+
+def _is_on_curriculum(record: AnimalRecord) -> bool:
+    return record.trainer_state is not None and record.trainer_state.is_on_curriculum
+
+
+def _rigs(
+    records: Iterable[AnimalRecord], statuses: Iterable[RigStatus], at_work: Mapping[str, str | None]
+) -> Iterable[RigToday]:
+    known = {status.rig: status for status in statuses}
+    waiting = {status.rig: {each.session_name: each for each in status.unfinished} for status in statuses}
+    for status in statuses:
+        if status.running and status.rig not in at_work:
+            subject = status.running.rpartition("_")[0]
+            killed = UnfinishedSession(session_name=status.running, subject=subject, state="running")
+            waiting[status.rig].setdefault(status.running, killed)
+    # A rig that lost its journal, or was switched off in a session, does not say what it left.
+    for record in records:
+        for entry in record.sessions:
+            if entry.state in UNFINISHED and entry.session_name and not _is_running(entry, at_work):
+                left = UnfinishedSession(session_name=entry.session_name, subject=record.subject, state=entry.state)
+                waiting.setdefault(entry.rig, {}).setdefault(entry.session_name, left)
+    for rig in sorted(waiting):
+        yield RigToday(
+            rig, known.get(rig), at_work.get(rig), tuple(waiting[rig][name] for name in sorted(waiting[rig]))
+        )
+
+
+def _unfinished_data(session: UnfinishedSession) -> dict[str, Any]:
+    data = session.model_dump(mode="json")
+    return {"session": data.pop("session_name"), **data}
+
+
+def _session_data(entry: RegisterEntry) -> dict[str, Any]:
+    return {
+        "session": entry.session_name,
+        "state": entry.state,
+        "rig": entry.rig,
+        "began": entry.began.isoformat(),
+        "ended": entry.ended.isoformat() if entry.ended else None,
+        "minutes": entry.minutes,
+        "experimenter": entry.by,
+        "folder": entry.folder,
+        "destination": entry.destination,
+    }
+
+
+def _decision_data(entry: RegisterEntry) -> dict[str, Any]:
+    decision = entry.decision
+    return {
+        "text": entry_text(entry),
+        "kind": "suggestion" if decision else entry.kind,
+        "outcome": decision.outcome if decision else "applied",
+        "session": entry.session_name if decision else None,
+        "from_stage": entry.stage if decision else None,
+        "stage": decision.stage if decision else entry.stage,
+        "rule": list(decision.rule) if decision else [],
+        "because": decision.because if decision else None,
+        "by": None if decision else entry.by,
+    }

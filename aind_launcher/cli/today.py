@@ -1,0 +1,160 @@
+"""`aind-launch today`: which animals have run, where they stand and why, and what is unfinished on which rig."""
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aind_launcher.cli.printing import local_time, print_json, print_table
+from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
+from aind_launcher.errors import LauncherError, UsageError
+from aind_launcher.model.clock import now
+
+if TYPE_CHECKING:
+    from aind_launcher.board.today import AnimalToday, RigToday, Today
+    from aind_launcher.model.register import RegisterEntry, UnfinishedSession
+    from aind_launcher.model.store import AnimalStore
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  aind-launch today                       every animal, and every rig
+  aind-launch today --not-run --rig box-3 who is still due there
+  aind-launch today --stuck               who should have moved on long ago
+  aind-launch today --watch               on a screen in the animal room
+"""
+)
+@in_task_repository
+@click.option("--stage", help="Only animals at this stage.")
+@click.option("--rig", help="Only this rig, and animals that had their last session there.")
+@click.option("--stuck", is_flag=True, help="Only animals that are stuck.")
+@click.option("--not-run", is_flag=True, help="Only animals that have not run today.")
+@click.option(
+    "--stuck-after",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    metavar="SESSIONS",
+    help="An animal is stuck after so many sessions without a change of its trainer state.",
+)
+@click.option(
+    "--watch",
+    type=click.IntRange(min=1),
+    is_flag=False,
+    flag_value=30,
+    metavar="[SECONDS]",
+    help="Look again every 30 seconds, or as often as is said, until Ctrl-C.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(repository: TaskRepository, stuck_after: int, watch: int | None, as_json: bool, **wanted: Any) -> None:
+    """Show who ran today, who is due or stuck, what was decided, and what is unfinished.
+
+    It reads the animals' store alone, from any machine that reaches it, and changes nothing.
+    """
+    store = repository.animal_store()
+
+    def look() -> "Today":
+        from aind_launcher.board.today import today
+
+        records = store.overview()
+        if not records:
+            repository.refuse_unplugged(store)
+        return today(records, store.rigs(), now(), stuck_after).only(**wanted)
+
+    if watch is not None:
+        _watch(look, store, watch, as_json)
+    elif as_json:
+        print_json(look().as_data())
+    else:
+        _print(look(), store)
+
+
+def _watch(look: "Callable[[], Today]", store: "AnimalStore", seconds: int, as_json: bool) -> None:
+    """Show it again and again on a terminal, until Ctrl-C."""
+    if as_json or not (sys.stdout and sys.stdout.isatty()):
+        raise UsageError("--watch draws on a terminal.", "Leave it out, and call `aind-launch today` again and again.")
+    shown, problem = look(), None
+    try:
+        while True:
+            # All is read before the screen is cleared, so that it stands empty for no time.
+            click.clear()
+            _print(shown, store)
+            click.echo("")
+            click.echo(problem or f"Read at {now().astimezone():%H:%M:%S}. Ctrl-C ends this.")
+            time.sleep(seconds)
+            try:
+                shown, problem = look(), None
+            except LauncherError as error:
+                # A share may be gone for a while; nobody stands by to begin the watch anew.
+                problem = problem or f"Not read again since {now().astimezone():%H:%M:%S}: {error}"
+    except KeyboardInterrupt:
+        click.echo("")
+
+
+def _print(shown: "Today", store: "AnimalStore") -> None:
+    count, stuck = len(shown.animals), sum(animal.is_stuck for animal in shown.animals)
+    some = f"{count} of {shown.of} animals" if count < shown.of else f"{count} animal{'' if count == 1 else 's'}"
+    counts = ", ".join(f"{number} {status}" for status, number in shown.counts().items())
+    told = "; ".join(filter(None, (some, counts, f"{stuck} stuck" if stuck else "")))
+    click.echo(f"{shown.day:%A %Y-%m-%d}: {told}.")
+    click.echo("")
+    print_table(
+        ("animal", "today", "stage", "sessions", "unchanged", "last session", "decision"),
+        [_row(animal, shown.day) for animal in shown.animals],
+        empty="No animal is as asked for."
+        if shown.of
+        else f"No animal in {store.place}. If there should be one, connect its drive or share; else enrol one with "
+        "`aind-launch curricula enroll SUBJECT --curriculum NAME`.",
+    )
+    if shown.rigs:
+        click.echo("")
+        rows = [_rig_row(rig) for rig in shown.rigs]
+        print_table(("rig", "", "heard of", "at", "unfinished sessions"), rows, empty="")
+
+
+def _row(animal: "AnimalToday", day: date) -> tuple[object, ...]:
+    from aind_launcher.board.today import entry_text
+
+    record = animal.record
+    if record.problem:
+        return (record.subject, animal.status, None, None, None, None, " ".join(record.problem.split()))
+    last, decided = record.last_session, animal.decided
+    return (
+        record.subject,
+        animal.status,
+        record.trainer_state.stage_in_words if record.trainer_state else "no curriculum",
+        record.sessions_at_stage,
+        f"{record.sessions_unchanged} stuck" if animal.is_stuck else record.sessions_unchanged,
+        last and _when_and_where(last, day),
+        decided and entry_text(decided),
+    )
+
+
+def _when_and_where(session: "RegisterEntry", day: date) -> str:
+    began = session.began.astimezone()
+    how = f", {session.state}" if session.state in ("failed", "interrupted", "discarded", "closed") else ""
+    return f"{began:%H:%M}{f' on {began:%Y-%m-%d}' if began.date() != day else ''}, {session.rig}{how}"
+
+
+def _rig_row(rig: "RigToday") -> tuple[object, ...]:
+    heard = "never"
+    if rig.status:
+        age = rig.status.age
+        heard = local_time(rig.status.written) if age is None else f"{_age(age)} ago"
+    return (rig.rig, "stale" if rig.is_stale else "", heard, rig.running, "\n".join(map(_left, rig.unfinished)))
+
+
+def _left(session: "UnfinishedSession") -> str:
+    how = "its end was not seen" if session.state == "running" else " ".join((session.message or session.state).split())
+    return f"{session.session_name}: {how}"
+
+
+def _age(seconds: float) -> str:
+    for length, unit in ((24 * 3600, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
