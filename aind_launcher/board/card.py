@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import AwareDatetime, BaseModel, JsonValue
 
-from aind_launcher.board.words import duration, in_short, named_rules, when
+from aind_launcher.board.words import duration, in_short, when
+from aind_launcher.model.animal import named_rules
 from aind_launcher.model.register import RegisterEntry
 from aind_launcher.model.session import Acquisition, Check, SessionContext
 from aind_launcher.model.store import AnimalRecord

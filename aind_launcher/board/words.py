@@ -1,6 +1,5 @@
-"""How times, rules and JSON data are said to people."""
+"""How times and JSON data are said to people."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,12 +21,6 @@ def when(moment: datetime, now: datetime) -> str:
 def duration(minutes: float) -> str:
     """How long something took."""
     return f"{minutes:.0f} min" if minutes >= 1 else f"{60 * minutes:.0f} s"
-
-
-def named_rules(rules: Sequence[str], *, full: bool = False) -> str:
-    """The rules that may have moved an animal: by their functions' names, or with their modules."""
-    names = [rule if full else rule.rpartition(".")[2] for rule in rules]
-    return f"one of {', '.join(names)}" if len(names) > 1 else "".join(names)
 
 
 def in_short(value: Any) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
-from aind_launcher.board.words import in_short, named_rules
+from aind_launcher.board.words import in_short
 from aind_launcher.cli.printing import local_time, print_facts, print_table
 from aind_launcher.journal.records import SessionRecord, StepRecord
-from aind_launcher.model.animal import fired_rules
+from aind_launcher.model.animal import fired_rules, named_rules
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
