@@ -215,7 +215,7 @@ def advised(ended: Ended, data: Path) -> dict[str, list[str]]:
     commands = {text: words for text, words in commands.items() if "--hand-off-as-it-is" not in text}
     for text in [text for text in commands if text.endswith("FOLDER")]:
         del commands[text]
-        commands |= {f"{text} {folder}": ["sessions", "import", str(folder)] for folder in sorted(data.glob("*"))}
+        commands |= {f"{text} {folder}": ["sessions", "import", str(folder)] for folder in sorted(data.glob("[!.]*"))}
     return commands
 
 

@@ -15,7 +15,8 @@ from aind_launcher.journal.records import SessionRecord, StepRecord
 from aind_launcher.model.session import SessionContext
 from aind_launcher.testing import TaskRepositoryForTests
 
-RUN = ("run", "--subject", "123456")
+# Without the question before it, which has tests of its own.
+RUN = ("run", "--subject", "123456", "--yes")
 PLUGINS = """
     import time
     from pathlib import Path

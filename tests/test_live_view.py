@@ -42,7 +42,7 @@ def test_a_terminal_shows_animal_stage_time_and_the_last_lines_cut_to_its_width(
     with at_terminal(*RUN, cwd=lab.path, columns=40) as window:
         window.until("trial 10")
         during = window.shown
-        (session,) = lab.data.iterdir()
+        (session,) = lab.data.glob("123456_*")
         (session / "go on").touch()
         assert window.end() == 0
     assert "\x1b[2J" not in window.shown

@@ -119,7 +119,7 @@ def test_a_launcher_that_died_holds_nothing(lab: TaskRepositoryForTests) -> None
     (lab.root / "wait").unlink()
     following = call("run", "--subject", "123456", cwd=lab.path)
     assert following.code == 0
-    assert "1 earlier session(s) are unfinished" in following.err
+    assert "1 earlier session(s) of 123456 are unfinished" in following.err
     assert not (lab.state / "rig.json").exists()
 
 

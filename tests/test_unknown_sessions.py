@@ -30,7 +30,7 @@ def cut_off(root: Path) -> tuple[TaskRepositoryForTests, Path]:
     """A repository, and the folder of its session whose launcher died before it was sealed."""
     lab = laboratory(root, DIES, names={"dies": "Dies"})
     assert launch("run", "--subject", "123456", cwd=lab.path).code == 7
-    (folder,) = lab.data.iterdir()
+    (folder,) = lab.data.glob("123456_*")
     return lab, folder
 
 

@@ -60,7 +60,7 @@ OBSTRUCTS = '''
 
         @hookimpl(tryfirst=True)
         def run_session(self, session):
-            if len(list(session.folder.parent.iterdir())) == 1:
+            if len(list(session.folder.parent.glob("123456_*"))) == 1:
                 obstructed = (session.repository.path / "obstructed.txt").read_text("utf-8")
                 (session.paths.behavior / obstructed).mkdir(parents=True)
 '''
@@ -87,7 +87,7 @@ def steps(lab: TaskRepositoryForTests, name: str) -> dict[tuple[str, str], StepR
 def test_a_journal_locked_from_the_middle_on_is_completed_later_and_nothing_is_done_twice(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"counts": "Counts", "locks": "LocksTheJournal"})
     ended = launch("run", "--subject", "123456", cwd=lab.path)
-    (folder,) = (path for path in lab.data.iterdir() if path.is_dir())
+    (folder,) = lab.data.glob("123456_*")
     handed_off = files(folder)
     assert ended.code == 1, ended.err
     assert "could not be written" in ended.out
@@ -97,7 +97,7 @@ def test_a_journal_locked_from_the_middle_on_is_completed_later_and_nothing_is_d
         assert [record.state for record in journal.sessions()] == ["completed"]
     assert calls(lab) == ["post_session", "transfer_session"]
     assert files(folder) == handed_off
-    assert [path for path in lab.data.iterdir() if path.is_file()] == []
+    assert [path for path in lab.data.glob("[!.]*") if path.is_file()] == []
 
 
 def test_a_journal_that_knows_less_than_the_sealed_folder_believes_the_folder(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_journal_that_knows_less_than_the_sealed_folder_believes_the_folder(tm
 def test_a_session_that_no_journal_knows_is_found_and_its_data_leaves(tmp_path: Path, lost: str) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"counts": "Counts", "dies": "DiesOnce"})
     assert launch("run", "--subject", "123456", cwd=lab.path).code == 7
-    (folder,) = lab.data.iterdir()
+    (folder,) = lab.data.glob("123456_*")
     if lost == "journal":
         for file in lab.state.glob("journal.sqlite*"):
             file.unlink()

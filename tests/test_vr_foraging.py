@@ -45,6 +45,20 @@ licks = folder / "behavior" / "licks.csv"
 licks.parent.mkdir(parents=True, exist_ok=True)
 licks.write_text(f"seconds,subject,stage\\n0.5,{subject},{stage}\\n", encoding="utf-8")
 print(f"{subject} foraged in {stage}")
+
+# What the curriculum of one animal reads, as the workflow writes it: it went far, and chose often.
+if subject == "567890":
+    events = {
+        "SoftwareEvents/ActiveSite": [{"label": "RewardSite", "length": 60.0}] * 201,
+        "SoftwareEvents/ChoiceFeedback": [None] * 151,
+        "SoftwareEvents/ActivePatch": [{"state_index": 0}] * 2,
+        "UpdaterEvents/UpdaterStopDurationOffset": [0.1],
+    }
+    for name, each in events.items():
+        lines = [json.dumps({"name": name, "timestamp": n, "data": data}) for n, data in enumerate(each)]
+        file = folder / "behavior" / f"{name}.json"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("\\n".join(lines) + "\\n", encoding="utf-8")
 """
 
 # The transfer service, as far as a session is concerned: takes the folder as it is.
@@ -252,6 +266,27 @@ def test_a_session_without_the_data_that_its_curriculum_reads_is_safe_and_the_an
     listed = launch("curricula", "run", str(session), cwd=rig.task)
     assert (listed.code, listed.out) == (1, "")
     assert str(missing) in listed.err
+
+
+def test_the_summary_and_the_next_card_name_the_rule_that_moved_an_animal(rig: Rig) -> None:
+    rule = "st_s_stage_one_odor_no_depletion_s_stage_one_odor_w_depletion_day_0"
+    package = "aind_behavior_vr_foraging_curricula.depletion.curriculum"
+    before, after = "one_odor_no_depletion", "one_odor_w_depletion_day_0"
+    run = ("run", "--subject", "567890", "--experimenter", "me")
+    rig.done("curricula", "enroll", "567890", "--curriculum", "depletion", "--by", "ana")
+    first = launch(*run, cwd=rig.task)
+    assert first.code == 0, first.err
+    assert re.search(rf"^  last decision +today \d\d:\d\d: enrolled to {before} by ana$", first.err, re.M)
+    assert re.search(rf"^  decision +{before} -> {after}$", first.out, re.M)
+    assert re.search(rf"^  rule +{rule}$", first.out, re.M)
+    second = launch(*run, "-v", cwd=rig.task)
+    assert re.search(rf"^  stage +{after}, since today \d\d:\d\d, no session there$", second.err, re.M)
+    assert re.search(rf"^  last decision +{before} -> {after}$", second.err, re.M)
+    assert re.search(rf"^  rule +{re.escape(package)}\.{rule}$", second.err, re.M)
+    card = rig.json("run", "--subject", "567890")["card"]
+    assert (card["stage"], card["last_decision"]["rule"]) == (after, [])
+    entry = json.loads((rig.subject("567890") / "sessions" / "000002.json").read_bytes())
+    assert entry["decision"]["rule"] == [f"{package}.{rule}"]
 
 
 def test_a_pin_that_was_moved_and_not_committed_decides_nothing(rig: Rig, tmp_path: Path) -> None:

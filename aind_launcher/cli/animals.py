@@ -1,6 +1,7 @@
 """`aind-launch animals`: where animals stand, how they came there, and moving them by hand."""
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.printing import local_time, print_facts, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import AnimalError, UsageError
-from aind_launcher.model.names import checked_name
+from aind_launcher.model.names import checked_name, did_you_mean, names_like
 
 if TYPE_CHECKING:
     from aind_launcher.model.store import AnimalRecord, AnimalStore, StoredAnimal
@@ -31,7 +32,7 @@ def command() -> None:
 def list_(repository: TaskRepository, as_json: bool) -> None:
     """List the animals of this experiment."""
     store = repository.animal_store()
-    animals = store.animals()
+    animals = _animals(repository, store)
     records = {record.subject: record for record in store.overview()}
     if as_json:
         print_json([_data(animal) | _sessions(records.get(animal.subject)) for animal in animals])
@@ -52,7 +53,7 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
     from aind_launcher.model.store import with_rules
 
     store = repository.animal_store()
-    animal = _known(store, subject)
+    animal = _known(repository, store, subject)
     history = with_rules(store.history(subject))
     if as_json:
         entries = [entry.model_dump(mode="json", exclude={"trainer_state"}) for entry in history]
@@ -156,7 +157,7 @@ def move(
         with suppress(AnimalError):
             before = store.read(subject).state
     else:
-        before = _known(store, subject).state
+        before = _known(repository, store, subject).state
         if before is None:
             raise AnimalError(
                 f"Animal {subject} has no trainer state.", "Enrol it with `aind-launch curricula enroll`."
@@ -175,14 +176,23 @@ def move(
     click.echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
 
 
-def _known(store: "AnimalStore", subject: str) -> "StoredAnimal":
+def _animals(repository: TaskRepository, store: "AnimalStore") -> "Sequence[StoredAnimal]":
+    """Every animal; there are none only where this rig never had one."""
+    animals = store.animals()
+    if not animals:
+        repository.refuse_unplugged(store)
+    return animals
+
+
+def _known(repository: TaskRepository, store: "AnimalStore", subject: str) -> "StoredAnimal":
     animal = store.read(checked_name("subject", subject))
     if animal.state is None and not animal.has_task:
         # Its state may be lost.
         store.refuse_known(subject)
+        like = names_like(subject, [other.subject for other in _animals(repository, store)])
         raise AnimalError(
             f"Animal {subject} is not in {store.place}.",
-            "See `aind-launch animals list`, or enrol it with `aind-launch curricula enroll`.",
+            f"{did_you_mean(like)}See `aind-launch animals list`, or enrol it with `aind-launch curricula enroll`.",
         )
     return animal
 

@@ -2,8 +2,9 @@
 
 from aind_launcher.cli.task_repository import TaskRepository
 from aind_launcher.cli.terminal import Terminal
-from aind_launcher.lifecycle.inputs import refuse_seen
-from aind_launcher.model.names import checked_name
+from aind_launcher.errors import Refused
+from aind_launcher.lifecycle.seen import refuse_seen, refuse_unplugged, subjects_seen
+from aind_launcher.model.names import checked_name, names_like
 from aind_launcher.system.rig import login
 
 
@@ -25,15 +26,35 @@ def enroll_animal(
     """
     checked_name("subject", subject)
     store = repository.animal_store()
+    terminal = Terminal()
     if not replace:
         store.refuse_known(subject)
+        known = {animal.subject for animal in store.animals()}
+        experiment = repository.settings.experiment
         with repository.journal() as journal:
             hint = "Connect the library's drive or share; to start the animal over, add --replace."
-            refuse_seen(journal, subject, repository.path, repository.settings.experiment, store.place, hint)
-    terminal = Terminal()
+            refuse_seen(journal, subject, repository.path, experiment, store.place, hint)
+            if not known:
+                hint = "Connect the library's drive or share; to begin a new library, add --replace."
+                refuse_unplugged(journal, repository.path, experiment, store.place, hint)
+            known |= subjects_seen(journal, repository.path)
+        _ask_about(terminal, subject, names_like(subject, known, only_looks=True))
     with terminal.working(f"asking {curriculum} for its first state"):
         state = repository.curriculum_sources().first_state(
             curriculum, stage, source=source, allow_dirty=allow_dirty, progress=terminal.say
         )
     store.enroll(subject, state, by=by or login(), replace=replace)
     return f"stage {state.stage} of {state.curriculum} {state.curriculum_version or ''}".rstrip()
+
+
+def _ask_about(terminal: Terminal, subject: str, same: tuple[str, ...]) -> None:
+    """Have a number confirmed that looks like another animal's; a warning where nobody can be asked.
+
+    :raises Refused: it is not confirmed.
+    """
+    if not same:
+        return
+    terminal.say(f"{subject} looks like {', '.join(same)}, which is another animal.", "yellow")
+    answers = {"yes": f"enrol {subject} as a new animal", "no": "change nothing"}
+    if terminal.attended and terminal.ask("Is it really a new animal?", answers, default="no") == "no":
+        raise Refused(f"Animal {subject} was not enrolled.", "Nothing was changed.")

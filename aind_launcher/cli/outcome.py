@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from aind_launcher.board.card import Card, unusually_short
 from aind_launcher.cli.printing import plain, print_facts, print_json
-from aind_launcher.cli.story import decision, facts
+from aind_launcher.cli.story import decision, facts, rules
 from aind_launcher.errors import ExitCode
 from aind_launcher.journal.journal import Journal
 from aind_launcher.lifecycle.finish import Outcome
@@ -39,14 +40,25 @@ def say_newest(operator: Operator, title: str, lines: Sequence[str], others: str
         operator.say(f"  and {len(lines) - _SHOWN} {others}", "yellow")
 
 
-def print_outcome(outcome: Outcome, journal_problem: str | None, *, as_json: bool) -> None:
-    """Print how a session ended, on stdout."""
+def print_outcome(
+    outcome: Outcome, journal_problem: str | None, *, as_json: bool, card: Card | None = None, full: bool = False
+) -> None:
+    """Print how a session ended, on stdout.
+
+    :param card: of a session that began just now: what was unusual then is said again.
+    :param full: name rules with their modules.
+    """
     if as_json:
-        print_json(outcome_data(outcome) | {"journal_problem": journal_problem})
+        more = {"card": card.model_dump(mode="json")} if card else {}
+        print_json(outcome_data(outcome) | more | {"journal_problem": journal_problem})
         return
     session = outcome.session
     click.echo(f"\nSession {session.name}: {outcome.state}")
-    print_facts(facts(session, outcome.suggestion, outcome.steps))
+    print_facts(facts(session, outcome.suggestion, outcome.steps, full=full))
+    for check in card.warnings if card else ():
+        click.echo(f"  warning: {plain(check.name)}: {plain(check.message)}")
+    if short := unusually_short(session.acquisition, session.animal_entries):
+        click.echo(f"  warning: unusually short: {short}.")
     failed = [record for record in outcome.steps if record.state == "failed"]
     for record in failed:
         click.echo(f"  failed: {record.id.hook} ({record.id.plugin}): {plain(record.error or '')}")
@@ -91,9 +103,11 @@ def outcome_data(outcome: Outcome) -> dict[str, Any]:
         "exit_code": int(outcome.exit_code),
         "folder": str(session.folder),
         "decision": decision(session, suggestion, outcome.steps),
+        "rule": rules(session, suggestion),
         "stage": suggestion.trainer_state.stage if suggestion else None,
         "metrics": suggestion.metrics if suggestion else None,
         "provenance": provenance.model_dump() if provenance else None,
+        "unusually_short": unusually_short(session.acquisition, session.animal_entries),
         "held": outcome.held,
         "steps": [
             {"hook": r.id.hook, "plugin": r.id.plugin, "state": r.state, "error": r.error, "result": _brief(r.result)}

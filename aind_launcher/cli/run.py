@@ -1,5 +1,6 @@
 """`aind-launch run`: an animal's whole session."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from aind_launcher.errors import UsageError
 from aind_launcher.model.names import checked_name
 
 if TYPE_CHECKING:
+    from aind_launcher.journal.records import SessionRecord
     from aind_launcher.lifecycle.launcher import Launcher
 
 # Characters of why an earlier session is unfinished.
@@ -39,14 +41,22 @@ Examples:
 )
 @click.option("--allow-dirty", is_flag=True, help="Go on with uncommitted changes; session and provenance say so.")
 @click.option("--skip-hardware-validation", is_flag=True, help="Recorded in the session, for the task to read.")
+@click.option(
+    "--new-data-directory", is_flag=True, help="Sessions were written elsewhere before: the empty folder is right."
+)
+@click.option("--yes", "-y", "agreed", is_flag=True, help="Start without asking whether it is the right animal.")
 @click.option("--unattended", is_flag=True, help="Ask nothing; every question gets its safe answer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def command(repository: TaskRepository, rig: Path | None, unattended: bool, as_json: bool, **asked: Any) -> int:
+def command(
+    repository: TaskRepository, rig: Path | None, agreed: bool, unattended: bool, as_json: bool, **asked: Any
+) -> int:
     """Take an animal through a whole session.
 
-    Loads the animal's state, prepares and checks the rig, verifies the curriculum's environment, runs the
-    acquisition, asks the curriculum, stores its suggestion, calls every subscriber and hands off the data.
+    Loads the animal's state, prepares and checks the rig, verifies the curriculum's environment, shows which animal
+    this is and asks whether to start, runs the acquisition, asks the curriculum, stores its suggestion, calls every
+    subscriber and hands off the data.
     """
+    from aind_launcher.board.card import card_of
     from aind_launcher.cli.outcome import exit_code, print_outcome
     from aind_launcher.lifecycle.run import Request, run_session
 
@@ -59,31 +69,41 @@ def command(repository: TaskRepository, rig: Path | None, unattended: bool, as_j
         raise UsageError("--experimenter is empty.", "Say who runs the session, or leave it out.")
     if rig is not None:
         repository = repository.with_rig(rig)
-    with repository.launcher(unattended=unattended, as_json=as_json) as launcher:
-        _offer_to_finish(launcher)
+    with repository.launcher(unattended=unattended, agreed=agreed, as_json=as_json) as launcher:
+        _offer_to_finish(launcher, request.subject)
         outcome = run_session(launcher, request)
-    print_outcome(outcome, launcher.journal.impaired, as_json=as_json)
+    card = card_of(outcome.session)
+    print_outcome(outcome, launcher.journal.impaired, as_json=as_json, card=card, full=repository.verbose)
     return exit_code(outcome.exit_code, launcher.journal)
 
 
-def _offer_to_finish(launcher: "Launcher") -> None:
-    """Say which earlier sessions are unfinished, and finish them if the operator wants it."""
-    from aind_launcher.cli.outcome import say_newest, say_unknown
-    from aind_launcher.lifecycle.resume import ResumeOptions, resume_session, unknown_sessions
+def _offer_to_finish(launcher: "Launcher", subject: str) -> None:
+    """Say which earlier sessions are unfinished, the animal's own first, and finish them if the operator wants it."""
+    from aind_launcher.cli.outcome import say_unknown
+    from aind_launcher.lifecycle.resume import unknown_sessions
 
     say_unknown(launcher.operator, () if launcher.journal.impaired else unknown_sessions(launcher))
     waiting = launcher.journal.unfinished(launcher.repository)
+    # What this animal does now may depend on them; with nobody there they wait all the same.
+    wanted = "yes" if launcher.operator.attended else "no"
+    _offer(launcher, [record for record in waiting if record.subject == subject], f" of {subject}", default=wanted)
+    _offer(launcher, [record for record in waiting if record.subject != subject], "", default="no")
+
+
+def _offer(launcher: "Launcher", waiting: "Sequence[SessionRecord]", whose: str, default: str) -> None:
+    from aind_launcher.cli.outcome import say_newest
+    from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
+
     if not waiting:
         return
     lines = [f"{record.name}: {shorten(record.message or 'the launcher ended', _WIDTH)}" for record in waiting]
     title = (
-        f"{len(waiting)} earlier session(s) are unfinished. Finish them with `aind-launch resume --all`, or give one "
-        "up with `aind-launch sessions close`:"
+        f"{len(waiting)} earlier session(s){whose} are unfinished. Finish them with `aind-launch resume --all`, or "
+        "give one up with `aind-launch sessions close`:"
     )
     say_newest(launcher.operator, title, lines, "before; see `aind-launch sessions list`")
-    answer = launcher.operator.ask(
-        "Finish them now?", {"yes": "resume them first", "no": "later, with `aind-launch resume --all`"}, default="no"
-    )
+    answers = {"yes": "resume them first", "no": "later, with `aind-launch resume --all`"}
+    answer = launcher.operator.ask("Finish them now?", answers, default=default)
     for record in waiting if answer == "yes" else ():
         try:
             resume_session(launcher, record, ResumeOptions())

@@ -8,13 +8,12 @@ from typing import Any
 import click
 from pydantic import ValidationError
 
+from aind_launcher.board.words import in_short
 from aind_launcher.cli.printing import local_time, print_facts, print_table
 from aind_launcher.journal.records import SessionRecord, StepRecord
+from aind_launcher.model.animal import fired_rules, named_rules
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
-
-# Characters of what a step returned, and of metrics; a table is to be read.
-_WIDEST = 300
 
 
 def print_story(record: SessionRecord, session: SessionContext, steps: Sequence[StepRecord]) -> None:
@@ -26,16 +25,23 @@ def print_story(record: SessionRecord, session: SessionContext, steps: Sequence[
     rows = []
     for step in steps:
         seconds = None if step.duration is None else f"{step.duration:.2f}"
-        result = step.error or _short(step.result).replace(f"{record.folder}{os.sep}", "")
+        result = step.error or in_short(step.result).replace(f"{record.folder}{os.sep}", "")
         rows.append((step.id.hook, step.id.plugin, step.attempt, step.state, seconds, result))
     columns = ("step", "plugin", "try", "state", "seconds", "what it returned, or why not")
     print_table(columns, rows, empty="No step was run.")
 
 
 def facts(
-    session: SessionContext, suggestion: CurriculumSuggestion | None, steps: Sequence[StepRecord]
+    session: SessionContext,
+    suggestion: CurriculumSuggestion | None,
+    steps: Sequence[StepRecord],
+    *,
+    full: bool = False,
 ) -> dict[str, Any]:
-    """What people want to know of a session, by name; None where it is not known."""
+    """What people want to know of a session, by name; None where it is not known.
+
+    :param full: name rules with their modules.
+    """
     state = session.animal_state.trainer_state if session.animal_state else None
     acquisition = session.acquisition
     return {
@@ -43,7 +49,8 @@ def facts(
         "experimenter": ", ".join(session.session.experimenter),
         "ran with": state and f"stage {state.stage} of {state.curriculum} {state.curriculum_version or ''}",
         "decision": decision(session, suggestion, steps),
-        "metrics": suggestion and _short(suggestion.metrics),
+        "rule": named_rules(rules(session, suggestion), full=full),
+        "metrics": suggestion and in_short(suggestion.metrics),
         "decided by": suggestion and _decided_by(suggestion),
         "acquisition": acquisition and ": ".join(filter(None, (acquisition.outcome, acquisition.message))),
         "repository": f"{session.repository.path} at {(session.repository.commit or 'no commit')[:10]}",
@@ -67,6 +74,12 @@ def decision(session: SessionContext, suggestion: CurriculumSuggestion | None, s
     return f"stays at {then.stage}" if then.stage == stage else f"{stage} -> {then.stage}"
 
 
+def rules(session: SessionContext, suggestion: CurriculumSuggestion | None) -> tuple[str, ...]:
+    """The rules that may have moved the animal; none where it stays."""
+    before = session.animal_state.trainer_state if session.animal_state else None
+    return fired_rules(before, suggestion.trainer_state) if suggestion else ()
+
+
 def _suggestion(session: SessionContext, steps: Sequence[StepRecord]) -> CurriculumSuggestion | None:
     """What was decided, where the curriculum was asked and what it answered can be read."""
     for step in steps:
@@ -83,22 +96,3 @@ def _decided_by(suggestion: CurriculumSuggestion) -> str:
         return f"{suggestion.trainer_state.curriculum} {suggestion.version or ''}"
     package = f"{provenance.source} {provenance.package_version or ''}".rstrip()
     return f"{package} at {provenance.commit[:10]}{' (modified)' if provenance.dirty else ''}"
-
-
-def _short(value: Any) -> str:
-    """JSON data in a few words; ``--json`` has all of it."""
-    if isinstance(value, dict):
-        text = ", ".join(_named(name, part) for name, part in value.items() if part is not None and name != "text")
-    elif isinstance(value, list):
-        text = ", ".join(f"{part['name']} {part['outcome']}" if _is_check(part) else str(part) for part in value)
-    else:
-        text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
-
-
-def _named(name: str, value: Any) -> str:
-    return name if isinstance(value, dict | list) else f"{name} {_short(value)}"
-
-
-def _is_check(value: Any) -> bool:
-    return isinstance(value, dict) and {"name", "outcome"} <= value.keys()

@@ -79,6 +79,18 @@ class TaskRepository:
         store: AnimalStore = self._ask("animal_store", "keeps animals", "local-store", experiment=experiment)
         return store
 
+    def refuse_unplugged(self, store: "AnimalStore") -> None:
+        """Raise if this rig had animals of a store that now has none.
+
+        :raises AnimalError: it had: the store may not be connected.
+        """
+        from aind_launcher.lifecycle.launcher import has_journal
+        from aind_launcher.lifecycle.seen import refuse_unplugged
+
+        if has_journal(self.settings):
+            with self.journal() as journal:
+                refuse_unplugged(journal, self.path, self.settings.experiment, store.place)
+
     def _ask(self, hook: str, does: str, built_in: str, **arguments: Any) -> Any:
         from aind_launcher.plugins import first_answer
 
@@ -115,7 +127,13 @@ class TaskRepository:
 
     @contextmanager
     def launcher(
-        self, *, unattended: bool = False, calm: bool = False, as_json: bool = False, only_plans: bool = False
+        self,
+        *,
+        unattended: bool = False,
+        calm: bool = False,
+        agreed: bool = False,
+        as_json: bool = False,
+        only_plans: bool = False,
     ) -> Iterator["Launcher"]:
         """Everything a session needs, with its log shown on the terminal; see `Terminal` and `open_launcher`.
 
@@ -128,7 +146,8 @@ class TaskRepository:
         with redirect_stdout(sys.stderr) if as_json else nullcontext():
             plugins = self.plugins()
             redact = Redactor(plugins.secrets())
-            terminal = Terminal(redact=redact, unattended=unattended, calm=calm)
+            shows = {"calm": calm, "agreed": agreed, "verbose": self.verbose}
+            terminal = Terminal(redact=redact, unattended=unattended, **shows)
             try:
                 with (
                     # What Ctrl-C became on its way through foreign code is no error.

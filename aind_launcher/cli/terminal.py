@@ -18,6 +18,7 @@ from aind_launcher.cli.streams import LastingStream
 from aind_launcher.errors import ExitCode, LauncherError
 from aind_launcher.lifecycle.log import Unbroken, current_step
 from aind_launcher.lifecycle.operator import Operator
+from aind_launcher.model.clock import now
 from aind_launcher.system import interrupts
 from aind_launcher.system.redaction import Redactor
 from aind_launcher.system.tail import task_output
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from aind_launcher.journal.records import StepRecord
-    from aind_launcher.model.session import Check
+    from aind_launcher.model.session import Check, SessionContext
 
 
 def _on_stderr() -> Console:
@@ -46,21 +47,56 @@ class _Results(Console):
 class Terminal(Operator):
     """The operator at a terminal. Progress and questions go to stderr; results to stdout.
 
-    :param calm: show only what needs attention; for whoever runs many sessions in a row.
+    :param calm: show only what failed; for whoever runs many sessions in a row.
+    :param agreed: start sessions without asking.
+    :param verbose: name rules with their modules.
     """
 
-    def __init__(self, *, redact: Redactor | None = None, unattended: bool = False, calm: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        redact: Redactor | None = None,
+        unattended: bool = False,
+        calm: bool = False,
+        agreed: bool = False,
+        verbose: bool = False,
+    ) -> None:
         self._console = _on_stderr()
         self.redact = redact or Redactor()
         self._calm = calm
+        self._agreed = agreed
+        self._verbose = verbose
         self._now: Now | None = None
         self._live: Live | None = None
         self.attended = not unattended and sys.stdin is not None and sys.stdin.isatty() and self._console.is_terminal
 
     def checks(self, checks: "Sequence[Check]") -> None:
+        refused = any(check.outcome == "failed" for check in checks)
+        # Where nothing is refused the card comes next, with the warnings below it.
+        hidden = {"passed" if self._calm else None, None if refused else "warning"}
         for check in checks:
-            if not self._calm or check.outcome != "passed":
+            if check.outcome not in hidden:
                 print_check(redacted(check, self.redact), self._console)
+
+    def confirms(self, session: "SessionContext") -> bool:
+        if self._calm:
+            return True
+        from aind_launcher.board.card import card_of
+        from aind_launcher.board.drawing import drawn, written
+
+        card, console, full = card_of(session), self._console, self._verbose
+        if console.is_terminal:
+            console.print(drawn(card, now(), console.width, lambda text: plain(self.redact(text)), full=full))
+        else:
+            for line in written(card, now(), full=full):
+                self.say(line)
+        for check in card.warnings:
+            print_check(redacted(check, self.redact), console)
+        if self._agreed or not self.attended:
+            return True
+        answers = {"yes": "run the session", "no": "change nothing"}
+        # Who presses Enter without reading must not start the wrong animal.
+        return self.ask("Start this session?", answers, default="no" if card.stands_out else "yes") == "yes"
 
     @contextmanager
     def working(self, title: str) -> Iterator[None]:

@@ -62,7 +62,7 @@ def command(repository: TaskRepository, stuck_after: int, watch: int | None, as_
 
         records = store.overview()
         if not records:
-            _refuse_unplugged(repository, store)
+            repository.refuse_unplugged(store)
         return today(records, store.rigs(), now(), stuck_after).only(**wanted)
 
     if watch is not None:
@@ -158,14 +158,3 @@ def _age(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds // length:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _refuse_unplugged(repository: TaskRepository, store: "AnimalStore") -> None:
-    """Raise if this rig had animals of a store that now has none: it may not be connected."""
-    from aind_launcher.lifecycle.inputs import refuse_seen
-    from aind_launcher.lifecycle.launcher import has_journal
-
-    if has_journal(repository.settings):
-        with repository.journal() as journal:
-            hint = "Connect its drive or share."
-            refuse_seen(journal, None, repository.path, repository.settings.experiment, store.place, hint)

@@ -9,6 +9,7 @@ from aind_launcher.errors import LauncherError
 from aind_launcher.lifecycle import inputs, windows
 from aind_launcher.lifecycle.clock import clock_check
 from aind_launcher.lifecycle.launcher import open_journal
+from aind_launcher.lifecycle.seen import refuse_unplugged
 from aind_launcher.lifecycle.steps import as_checks
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Check
@@ -49,6 +50,24 @@ def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> I
             yield Check.failed(call.plugin.name, error.message, error.hint)
         except Exception as error:  # isolates one plugin's look at the rig from the others'
             yield Check.failed(call.plugin.name, f"{type(error).__name__}: {error}")
+    yield from _animals(repository, settings, plugins)
+
+
+def _animals(repository: Path, settings: LauncherSettings, plugins: Plugins) -> Iterator[Check]:
+    """A store without animals, though this rig had some."""
+    try:
+        calls = plugins.calls("animal_store")
+        answers = (call(repository=repository, experiment=settings.experiment) for call in calls)
+        store = next((store for store in answers if store is not None), None)
+        place = store.place if store is not None and not store.overview() else None
+    except Exception:  # isolates what a store does when it is asked; its own look at the rig says what is wrong
+        return
+    if place is not None:
+        try:
+            with open_journal(settings) as journal:
+                refuse_unplugged(journal, repository, settings.experiment, place)
+        except LauncherError as error:
+            yield Check.failed("animals", error.message, error.hint)
 
 
 def _repository(repository: Path) -> Check:

@@ -20,6 +20,14 @@ from aind_launcher.system.files import copy_whole, unfinished_files, write_whole
 
 logger = logging.getLogger(__name__)
 
+_MARK = ".aind-launcher"
+_MARKS = "aind-launcher writes sessions here. Where this file is missing and nothing else is there, the disk is gone.\n"
+
+
+def is_marked(data_directory: Path) -> bool:
+    """Whether a session was written into `data_directory`; known also when the transfer service has taken them all."""
+    return (data_directory / _MARK).is_file()
+
 
 def stage_inputs(session: SessionContext) -> None:
     """Write the acquisition's inputs beside the folder, and into it only what the curriculum will read.
@@ -27,6 +35,8 @@ def stage_inputs(session: SessionContext) -> None:
     Workflows write the inputs into the folder themselves and fail where the files exist.
     """
     record.stage(session)
+    if not is_marked(session.folder.parent):
+        write_whole(session.folder.parent / _MARK, _MARKS)
     record.write_record(session.paths.behavior / record.BEGUN, session)
     state = session.animal_state
     if state is not None and session.task_source != "file":

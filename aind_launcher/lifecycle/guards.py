@@ -1,33 +1,51 @@
-"""What is unusual about a session, said before the animal is on the rig: warnings, which refuse nothing."""
+"""What is unusual about a session, said before the animal is on the rig. Only a data disk that is gone refuses it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
+from aind_launcher.errors import LauncherError
 from aind_launcher.lifecycle.clock import clock_check
+from aind_launcher.lifecycle.folder import is_marked
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.stores import ask_store
 from aind_launcher.model.clock import now
-from aind_launcher.model.register import RegisterEntry
+from aind_launcher.model.register import NOT_RUN, RegisterEntry
 from aind_launcher.model.session import Check, SessionContext
 from aind_launcher.model.store import AnimalRecord
 
+# Of an animal's sessions, those by which it has a rig of its own: the newest so many, and at least so many.
+_LAST = 5
+_FEWEST = 3
+# The newest sessions of this machine among which one is looked for that was written where this one goes.
+_LOOKED_AT = 100
 
-def guards(launcher: Launcher, session: SessionContext) -> list[Check]:
-    """The warnings of a session, from the animal's register."""
+
+def guards(launcher: Launcher, session: SessionContext, *, new_data_directory: bool = False) -> list[Check]:
+    """The warnings of a session, from the animal's register, and whether the data disk is the one that it was.
+
+    :param new_data_directory: the operator knows that it is not.
+    """
     sessions = AnimalRecord(session.subject, entries=session.animal_entries).sessions
     # The newest by its ticket: an older one may have had a wrong clock.
     known = [(f"session {entry.session_name} of the animal", entry.ended or entry.began) for entry in sessions[-1:]]
     if session.animal_state:
         known.append(("what put the animal where it stands", session.animal_state.date))
     clock = clock_check(launcher.journal, now(), known, running=session.name)
-    return [*([clock] if clock else []), *_ran_today(sessions), *_runs_elsewhere(launcher, session, sessions)]
+    checks = [*_ran_today(sessions), *_runs_elsewhere(launcher, session, sessions), *_another_rig(session, sessions)]
+    checks += [clock] if clock else []
+    return checks if new_data_directory else [*checks, *_data_disk(launcher, session)]
 
 
 def _ran_today(sessions: tuple[RegisterEntry, ...]) -> Iterator[Check]:
-    today = now().astimezone().date()
-    for entry in sessions:
-        if entry.state != "running" and entry.began.astimezone().date() == today:
-            at = f"at {entry.began.astimezone():%H:%M} on {entry.rig}"
-            yield Check.warning("ran today", f"The animal had session {entry.session_name} today, {at}: {entry.state}.")
+    date = now().astimezone().date()
+    today = [entry for entry in sessions if entry.state != "running" and entry.began.astimezone().date() == date]
+    if today:
+        newest = today[-1]
+        count = "a session" if len(today) == 1 else f"{len(today)} sessions"
+        which = "" if len(today) == 1 else "the newest "
+        at = f"{which}at {newest.began.astimezone():%H:%M} on {newest.rig}: {newest.state}"
+        yield Check.warning("ran today", f"The animal had {count} today, {at}.")
 
 
 def _runs_elsewhere(
@@ -47,3 +65,46 @@ def _runs_elsewhere(
                 f"{entry.began.astimezone():%H:%M}.",
                 "See that it is the right animal.",
             )
+
+
+def _another_rig(session: SessionContext, sessions: tuple[RegisterEntry, ...]) -> Iterator[Check]:
+    # An animal that changes rigs has none of its own.
+    rigs = {entry.rig for entry in sessions[-_LAST:]}
+    if len(sessions) >= _FEWEST and len(rigs) == 1 and session.rig_name not in rigs:
+        count = min(len(sessions), _LAST)
+        message = f"This is rig {session.rig_name}; the animal's last {count} sessions were on {rigs.pop()}."
+        yield Check.warning("another rig", message, "See that it is the right animal.")
+
+
+def _data_disk(launcher: Launcher, session: SessionContext) -> Iterator[Check]:
+    folder = session.folder.parent
+    if is_marked(folder) or _has_anything(folder):
+        return
+    for record in reversed(launcher.journal.sessions(last=_LOOKED_AT)):
+        written = record.folder.parent == folder and record.state not in (*NOT_RUN, "running")
+        if written and record.repository == launcher.repository and _left_a_trace(launcher, record.name):
+            yield Check.failed(
+                "data directory",
+                f"{folder} {'is empty' if folder.is_dir() else 'does not exist'}, but session {record.name} was "
+                "written there: its disk may not be connected.",
+                "Connect it. If sessions are to be written here all the same, add --new-data-directory once.",
+            )
+            return
+
+
+def _has_anything(folder: Path) -> bool:
+    try:
+        return any(path.name[0] != "." for path in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # that it cannot be looked into is another check's to say
+        return True
+
+
+def _left_a_trace(launcher: Launcher, name: str) -> bool:
+    """Whether something of a session must be where it was written, wherever the transfer service took its folder."""
+    with suppress(LauncherError):
+        session = launcher.journal.context(name)
+        # Launchers that had no names for rigs did not mark data directories, either.
+        return bool(session.rig_name) or not session.handed_off
+    return False

@@ -6,11 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aind_launcher.errors import AnimalError, LauncherError, Refused, SettingsError, UsageError
+from aind_launcher.errors import LauncherError, Refused, SettingsError, UsageError
 from aind_launcher.model.json_text import object_in
 
 if TYPE_CHECKING:
-    from aind_launcher.journal.journal import Journal
     from aind_launcher.model.session import Inputs, SessionContext
     from aind_launcher.settings.layers import LauncherSettings
 
@@ -99,24 +98,3 @@ def _read_object(path: Path, what: str, hint: str) -> dict[str, Any]:
         raise UsageError(f"The {what} file {path} cannot be read: {error.strerror}.", hint) from None
     except ValueError as error:
         raise UsageError(f"The {what} file {path} {error}.", "Correct the file.") from None
-
-
-def refuse_seen(
-    journal: "Journal", subject: str | None, repository: Path, experiment: str | None, store: str, hint: str
-) -> None:
-    """Raise if the animal had a trainer state in a session of this rig: its store may not be connected.
-
-    :param subject: None for any animal.
-    :param store: what does not know it.
-    :raises AnimalError: it had one.
-    """
-    for record in reversed(journal.sessions(subject=subject)):
-        if record.repository == repository:
-            context = journal.context(record.name)
-            state = context.animal_state.trainer_state if context.animal_state else None
-            if state is not None and context.session.experiment == experiment:
-                raise AnimalError(
-                    f"Animal {record.subject} was at {state.stage} of {state.curriculum} in session "
-                    f"{record.name}, but {store} does not know it.",
-                    hint,
-                )

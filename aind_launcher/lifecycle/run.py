@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
 from pathlib import Path
+from typing import NoReturn
 
 from aind_launcher.errors import AnimalError, BeginAgain, Refused
 from aind_launcher.journal.records import StepId
@@ -14,9 +15,11 @@ from aind_launcher.lifecycle.closing import logged_and_closed
 from aind_launcher.lifecycle.finish import Outcome, finish_session
 from aind_launcher.lifecycle.guards import guards
 from aind_launcher.lifecycle.launcher import Launcher
+from aind_launcher.lifecycle.seen import CONNECT, refuse_seen, refuse_unplugged, subjects_seen
 from aind_launcher.lifecycle.steps import LAUNCHER, acquisition_of, with_result
-from aind_launcher.lifecycle.stores import known_tickets, newest_entries, report_rig
+from aind_launcher.lifecycle.stores import ask_store, known_tickets, newest_entries, report_rig
 from aind_launcher.model.animal import AnimalState
+from aind_launcher.model.names import did_you_mean, names_like
 from aind_launcher.model.register import Ticket
 from aind_launcher.model.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
 from aind_launcher.system.git import describe_repository
@@ -31,6 +34,7 @@ class Request:
     """What the operator asked for.
 
     :param task_file: run this task instead of what the animal's state says; no curriculum decides then.
+    :param new_data_directory: the data directory may be empty though sessions were written there before.
     """
 
     subject: str
@@ -39,6 +43,7 @@ class Request:
     task_file: Path | None = None
     allow_dirty: bool = False
     skip_hardware_validation: bool = False
+    new_data_directory: bool = False
 
 
 # Times that a session begins again where somebody else moves its animal meanwhile.
@@ -64,7 +69,7 @@ def _run_session(launcher: Launcher, request: Request) -> Outcome:
     with logged_and_closed(launcher, session):
         session = _with_animal_state(launcher, session, request)
         session = _prepared(launcher, session, request)
-        session = _checked(launcher, session)
+        session = _checked(launcher, session, request)
         session = _confirmed(launcher, session)
         folder.stage_inputs(session)
         session = _acquired(launcher, session)
@@ -161,23 +166,35 @@ def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> 
         if record.result is not None:
             session = inputs.changed(session, Inputs.model_validate(record.result), record.id.plugin)
     if session.task is None and session.animal_state is None:
-        stores = ", ".join(call.plugin.name for call in launcher.plugins.calls("load_animal_state")) or "no store"
-        hint = "Connect the library's drive or share, and see that `aind-launch animals list` shows it."
-        experiment = session.session.experiment
-        inputs.refuse_seen(launcher.journal, session.subject, launcher.repository, experiment, stores, hint)
-        raise AnimalError(
-            f"Animal {session.subject} is unknown ({stores}).",
-            f"Check the number, enrol it with `aind-launch curricula enroll {session.subject} --curriculum NAME`, "
-            "or give its task with --task FILE.",
-        )
+        _refuse_unknown(launcher, session)
     launcher.keep(session)
     return session
 
 
-def _checked(launcher: Launcher, session: SessionContext) -> SessionContext:
+def _refuse_unknown(launcher: Launcher, session: SessionContext) -> NoReturn:
+    """Say what may be wrong where no store knows the animal: its number, or the library, or that it is new.
+
+    :raises AnimalError: always.
+    """
+    subject, experiment = session.subject, session.session.experiment
+    stores = ", ".join(call.plugin.name for call in launcher.plugins.calls("load_animal_state")) or "no store"
+    refuse_seen(launcher.journal, subject, launcher.repository, experiment, stores, CONNECT)
+    place, animals = ask_store(launcher, lambda store: (store.place, store.animals())) or ("", ())
+    if place and not animals:
+        refuse_unplugged(launcher.journal, launcher.repository, experiment, place)
+    known = {animal.subject for animal in animals} | subjects_seen(launcher.journal, launcher.repository)
+    raise AnimalError(
+        f"Animal {subject} is unknown ({stores}).",
+        f"{did_you_mean(names_like(subject, known))}Check the number, enrol it with "
+        f"`aind-launch curricula enroll {subject} --curriculum NAME`, or give its task with --task FILE.",
+    )
+
+
+def _checked(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
     """Run every check and show them all; one that failed refuses the session."""
     session = session.model_copy(update={"animal_entries": newest_entries(launcher, session.subject)})
-    own = launcher.steps.run(StepId(session.name, "pre_session", LAUNCHER), lambda: guards(launcher, session))
+    step = StepId(session.name, "pre_session", LAUNCHER)
+    own = launcher.steps.run(step, lambda: guards(launcher, session, new_data_directory=request.new_data_directory))
     session = with_result(session, own)
     checks: list[Check] = []
     for record in (own, *launcher.steps.each("pre_session", session)):

@@ -222,6 +222,12 @@ def fired_rules(before: TrainerStateText | None, after: TrainerStateText) -> tup
     )
 
 
+def named_rules(rules: Sequence[str], *, full: bool = False) -> str:
+    """The rules that may have moved an animal: by their functions' names, or with their modules."""
+    names = [rule if full else rule.rpartition(".")[2] for rule in rules]
+    return f"one of {', '.join(names)}" if len(names) > 1 else "".join(names)
+
+
 def move_text(before: str | None, after: str | None, rules: Sequence[str] = ()) -> str:
     """A decision in a line: *stays*, or from which stage to which and by which rule.
 
@@ -230,8 +236,7 @@ def move_text(before: str | None, after: str | None, rules: Sequence[str] = ()) 
     """
     if after is not None and before == after:
         return "stays"
-    names = [rule.rpartition(".")[2] for rule in rules]
-    rule = f" by {'one of ' if names[1:] else ''}{', '.join(names)}" if names else ""
+    rule = f" by {named_rules(rules)}" if rules else ""
     return f"{before or 'no stage'} -> {after or 'off curriculum'}{rule}"
 
 

@@ -1,6 +1,7 @@
-"""Names from a user, checked before they become a part of a path."""
+"""Names from a user: checked before they become a part of a path, and what they may have been meant for."""
 
 import re
+from collections.abc import Iterable
 
 from aind_launcher.errors import UsageError
 
@@ -31,3 +32,40 @@ def checked_name(kind: str, value: str) -> str:
             "Use letters, digits, '-', '_', '+' and '.', starting with a letter or digit.",
         )
     return value
+
+
+# Of names that may have been meant, those that are named.
+_SUGGESTED = 3
+# Characters that look like a digit.
+_LOOKS = str.maketrans("oil|", "0111")
+
+
+def names_like(name: str, known: Iterable[str], *, only_looks: bool = False) -> tuple[str, ...]:
+    """Those of `known` that `name` may have been meant for: what looks the same, or else is one slip away.
+
+    One slip is a character too many, too few or another, or two that changed places.
+
+    :param only_looks: nothing else; animals of one litter have numbers that are one slip away from each other.
+    """
+    others = sorted({other for other in known if other != name})
+    look = _look(name)
+    if same := tuple(other for other in others if _look(other) == look):
+        return same
+    return () if only_looks else tuple(other for other in others if _is_one_slip(look, _look(other)))
+
+
+def _look(name: str) -> str:
+    return name.lower().translate(_LOOKS)
+
+
+def _is_one_slip(one: str, other: str) -> bool:
+    start = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    rest, other_rest = one[start:], other[start:]
+    swapped = rest[1:2] + rest[:1] + rest[2:]
+    return other_rest in (swapped, rest[1:]) or rest == other_rest[1:] or rest[1:] == other_rest[1:]
+
+
+def did_you_mean(names: Iterable[str]) -> str:
+    """The question whether one of `names` was meant, before other hints; "" where there is none."""
+    listed = list(names)[:_SUGGESTED]
+    return f"Did you mean {'one of ' if len(listed) > 1 else ''}{', '.join(listed)}? " if listed else ""

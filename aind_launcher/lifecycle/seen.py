@@ -1,0 +1,64 @@
+"""Animals that this rig's journal knows: one that its store does not know may be in a library that is not connected."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aind_launcher.errors import AnimalError
+from aind_launcher.model.register import NOT_RUN
+
+if TYPE_CHECKING:
+    from aind_launcher.journal.journal import Journal
+    from aind_launcher.model.session import SessionContext
+
+CONNECT = "Connect the library's drive or share, and see that `aind-launch animals list` shows its animals."
+
+
+def refuse_seen(
+    journal: "Journal", subject: str, repository: Path, experiment: str | None, store: str, hint: str
+) -> None:
+    """Raise if the animal had a trainer state in a session of this rig: its store may not be connected.
+
+    :param store: what does not know it.
+    :raises AnimalError: it had one.
+    """
+    if (session := _last_seen(journal, repository, experiment, subject)) and session.animal_state:
+        state = session.animal_state.trainer_state
+        raise AnimalError(
+            f"Animal {subject} was at {state.stage} of {state.curriculum} in session {session.name}, but {store} does "
+            "not know it.",
+            hint,
+        )
+
+
+def refuse_unplugged(
+    journal: "Journal", repository: Path, experiment: str | None, place: str, hint: str = CONNECT
+) -> None:
+    """Raise if this rig had sessions of animals with a trainer state: a store without any may not be connected.
+
+    :param place: the store that has none, as `AnimalStore.place`.
+    :raises AnimalError: it had one.
+    """
+    if (session := _last_seen(journal, repository, experiment)) and session.animal_state:
+        state = session.animal_state.trainer_state
+        raise AnimalError(
+            f"There is no animal in {place}, but {session.subject} was at {state.stage} of {state.curriculum} in "
+            f"session {session.name} of this rig.",
+            hint,
+        )
+
+
+def _last_seen(
+    journal: "Journal", repository: Path, experiment: str | None, subject: str | None = None
+) -> "SessionContext | None":
+    """The newest session of this rig in which an animal, or this one, had a trainer state."""
+    for record in reversed(journal.sessions(subject=subject)):
+        if record.repository == repository:
+            context = journal.context(record.name)
+            if context.animal_state is not None and context.session.experiment == experiment:
+                return context
+    return None
+
+
+def subjects_seen(journal: "Journal", repository: Path) -> set[str]:
+    """The animals that had a session on this rig."""
+    return {r.subject for r in journal.sessions() if r.repository == repository and r.state not in NOT_RUN}

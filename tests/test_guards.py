@@ -1,0 +1,239 @@
+"""What is unusual about a session is said before it starts: by real registers, libraries and journals."""
+
+import json
+import re
+import shutil
+import sqlite3
+from contextlib import closing
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from command_line import call
+from contexts import a_session
+from task_repositories import laboratory
+
+from aind_launcher.builtin.local_store.library import Library
+from aind_launcher.model.clock import now
+from aind_launcher.model.names import names_like
+from aind_launcher.model.register import RigStatus
+from aind_launcher.model.session import Acquisition
+from aind_launcher.testing import TaskRepositoryForTests
+
+RUN = ("run", "--subject", "123456")
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> TaskRepositoryForTests:
+    made = laboratory(tmp_path)
+    made.data.mkdir()
+    return made
+
+
+def library_of(lab: TaskRepositoryForTests) -> Library:
+    return Library(lab.root / "library", "climbing")
+
+
+def session_on(lab: TaskRepositoryForTests, rig: str, began: datetime) -> None:
+    """A session of the animal on another rig, of an hour."""
+    took = Acquisition(outcome="completed", start=began, end=began + timedelta(minutes=60))
+    library, session = library_of(lab), a_session(lab.root, date=began, rig_name=rig, acquisition=took)
+    ticket = library.begin(session, library.read("123456").state, ())
+    library.finish(session.model_copy(update={"ticket": ticket}), "completed")
+
+
+def warnings(told: str) -> list[str]:
+    return re.findall(r"^  warning:? +(.+)$", told, re.M)
+
+
+def test_a_second_session_today_is_said_once_with_the_newest_and_how_many(lab: TaskRepositoryForTests) -> None:
+    assert not warnings(call(*RUN, "--set", "rig-name=a", cwd=lab.path).out)
+    second = call(*RUN, "--set", "rig-name=b", cwd=lab.path)
+    (told,) = warnings(second.out)
+    assert re.fullmatch(r"ran today: The animal had a session today, at \d\d:\d\d on a: completed\.", told)
+    (told,) = warnings(call(*RUN, "--set", "rig-name=b", cwd=lab.path).out)
+    assert re.fullmatch(r"ran today: .* 2 sessions today, the newest at \d\d:\d\d on b: completed\.", told)
+    # Before the session once, too: below the card.
+    assert len(re.findall("ran today", second.err)) == 1
+    assert second.err.index("Animal 123456") < second.err.index("ran today")
+
+
+def test_a_session_of_yesterday_is_nothing_unusual(lab: TaskRepositoryForTests) -> None:
+    session_on(lab, "a", now() - timedelta(days=1))
+    run = call(*RUN, "--set", "rig-name=a", cwd=lab.path)
+    assert (run.code, warnings(run.err)) == (0, [])
+    assert re.search(r"last session +yesterday \d\d:\d\d on a: completed", run.err)
+
+
+def test_another_rig_than_always_is_said_and_not_where_the_animal_changes_rigs(lab: TaskRepositoryForTests) -> None:
+    for day in (9, 8, 7):
+        session_on(lab, "a", now() - timedelta(days=day))
+    told, _ = warnings(call(*RUN, "--set", "rig-name=b", cwd=lab.path).out)
+    assert told == "another rig: This is rig b; the animal's last 3 sessions were on a."
+    # By now it was on both.
+    again = call(*RUN, "--set", "rig-name=c", cwd=lab.path)
+    assert "another rig" not in again.out + again.err
+
+
+def test_the_summary_names_a_session_that_was_unusually_short(lab: TaskRepositoryForTests) -> None:
+    for day in (9, 8, 7):
+        session_on(lab, "a", now() - timedelta(days=day))
+    run = call(*RUN, "--set", "rig-name=a", cwd=lab.path)
+    assert warnings(run.out) == ["unusually short: 0 s; its last 3 sessions took 60 min."]
+
+
+@pytest.mark.parametrize(("says", "warns"), [("its session", True), ("nothing", False)])
+def test_a_session_on_another_rig_now_is_said_as_far_as_that_rig_says_so_and_blocks_nothing(
+    lab: TaskRepositoryForTests, says: str, warns: bool
+) -> None:
+    library, session = library_of(lab), a_session(lab.root, date=now(), rig_name="z")
+    library.begin(session, library.read("123456").state, ())
+    running = session.name if says == "its session" else None
+    library.report(RigStatus(rig="z", machine="m", written=now(), running=running))
+    run = call(*RUN, "--set", "rig-name=b", cwd=lab.path)
+    assert run.code == 0
+    told = warnings(run.out)
+    assert [f"Rig z is at session {session.name} of this animal, since" in each for each in told] == [True] * warns
+
+
+def test_as_data_the_outcome_has_the_card_and_the_rule(lab: TaskRepositoryForTests) -> None:
+    call(*RUN, "--set", "rig-name=a", cwd=lab.path)
+    told = json.loads(call(*RUN, "--set", "rig-name=b", "--json", "-e", "ana", cwd=lab.path).out)
+    card = told["card"]
+    assert (card["stage"], card["rig"], card["experimenter"]) == ("rung2", "b", ["ana"])
+    assert (card["last_session"]["rig"], card["last_decision"]["before"]) == ("a", "rung1")
+    assert [check["name"] for check in card["warnings"]] == ["ran today"]
+    assert (told["rule"], told["unusually_short"]) == ([], None)
+
+
+def test_a_number_like_a_known_one_is_asked_for(lab: TaskRepositoryForTests) -> None:
+    lab.add_animal("801001")
+    run = call("run", "-s", "80100l", cwd=lab.path)
+    assert (run.code, "Animal 80100l is unknown (local-store)." in run.err) == (3, True)
+    assert "Did you mean 801001?" in run.err
+    shown = call("animals", "show", "8O1001", cwd=lab.path)
+    assert (shown.code, "Did you mean 801001?" in shown.err) == (3, True)
+    assert "Did you mean" not in call("run", "-s", "999", cwd=lab.path).err
+    # What was refused is not an animal.
+    assert "Did you mean 801001?" in call("run", "-s", "80100I", cwd=lab.path).err
+
+
+def test_an_animal_of_the_journal_is_known_though_its_store_lost_it(lab: TaskRepositoryForTests) -> None:
+    lab.add_animal("801001")
+    assert call("run", "-s", "801001", cwd=lab.path).code == 0
+    shutil.rmtree(lab.subjects / "801001")
+    assert "Did you mean 801001?" in call("run", "-s", "8001001", cwd=lab.path).err
+
+
+@pytest.mark.parametrize(
+    ("name", "like"),
+    [
+        ("80100l", ("801001",)),
+        ("8O1OO1", ("801001",)),
+        ("80101", ("801001", "801011")),
+        ("801010", ("801001", "801011")),
+        ("8010011", ("801001", "801011")),
+        ("901001", ("801001",)),
+        ("999", ()),
+        ("801001", ("801011",)),
+        ("", ()),
+    ],
+)
+def test_a_name_may_be_meant_for_what_looks_the_same_or_is_one_slip_away(name: str, like: tuple[str, ...]) -> None:
+    assert names_like(name, ["801011", "801001", "Mouse-7"]) == like
+
+
+def test_a_litters_numbers_look_different() -> None:
+    assert names_like("801002", ["801001", "801003"], only_looks=True) == ()
+    assert names_like("mouse-7", ["Mouse-7"], only_looks=True) == ("Mouse-7",)
+
+
+def unplug(lab: TaskRepositoryForTests, how: str) -> None:
+    library = lab.root / "library"
+    library.rename(lab.root / "unplugged")
+    if how == "an empty mount point":
+        library.mkdir()
+
+
+@pytest.mark.parametrize("how", ["an empty mount point", "gone"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "--subject", "654321"),
+        ("animals", "list"),
+        ("animals", "show", "654321"),
+        ("curricula", "enroll", "654321", "-c", "Ladder"),
+        ("doctor",),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_a_library_that_is_unplugged_invites_nobody_to_enrol(
+    lab: TaskRepositoryForTests, how: str, command: tuple[str, ...]
+) -> None:
+    assert call(*RUN, cwd=lab.path).code == 0
+    unplug(lab, how)
+    told = call(*command, cwd=lab.path)
+    assert told.code == 3
+    said = told.out + told.err
+    assert re.search(r"no animal in the library .*, but 123456 was at rung1 of Ladder in session 123456_", said)
+    assert "Connect the library's drive or share" in said
+    assert not re.search("enrol (it|one)", said.lower())
+    assert not list((lab.root / "library").rglob("*.json"))
+
+
+def test_a_library_without_animals_on_a_rig_without_sessions_is_new(lab: TaskRepositoryForTests) -> None:
+    unplug(lab, "an empty mount point")
+    assert "Enrol one with" in call("animals", "list", cwd=lab.path).out
+    assert "enrol it with" in call(*RUN, cwd=lab.path).err
+
+
+def unplug_data(lab: TaskRepositoryForTests, how: str) -> None:
+    lab.data.rename(lab.root / "the disk")
+    if how == "an empty mount point":
+        lab.data.mkdir()
+
+
+@pytest.mark.parametrize("how", ["an empty mount point", "gone"])
+def test_a_data_disk_that_is_gone_refuses_the_session_unless_the_operator_knows(
+    lab: TaskRepositoryForTests, how: str
+) -> None:
+    assert call(*RUN, cwd=lab.path).code == 0
+    unplug_data(lab, how)
+    refused = call(*RUN, cwd=lab.path)
+    assert refused.code == 3
+    state = "is empty" if how == "an empty mount point" else "does not exist"
+    assert re.search(rf"data {state}, but session 123456_\S+ was written there: its disk may not be", refused.err)
+    assert not lab.data.exists() or not list(lab.data.iterdir())
+    assert call(*RUN, "--new-data-directory", cwd=lab.path).code == 0
+    assert call(*RUN, cwd=lab.path).code == 0
+
+
+def test_a_data_directory_that_the_transfer_service_emptied_is_in_order(lab: TaskRepositoryForTests) -> None:
+    assert call(*RUN, cwd=lab.path).code == 0
+    for session in lab.data.glob("123456_*"):
+        shutil.rmtree(session)
+    assert call(*RUN, cwd=lab.path).code == 0
+
+
+def test_a_data_directory_of_an_older_launcher_is_marked_by_the_next_session(lab: TaskRepositoryForTests) -> None:
+    assert call(*RUN, cwd=lab.path).code == 0
+    (lab.data / ".aind-launcher").unlink()
+    assert call(*RUN, cwd=lab.path).code == 0
+    assert (lab.data / ".aind-launcher").is_file()
+
+
+@pytest.mark.parametrize(("handed_off", "code"), [(True, 0), (False, 3)])
+def test_what_an_older_launcher_handed_off_may_be_gone(
+    lab: TaskRepositoryForTests, handed_off: bool, code: int
+) -> None:
+    assert call(*RUN, cwd=lab.path).code == 0
+    unplug_data(lab, "an empty mount point")
+    with closing(sqlite3.connect(lab.journal)) as journal, journal:
+        older = "UPDATE sessions SET context = json_set(context, '$.rig_name', '', '$.handed_off', json(?))"
+        journal.execute(older, (json.dumps(handed_off),))
+    assert call(*RUN, cwd=lab.path).code == code
+
+
+def test_a_session_that_was_refused_left_no_trace(lab: TaskRepositoryForTests) -> None:
+    assert call("run", "--subject", "999", cwd=lab.path).code == 3
+    assert call(*RUN, cwd=lab.path).code == 0
