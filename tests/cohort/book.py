@@ -114,15 +114,10 @@ class Animal:
 
     def put(self, kind: Literal["enrolled", "moved"], to: TrainerStateText) -> None:
         """A person puts it somewhere."""
+        if self.log and to.stage != self.stage:
+            self.is_count_open = False
         event = Event(kind, "", str(to.stage), to=to)
         self.events.append(event)
-        self._put(event)
-
-    def _put(self, event: Event, *, is_count_open: bool = False) -> None:
-        """Enter that it was put somewhere, just now."""
-        stages = [put.to.stage for what, put in self.log if what == "put" and put.to]
-        if is_count_open or (event.to and stages and event.to.stage != stages[-1]):
-            self.is_count_open = is_count_open
         self.log.append(("put", event))
 
     def begin(self, session: Event) -> None:
@@ -142,7 +137,11 @@ class Animal:
         later = self.events[self.events.index(session) + 1 :]
         session.outcome = "superseded" if any(event.puts for event in later) else "applied"
         if session.outcome == "applied":
-            self._put(session, is_count_open=any(event.kind == "session" for event in later))
+            if any(event.kind == "session" for event in later):
+                self.is_count_open = True
+            elif session.decided != session.stage:
+                self.is_count_open = False
+            self.log.append(("put", session))
         return session.outcome
 
 
