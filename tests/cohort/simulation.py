@@ -241,8 +241,9 @@ class Simulation:
             return
         if care.visit.fate is Fate.LOSES_LICKS and care.visit.mended:
             (_behavior(rig, session) / "licks.csv").write_text(LICKS, "utf-8")
-        ways = {"failed": ["--score"], "running": ["--acquisition-complete"] if session.acquired else []}
-        options = ways.get(session.state, [])
+        options = ["--score"] if care.visit.fate is Fate.FAILS else []
+        if session.state == "running" and session.acquired:
+            options.append("--acquisition-complete")
         resume = rig.start("resume", session.name, *options, "--unattended", "--json", at=at)
         ended = resume.killed_after(care.killed_at * self._lasts) if care.killed_at else resume.end()
         self.keeper.counts["resumes"] += 1
@@ -263,7 +264,8 @@ class Simulation:
         if not self.is_plugged(rig):
             self.keeper.finished(subject, session, told, told["state"], decides=False, plugged=False)
             return
-        state, decides = ("failed" if session.state == "failed" else "completed"), session.outcome is None
+        fails = care.visit.fate is Fate.FAILS
+        state, decides = ("failed" if fails else "completed"), session.outcome is None
         if not session.acquired:
             state, decides = "cancelled", False
         elif session.outcome is None and not _can_be_scored(_behavior(rig, session)):
