@@ -202,6 +202,8 @@ def _confirmed(launcher: Launcher, session: SessionContext) -> SessionContext:
             logger.warning("The session has no ticket: its decision applies only if nobody moves the animal meanwhile.")
         if session.ticket is None and record.result is not None:
             session = session.model_copy(update={"ticket": Ticket.model_validate(record.result)})
+            # Its store must hear how the session ends, also where another store is interrupted.
+            launcher.keep(session)
     launcher.keep(session)
     report_rig(launcher, session)
     return session
