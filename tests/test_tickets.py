@@ -305,7 +305,9 @@ class Tickets(RuleBasedStateMachine):
             self.book = replace(self.book, stands=ticketed, applied=self.book.applied | {by})
         elif by != self.book.stands.by:
             self.book = replace(self.book, applied=self.book.applied | {by})
-            self._stands(stage, later[1], later[0])
+            # Of decisions of one state without tickets, the one with the latest date is taken for the last.
+            as_read = state.session_name if state and by in self._lost else later[1]
+            self._stands(stage, as_read, later[0])
         self._find_register()
         return True
 
