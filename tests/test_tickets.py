@@ -342,8 +342,8 @@ class ByDate(Tickets):
     by_date = True
 
 
-QUICK = settings(max_examples=12, stateful_step_count=15)
-LONG = settings(max_examples=int(os.environ.get("AIND_TEST_TICKETS", "150")), stateful_step_count=30)
+QUICK = settings(max_examples=20, stateful_step_count=15)
+LONG = settings(max_examples=int(os.environ.get("AIND_TEST_TICKETS", "100")), stateful_step_count=30)
 
 
 def test_no_decision_stands_over_a_later_one() -> None:
