@@ -342,7 +342,7 @@ class ByDate(Tickets):
     by_date = True
 
 
-QUICK = settings(max_examples=20, stateful_step_count=15)
+QUICK = settings(max_examples=10, stateful_step_count=12)
 LONG = settings(max_examples=int(os.environ.get("AIND_TEST_TICKETS", "100")), stateful_step_count=30)
 
 
