@@ -343,7 +343,7 @@ class ByDate(Tickets):
 
 
 QUICK = settings(max_examples=10, stateful_step_count=12)
-LONG = settings(max_examples=int(os.environ.get("AIND_TEST_TICKETS", "100")), stateful_step_count=30)
+LONG = settings(max_examples=int(os.environ.get("AIND_TEST_TICKETS", "60")), stateful_step_count=30)
 
 
 def test_no_decision_stands_over_a_later_one() -> None:
