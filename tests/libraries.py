@@ -1,13 +1,11 @@
 """The animal that tests of the library enrol, and where it stands."""
 
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from contexts import MONDAY, a_session, suggestion
 
 from aind_launcher.builtin.local_store.library import Library
-from aind_launcher.errors import BeginAgain
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.register import Ticket
 
@@ -32,9 +30,7 @@ def begin(library: Library, session: str, date: datetime = MONDAY, rig: str = "r
     """The ticket of a session that begins with the animal as it stands."""
     context = a_session(library.root, ANIMAL, date, rig_name=rig, animal_state=library.read(ANIMAL).state)
     named = context.session.model_copy(update={"session_name": session})
-    while True:
-        with suppress(BeginAgain):
-            return library.begin(context.model_copy(update={"session": named}), library.read(ANIMAL).state, ())
+    return library.begin(context.model_copy(update={"session": named}), library.read(ANIMAL).state, ())
 
 
 def decide(

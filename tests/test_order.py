@@ -1,5 +1,6 @@
 """The animal ends where its latest decision puts it, in whatever order sessions end, fail and are resumed."""
 
+import itertools
 import json
 import tempfile
 from dataclasses import dataclass
@@ -154,19 +155,23 @@ def test_whole_sessions_may_fail_and_be_resumed_in_any_order(happenings: list[st
         lab = laboratory(Path(folder))
         library = Library(lab.root / "library", "climbing")
         broken = lab.path / "curriculum-is-broken"
-        latest = datetime.fromtimestamp(0, tz=now().tzinfo), "rung1"
+        # Names of sessions move on to the next free second, so that their dates may be later than a move that follows.
+        order = itertools.count(1)
+        began: dict[str, int] = {}
+        latest = 0, "rung1"
         left: list[SessionContext] = []
         superseded: set[str] = set()
         # Whatever was left is resumed in the end, newest first: the order that tempts most to put an animal back.
         for happening in [*happenings, *["resume 0"] * len(happenings)]:
             if happening == MOVE:
                 library.move(SUBJECT, trainer_state("rung7"), "for the test", "me")
-                latest = now(), "rung7"
+                latest = next(order), "rung7"
                 continue
             if happening in (RUN, RUN_BROKEN):
                 if happening == RUN_BROKEN:
                     broken.touch()
                 session = lab.run(SUBJECT).session
+                began[session.name] = next(order)
                 if happening == RUN_BROKEN:
                     broken.unlink()
                     left.insert(0, session)
@@ -178,8 +183,8 @@ def test_whole_sessions_may_fail_and_be_resumed_in_any_order(happenings: list[st
                 continue
             assert session.animal_state
             decided = f"rung{int((session.animal_state.trainer_state.stage or '')[4:]) + 1}"
-            if session.session.date > latest[0]:
-                latest = session.session.date, decided
+            if began[session.name] > latest[0]:
+                latest = began[session.name], decided
             else:
                 superseded.add(session.name)
             assert lab.stage() == latest[1]

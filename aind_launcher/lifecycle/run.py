@@ -223,6 +223,8 @@ def _confirmed(launcher: Launcher, session: SessionContext) -> SessionContext:
         session = with_result(session, record)
         if session.ticket is None and record.result is not None:
             session = session.model_copy(update={"ticket": Ticket.model_validate(record.result)})
+            # Its store must hear how the session ends, also where another store is interrupted.
+            launcher.keep(session)
     if session.ticket is None and session.is_on_curriculum:
         logger.warning("The session has no ticket: its decision applies only if nobody moves the animal meanwhile.")
     launcher.keep(session)

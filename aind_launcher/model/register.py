@@ -57,7 +57,8 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
     :param trainer_state: names that state; the first digits of its digest.
     :param sessions_at_stage: the animal's sessions at that stage since it came there, this one included.
     :param sessions_unchanged: likewise, since anything in its trainer state changed.
-    :param state: how a session stands; *running* is a claim that only its rig can confirm.
+    :param state: how a session stands; *running* is a claim that only its rig can confirm. Of an enrolment or a move:
+        *running* until the animal stands there, *cancelled* where the launcher was killed before that.
     :param minutes: how long the acquisition took.
     :param destination: where the data was handed off to.
     """
@@ -93,8 +94,10 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
 
     @property
     def put_the_animal(self) -> bool:
-        """Whether the animal stood where this says, once it was written."""
-        return self.kind != "session" or (self.decision is not None and self.decision.outcome != "superseded")
+        """Whether the animal was put somewhere by this."""
+        if self.kind == "session":
+            return self.decision is not None and self.decision.outcome != "superseded"
+        return self.state is None
 
     def sessions_at(self, state: "TrainerStateText | None") -> tuple[int, int]:
         """The animal's sessions at the stage of `state`, and with all of `state`, up to and with this entry.

@@ -27,7 +27,9 @@ def put(animal: AnimalFolder, before: AnimalState | None, entry: HistoryEntry) -
     :param before: where it stands until then.
     """
     ticket = tickets.of_person(animal, before, entry)
-    return _apply(animal, before, entry.model_copy(update={"ticket": ticket}))
+    recorded = _apply(animal, before, entry.model_copy(update={"ticket": ticket}))
+    tickets.complete(animal, entry.state.model_copy(update={"ticket": ticket}))
+    return recorded
 
 
 def decide(
@@ -45,23 +47,25 @@ def decide(
     :param began_with: as in `AnimalState.yields_to`.
     """
     session = str(entry.session_name)
-    tickets.complete(animal, current)
+    if current is not None:
+        tickets.complete(animal, current)
     mine = tickets.of_ticket(animal.register, ticket, session)
-    entry = entry.model_copy(update={"ticket": mine.ticket if mine else None})
+    without = None if mine else "the register does not have the session"
+    entry = entry.model_copy(update={"ticket": mine.ticket if mine else None, "reason": without})
     if current is None or current.yields_to(session, entry.ticket, began_with):
+        if current and current.ticket is None and animal.latest(current.trainer_state.digest) is None:
+            reason = f"found outside the history, before the decision on {session} replaced it"
+            history.write(animal.history, tickets.found_entry(current, reason))
         recorded = _apply(animal, current, entry)
         if mine:
             tickets.enter_decision(animal.register, mine, entry)
         return recorded
     path = animal.history / entry.file_name
-    known = mine.decision if mine else None
-    is_known = known is not None and (known.suggestion, known.outcome) == (entry.suggestion_digest, "applied")
-    if is_known or (mine is None and path.exists()):
+    known = mine.decision if mine and mine.decision and mine.decision.suggestion == entry.suggestion_digest else None
+    if (known and known.outcome == "applied") or (mine is None and path.exists()):
         # It was the animal's, which has been put elsewhere since.
         return Recorded(outcome="unchanged", trainer_state=animal.state, entry=path)
-    by_hand = f"an enrolment, a move or an edit of {current.date:%Y-%m-%d %H:%M} UTC"
-    by = f"session {current.session_name}" if current.session_name else by_hand
-    because = f"the animal was put where it stands by {by}, which is later"
+    because = known.because if known and known.because else _why_late(current, entry.ticket)
     late = history.write(animal.history, entry.model_copy(update={"superseded": True, "reason": because}))
     # Its launcher was killed before the animal stood there.
     path.unlink(missing_ok=True)
@@ -70,11 +74,23 @@ def decide(
     return Recorded(outcome="superseded", trainer_state=animal.state, entry=late, because=because)
 
 
+def _why_late(current: AnimalState, ticket: Ticket | None) -> str:
+    by_hand = f"an enrolment, a move or an edit of {current.date:%Y-%m-%d %H:%M} UTC"
+    by = f"session {current.session_name}" if current.session_name else by_hand
+    if ticket and current.ticket and current.ticket.is_above(ticket):
+        return f"the animal was put where it stands by {by}, which is later"
+    return f"the animal was put elsewhere since the session began, by {by}, and no tickets say which is later"
+
+
 def _apply(animal: AnimalFolder, current: AnimalState | None, entry: HistoryEntry) -> Recorded:
     recorded = animal.history / entry.file_name
     stands = current is not None and current.trainer_state.digest == entry.digest
     if stands and recorded.exists():
         return Recorded(outcome="unchanged", trainer_state=animal.state, entry=recorded)
+    if entry.ticket:
+        tickets.cancel(animal, entry.ticket)
     history.write(animal.history, entry)
     write_whole(animal.state, entry.trainer_state)
+    # A launcher that was killed may have left it, when something else was later.
+    (animal.history / entry.model_copy(update={"superseded": True}).file_name).unlink(missing_ok=True)
     return Recorded(outcome="applied", trainer_state=animal.state, entry=recorded)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from aind_launcher.builtin.local_store import history
+from aind_launcher.builtin.local_store.history import HistoryEntry
 from aind_launcher.builtin.local_store.register import Register
 
 STATE: Final = "trainer_state.json"
@@ -33,6 +35,10 @@ class AnimalFolder:
     def history(self) -> Path:
         """A file for each decision."""
         return self.path / HISTORY
+
+    def latest(self, digest: str) -> HistoryEntry | None:
+        """The newest decision that put the animal into the trainer state `digest`."""
+        return history.latest(self.history, digest, self.register.put_the_animal)
 
     @property
     def register(self) -> Register:

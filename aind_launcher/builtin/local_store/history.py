@@ -83,7 +83,12 @@ def entries(history: Path) -> tuple[HistoryEntry, ...]:
 def applied(history: Path) -> list[Path]:
     """The files of the decisions that put the animal somewhere, oldest first; those without a ticket come first."""
     files = [path for path in _files(history) if "_superseded_" not in path.name]
-    return sorted(files, key=lambda path: (_number(path), path.name))
+    return sorted(files, key=lambda path: (number_of(path), path.name))
+
+
+def highest_number(history: Path) -> int:
+    """Of all tickets that decisions have."""
+    return max(map(number_of, _files(history)), default=0)
 
 
 def had_a_state(history: Path) -> bool:
@@ -91,18 +96,41 @@ def had_a_state(history: Path) -> bool:
     return any("_enrolled_" not in path.name for path in applied(history))
 
 
-def latest(history: Path, digest: str) -> HistoryEntry | None:
-    """The newest decision that put the animal into the trainer state `digest`."""
+def latest(history: Path, digest: str, put_the_animal: Callable[[int], bool]) -> HistoryEntry | None:
+    """The newest decision that put the animal into the trainer state `digest`.
+
+    :param put_the_animal: whether what has a number did. Where one did after all decisions for this state, another tool
+        has written an earlier state back, which is no decision.
+    """
     # By their names, so that few files of a share are read.
-    matching = [path for path in reversed(applied(history)) if f"_{digest[:12]}_" in path.name]
-    ticketed = [path for path in matching if _number(path)]
-    newest = _newest(ticketed, _number)
-    without = _newest((path for path in matching if not _number(path)), lambda path: path.name.partition("_")[0])
-    if newest is None or without is None:
-        return newest or without
-    # An older launcher may have written since; what it wrote before was given a ticket.
-    has_a_ticket = any(entry.state.is_still(without.state) for entry in map(_read, ticketed) if entry)
-    return newest if has_a_ticket or newest.recorded >= without.recorded else without
+    files = applied(history)
+    matching = [path for path in reversed(files) if f"_{digest[:12]}_" in path.name]
+    ticketed = [path for path in matching if number_of(path)]
+    newest = _newest(ticketed, number_of)
+    without = _newest((path for path in matching if not number_of(path)), lambda path: path.name.partition("_")[0])
+    if newest is None or newest.ticket is None:
+        return without
+    later = {number for path in files if (number := number_of(path)) > newest.ticket.number}
+    is_past = any(map(put_the_animal, later))
+    if without and (is_past or without.recorded > newest.recorded):
+        # An older launcher may have written since; what it wrote before was given a ticket.
+        has_a_ticket = any(entry.state.is_still(without.state) for entry in map(_read, ticketed) if entry)
+        if not has_a_ticket:
+            return without
+    return None if is_past else newest
+
+
+def supersede(path: Path, because: str) -> HistoryEntry | None:
+    """The decision in `path`, marked as one that did not put the animal anywhere.
+
+    :raises OSError: the folder cannot be written.
+    """
+    entry = _read(path)
+    if entry:
+        entry = entry.model_copy(update={"superseded": True, "reason": because})
+        write(path.parent, entry)
+    path.unlink()
+    return entry
 
 
 def _newest(paths: Iterable[Path], order: Callable[[Path], object]) -> HistoryEntry | None:
@@ -117,7 +145,7 @@ def _newest(paths: Iterable[Path], order: Callable[[Path], object]) -> HistoryEn
     return None
 
 
-def _number(path: Path) -> int:
+def number_of(path: Path) -> int:
     """Of the decision's ticket; 0 where it has none."""
     last = path.stem.rpartition("_")[2]
     return int(last) if last.isdecimal() and path.name.count("_") == 4 else 0

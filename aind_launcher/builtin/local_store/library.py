@@ -85,8 +85,11 @@ class Library:
             trainer_state = TrainerStateText.read(content, str(path))
         except AnimalError as error:
             raise AnimalError(error.message, self._how_to_restore(subject)) from None
-        entry = history.latest(folder / HISTORY, trainer_state.digest)
+        entry = AnimalFolder(folder).latest(trainer_state.digest)
         if entry is None:
+            if _content(path) != content:
+                # Another rig has put the animal elsewhere meanwhile.
+                return self._read(subject)
             date = datetime.fromtimestamp(path.stat().st_mtime, UTC)
             state = AnimalState(trainer_state=trainer_state, date=date)
         else:

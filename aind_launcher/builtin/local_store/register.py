@@ -1,5 +1,6 @@
 """An animal's register on disk: one small file for each ticket, named by its number, whole, and read without a lock."""
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +20,8 @@ Result = TypeVar("Result")
 _AT_ONCE = 16
 # Entries that are read at most for one that tells something.
 _LOOKED_AT = 20
+# Seconds for which another rig may be writing its entry, where the file system has no hard links.
+_BEING_WRITTEN = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,35 +64,46 @@ class Register:
 
     def next_ticket(self) -> Ticket | None:
         """The one that will be given next; None before the first."""
-        numbers = self.numbers()
-        last = next(filter(None, map(self.entry, reversed(numbers))), None)
-        return Ticket(register_id=last.ticket.register_id, number=numbers[-1] + 1) if last else None
+        register_id, highest = self._last()
+        return Ticket(register_id=register_id, number=highest + 1) if register_id else None
 
-    def allot(self, about: Mapping[str, Any], known: Iterable[Ticket | None] = ()) -> RegisterEntry:
+    def put_the_animal(self, number: int) -> bool:
+        """Whether the animal was put somewhere by what has this number."""
+        entry = self.entry(number)
+        return entry is not None and entry.put_the_animal
+
+    def allot(self, about: Mapping[str, Any], known: Iterable[Ticket | None] = (), *, above: int = 0) -> RegisterEntry:
         """A new ticket and its entry, written.
 
         :param about: the entry, without its ticket.
         :param known: tickets of this animal that its stores and this rig know of. One above all that this register has
             given shows that it is an old copy.
+        :param above: a number that files of the animal have, also where its register is lost.
         :raises OSError: it cannot be written.
         """
-        numbers = self.numbers()
-        last = next(filter(None, map(self.entry, reversed(numbers))), None)
-        register_id = last.ticket.register_id if last else uuid.uuid4().hex[:12]
-        highest = numbers[-1] if numbers else 0
-        if any(ticket and ticket.register_id == register_id and ticket.number > highest for ticket in known):
-            register_id = uuid.uuid4().hex[:12]
-        number = highest
+        tickets = [ticket for ticket in known if ticket]
+        number = max([above, *(ticket.number for ticket in tickets)])
         while True:
-            number += 1
-            entry = RegisterEntry(ticket=Ticket(register_id=register_id, number=number), **about)
-            try:
+            register_id, highest = self._last()
+            if any(ticket.register_id == register_id and ticket.number > highest for ticket in tickets):
+                register_id = None
+            number = max(number, highest) + 1
+            ticket = Ticket(register_id=register_id or uuid.uuid4().hex[:12], number=number)
+            entry = RegisterEntry(ticket=ticket, **about)
+            # Another rig may be faster, where the file system has no locks.
+            with suppress(FileExistsError):
                 create_whole(self._file(number), _text(entry))
                 return entry
-            except FileExistsError:
-                # Another rig was faster, where the file system has no locks.
-                if taken := self.entry(number):
-                    register_id = taken.ticket.register_id
+
+    def _last(self) -> tuple[str | None, int]:
+        """The id of this register, None before its first entry, and the highest number that was given."""
+        deadline = time.monotonic() + _BEING_WRITTEN
+        while True:
+            numbers = self.numbers()
+            last = next(filter(None, map(self.entry, reversed(numbers))), None)
+            if last or not numbers or time.monotonic() >= deadline:
+                return last.ticket.register_id if last else None, numbers[-1] if numbers else 0
+            time.sleep(0.02)
 
     def write(self, entry: RegisterEntry) -> None:
         """Put `entry` into the place of the one of its ticket.

@@ -36,10 +36,10 @@ def begin(
                 return entry.ticket
             raise BeginAgain(f"Rig {entry.rig} has a session {session.name} already.")
     for entry in newest:
-        if entry.rig == session.rig_name and entry.state == "running":
+        if (entry.kind, entry.rig, entry.state) == ("session", session.rig_name, "running"):
             # This rig is held for the session that begins: nobody is at the other.
             animal.register.write(entry.model_copy(update={"state": "incomplete"}))
-    find(animal, standing)
+    settle(animal, standing)
     about = {
         "state": "running",
         "rig": session.rig_name,
@@ -48,8 +48,9 @@ def begin(
         "by": ", ".join(session.session.experimenter) or None,
         "folder": str(session.folder),
     }
-    ran_with = session.animal_state.trainer_state if session.animal_state else None
-    return _allot(animal, ran_with, "session", about, known)
+    # Another store's state may be the newer one.
+    ran_with = session.animal_state or standing
+    return _allot(animal, ran_with.trainer_state if ran_with else None, "session", about, known)
 
 
 def finish(register: Register, session: SessionContext, state: str) -> None:
@@ -61,8 +62,9 @@ def finish(register: Register, session: SessionContext, state: str) -> None:
     minutes = acquired and round((acquired.end - acquired.start).total_seconds() / 60, 2)
     results = session.results.get("transfer_session", {}).values()
     destination = next((str(found["destination"]) for found in results if _has_destination(found)), None)
-    more = {"state": state, "ended": now(), "minutes": minutes, "destination": destination}
-    register.write(entry.model_copy(update=more))
+    ended = entry.ended if entry.state == state else now()
+    more = {"state": state, "ended": ended, "minutes": minutes, "destination": destination}
+    _write(register, entry, entry.model_copy(update=more))
 
 
 def of_person(animal: AnimalFolder, before: AnimalState | None, entry: HistoryEntry) -> Ticket:
@@ -70,26 +72,39 @@ def of_person(animal: AnimalFolder, before: AnimalState | None, entry: HistoryEn
 
     :param before: where the animal stands until then.
     """
-    find(animal, before)
-    about = {"rig": platform.node(), "began": entry.date, "by": entry.by}
-    return _allot(animal, entry.state.trainer_state, entry.kind, about)
+    settle(animal, before)
+    about = {"rig": platform.node(), "began": entry.date, "by": entry.by, "state": "running"}
+    state, came_from = entry.state.trainer_state, before.trainer_state if before else None
+    return _allot(animal, state, entry.kind, about, came_from=came_from)
 
 
-def find(animal: AnimalFolder, standing: AnimalState | None) -> None:
-    """Give a ticket to what put the animal where it stands and has none: an older launcher, or another tool."""
-    if standing is None or standing.ticket is not None:
+def settle(animal: AnimalFolder, standing: AnimalState | None) -> None:
+    """Enter into the register by what the animal stands, where a launcher was killed before it did.
+
+    What has no ticket gets one: an older launcher or another tool put the animal there.
+    """
+    if standing is None:
+        return
+    if standing.ticket is not None:
+        complete(animal, standing)
         return
     about = {"rig": "", "began": standing.date, "session_name": standing.session_name}
-    found = HistoryEntry(
+    found = found_entry(standing, "found without a ticket: an older launcher or another tool wrote it")
+    ticket = _allot(animal, standing.trainer_state, "found", about)
+    cancel(animal, ticket)
+    history.write(animal.history, found.model_copy(update={"ticket": ticket}))
+
+
+def found_entry(standing: AnimalState, reason: str) -> HistoryEntry:
+    """What the animal stands by, for its history."""
+    return HistoryEntry(
         kind="found",
         date=standing.date,
         session_name=standing.session_name,
         trainer_state=standing.trainer_state.text,
         metrics=standing.metrics,
-        reason="found without a ticket: an older launcher or another tool wrote it",
-        ticket=_allot(animal, standing.trainer_state, "found", about),
+        reason=reason,
     )
-    history.write(animal.history, found)
 
 
 def of_ticket(register: Register, ticket: Ticket | None, session_name: str) -> RegisterEntry | None:
@@ -123,17 +138,43 @@ def enter_decision(
         because=because,
     )
     # That another answer came too late does not change that an earlier one put the animal somewhere.
-    if made != entry.decision and not (because and entry.put_the_animal):
-        register.write(entry.model_copy(update={"decision": made}))
+    if not (because and entry.put_the_animal):
+        _write(register, entry, entry.model_copy(update={"decision": made}))
 
 
-def complete(animal: AnimalFolder, standing: AnimalState | None) -> None:
-    """Enter the decision that the animal stands by, where the launcher that applied it was killed before it did."""
-    entry = of_ticket(animal.register, standing.ticket, standing.session_name or "") if standing else None
-    if standing and entry and entry.kind == "session" and entry.decision is None:
-        made = history.latest(animal.history, standing.trainer_state.digest)
-        if made and made.ticket == standing.ticket:
-            enter_decision(animal.register, entry, made)
+def complete(animal: AnimalFolder, standing: AnimalState) -> None:
+    """Enter that the animal stands where something with a ticket put it."""
+    entry = animal.register.entry(standing.ticket.number) if standing.ticket else None
+    if entry is None or entry.ticket != standing.ticket or entry.put_the_animal:
+        return
+    if entry.kind != "session":
+        animal.register.write(entry.model_copy(update={"state": None}))
+    elif made := animal.latest(standing.trainer_state.digest):
+        enter_decision(animal.register, entry, made)
+
+
+def cancel(animal: AnimalFolder, above: Ticket) -> None:
+    """Mark what was to put the animal elsewhere and did not, since its launcher was killed, and cannot any more.
+
+    :param above: of what is about to put the animal elsewhere; a later session may still be resumed.
+    """
+    because = "its launcher was killed before the animal stood there"
+    for path in reversed(history.applied(animal.history)):
+        number = history.number_of(path)
+        entry = animal.register.entry(number)
+        if entry is None or entry.put_the_animal:
+            return
+        if entry.kind == "session" and number < above.number:
+            if decision := history.supersede(path, because):
+                enter_decision(animal.register, entry, decision, because=because)
+        elif entry.kind != "session" and number != above.number:
+            history.supersede(path, because)
+            animal.register.write(entry.model_copy(update={"state": "cancelled"}))
+
+
+def _write(register: Register, entry: RegisterEntry, changed: RegisterEntry) -> None:
+    if changed != entry:
+        register.write(changed)
 
 
 def _allot(
@@ -142,13 +183,21 @@ def _allot(
     kind: str,
     about: Mapping[str, Any],
     known: Iterable[Ticket | None] = (),
+    came_from: TrainerStateText | None = None,
 ) -> Ticket:
     """A ticket for a session that begins at `state`, or for what puts the animal there.
 
     :param about: what else its entry says.
+    :param came_from: where the animal stood before a person put it at `state`.
     """
-    newest = animal.register.newest(1)
-    at_stage, unchanged = newest[0].sessions_at(state) if newest else _counted(animal, state)
+    numbers = reversed(animal.register.numbers())
+    entries = (entry for entry in map(animal.register.entry, numbers) if entry)
+    # A move that was cut off counts for nothing.
+    newest = next((entry for entry in entries if entry.kind == "session" or entry.put_the_animal), None)
+    at_stage, unchanged = newest.sessions_at(state) if newest else _counted(animal, state)
+    if came_from and state:
+        at_stage = at_stage if came_from.stage == state.stage else 0
+        unchanged = unchanged if came_from.digest == state.digest else 0
     own = 1 if kind == "session" else 0
     where = {
         "kind": kind,
@@ -158,7 +207,8 @@ def _allot(
         "sessions_at_stage": at_stage + own,
         "sessions_unchanged": unchanged + own,
     }
-    return animal.register.allot({**where, **about}, known).ticket
+    above = history.highest_number(animal.history)
+    return animal.register.allot({**where, **about}, known, above=above).ticket
 
 
 def _counted(animal: AnimalFolder, state: TrainerStateText | None) -> tuple[int, int]:
