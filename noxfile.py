@@ -137,6 +137,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def cohort(session: nox.Session) -> None:
+    """Run animals on rigs for days and check every record (Linux); `-- --rigs 12 --animals 60 --days 10 --seed 1`."""
+    session.install(*editable(ROOT), *group("tests"))
+    session.run("python", "-m", "cohort", *session.posargs, env={"PYTHONPATH": str(ROOT / "tests")})
+
+
+@nox.session
 @nox.parametrize("plugin", [folder.name for folder in PLUGINS])
 def plugins(session: nox.Session, plugin: str) -> None:
     """Run the tests of each distribution in plugins/, alone with the core in its own environment."""

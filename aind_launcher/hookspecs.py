@@ -144,7 +144,7 @@ def transfer_session(session: "SessionContext", suggestion: "CurriculumSuggestio
 def session_finished(session: "SessionContext", outcome: str) -> None:
     """Called last: the session has ended, for good or until it is resumed.
 
-    A session that has a ticket and ends before its acquisition is finished, too.
+    A session that has begun and ends before its acquisition is finished, too.
 
     :param outcome: *completed*, *incomplete* (a step failed), *failed* or *interrupted* (the acquisition
         was), or *discarded*; before the acquisition, *cancelled* or *refused*.

@@ -28,7 +28,7 @@ def folder_of(library: Library, subject: str = ANIMAL) -> Path:
 
 def begin(library: Library, session: str, date: datetime = MONDAY, rig: str = "rig") -> Ticket:
     """The ticket of a session that begins with the animal as it stands."""
-    context = a_session(library.root, ANIMAL, date, rig_name=rig)
+    context = a_session(library.root, ANIMAL, date, rig_name=rig, animal_state=library.read(ANIMAL).state)
     named = context.session.model_copy(update={"session_name": session})
     return library.begin(context.model_copy(update={"session": named}), library.read(ANIMAL).state, ())
 

@@ -360,3 +360,15 @@ def test_a_folder_that_is_no_subjects_name_is_listed_as_a_problem(library: Libra
     listed = {animal.subject: animal.problem for animal in library.animals()}
     assert "valid subject" in (listed["an animal"] or "")
     assert listed["b"] is None
+
+
+def test_an_animal_that_is_moved_back_counts_its_sessions_at_the_stage_anew(library: Library) -> None:
+    library.enroll(ANIMAL, trainer_state("first"), by="me")
+    ticket = begin(library, "monday")
+    assert library.register(ANIMAL).sessions_at_stage == 1
+    assert decide(library, "second", "monday", MONDAY, standing(library), ticket) == "applied"
+    library.move(ANIMAL, trainer_state("first"), "moved on too early", "me")
+    record = library.register(ANIMAL)
+    assert (record.sessions_at_stage, record.sessions_unchanged) == (0, 0)
+    begin(library, "tuesday", TUESDAY)
+    assert library.register(ANIMAL).sessions_at_stage == 1

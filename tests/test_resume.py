@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 from command_line import Ended, call
 
+from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.journal.journal import Journal
 from aind_launcher.testing import TaskRepositoryForTests
 
@@ -115,3 +116,33 @@ def test_a_session_that_was_refused_stays_as_it_is_and_the_plan_says_so(reposito
     assert call("resume", refused.name, cwd=repository.path).code == 0
     with Journal.open(repository.journal) as journal:
         assert journal.sessions() == (refused,)
+
+
+def library(repository: TaskRepositoryForTests) -> Library:
+    return Library(repository.root / "library", "climbing")
+
+
+def unfinished_on_this_rig(repository: TaskRepositoryForTests) -> list[str]:
+    (status,) = library(repository).rigs()
+    return [session.session_name for session in status.unfinished]
+
+
+@pytest.mark.parametrize("cut_off", ["after its ticket", "before the ticket was kept", "while the ticket was given"])
+def test_a_session_that_was_cut_off_before_its_acquisition_no_longer_waits_once_it_is_resumed(
+    repository: TaskRepositoryForTests, cut_off: str
+) -> None:
+    session = repository.run().session
+    with closing(sqlite3.connect(repository.journal)) as connection:
+        (ticket,) = connection.execute("SELECT rowid FROM steps WHERE hook = 'begin_session'").fetchone()
+        connection.execute("DELETE FROM steps WHERE rowid > ?", (ticket,))
+        connection.execute("UPDATE sessions SET state = 'running', context = json_remove(context, '$.acquisition')")
+        if cut_off != "after its ticket":
+            connection.execute("UPDATE sessions SET context = json_remove(context, '$.ticket')")
+        if cut_off == "while the ticket was given":
+            connection.execute("UPDATE steps SET state = 'running', result = NULL WHERE rowid = ?", (ticket,))
+        connection.commit()
+    shutil.rmtree(session.folder)
+    assert unfinished_on_this_rig(repository) == [session.name]
+    assert repository.resume(session.name).state == "cancelled"
+    assert unfinished_on_this_rig(repository) == []
+    assert library(repository).register("123456").entries[-1].state == "cancelled"

@@ -9,7 +9,7 @@ from aind_launcher.journal.records import UNFINISHED, SessionState
 from aind_launcher.lifecycle import folder
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.log import session_log
-from aind_launcher.lifecycle.steps import acquisition_step
+from aind_launcher.lifecycle.steps import NOT_BEGUN, acquisition_step
 from aind_launcher.lifecycle.stores import report_rig
 from aind_launcher.model.session import SessionContext
 from aind_launcher.system import interrupts
@@ -68,7 +68,8 @@ def _closed(launcher: Launcher, session: SessionContext) -> Iterator[None]:
 
 def _has_begun(launcher: Launcher, name: str) -> bool:
     """Whether the session came further than its checks, after which something was changed."""
-    return any(step.id.hook in ("begin_session", "run_session") for step in launcher.journal.steps(name))
+    steps = (step for step in launcher.journal.steps(name) if step.error != NOT_BEGUN)
+    return any(step.id.hook in ("begin_session", "run_session") for step in steps)
 
 
 def _close_early(
@@ -87,7 +88,7 @@ def close_unacquired(launcher: Launcher, name: str, state: SessionState, code: E
     launcher.journal.end_session(name, state, code, message)
     with suppress(LauncherError, OSError):
         session = launcher.journal.context(name)
-        if session.ticket:
+        if _has_begun(launcher, name):
             for _ in launcher.steps.each("session_finished", session, state, outcome=state):
                 """Each plugin is told."""
 

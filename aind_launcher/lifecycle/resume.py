@@ -15,6 +15,7 @@ from aind_launcher.lifecycle.record import completed_by_folder, find_unknown
 from aind_launcher.lifecycle.road import Planned
 from aind_launcher.lifecycle.run import with_disposition
 from aind_launcher.lifecycle.steps import LAUNCHER, acquisition_of, acquisition_step
+from aind_launcher.lifecycle.stores import report_rig
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.system.processes import refuse_orphans
 
@@ -80,6 +81,7 @@ def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOpt
         if record.state in UNFINISHED:
             message = "ended before its acquisition; nothing was recorded"
             close_unacquired(launcher, record.name, "cancelled", ExitCode.INTERRUPTED, message)
+            report_rig(launcher)
             return Outcome(session, "cancelled", ExitCode.DONE)
         return Outcome(session, record.state, ExitCode.DONE)
     _refuse_unready(session, options)

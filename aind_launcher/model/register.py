@@ -104,9 +104,13 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
 
         :param state: where the animal stands now.
         """
+        where = (state and state.curriculum, state and state.stage)
+        made = self.decision
+        if made and self.put_the_animal and (made.curriculum, made.stage) != where:
+            return 0, 0  # It was elsewhere meanwhile.
         own = 1 if self.kind == "session" and not self.was_run else 0
         at_stage = unchanged = 0
-        if (self.curriculum, self.stage) == (state and state.curriculum, state and state.stage):
+        if (self.curriculum, self.stage) == where:
             at_stage = self.sessions_at_stage - own
         if self.trainer_state == short_digest(state):
             unchanged = self.sessions_unchanged - own

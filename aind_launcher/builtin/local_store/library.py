@@ -244,7 +244,7 @@ class Library:
 
         :param state: as in `session_finished`.
         """
-        if session.ticket is not None and self.folder(session.subject).is_dir():
+        if self.folder(session.subject).is_dir():
             with self._locked(session.subject) as animal:
                 tickets.finish(animal.register, session, state)
 

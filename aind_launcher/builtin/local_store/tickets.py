@@ -55,7 +55,7 @@ def begin(
 
 def finish(register: Register, session: SessionContext, state: str) -> None:
     """Enter how a session stands, if the register has it."""
-    entry = of_ticket(register, session.ticket, session.name)
+    entry = of_session(register, session)
     if entry is None:
         return
     acquired = session.acquisition
@@ -111,6 +111,14 @@ def of_ticket(register: Register, ticket: Ticket | None, session_name: str) -> R
     """The entry that a session's ticket was given with; None where the register has lost it."""
     entry = register.entry(ticket.number) if ticket else None
     return entry if entry and (entry.ticket, entry.session_name) == (ticket, session_name) else None
+
+
+def of_session(register: Register, session: SessionContext) -> RegisterEntry | None:
+    """The entry of a session: by its ticket, or by its key where its launcher was killed before it kept the ticket."""
+    key = ("session", session.name, session.rig_name)
+    newest = register.newest(_LOOKED_AT)
+    by_key = (entry for entry in newest if (entry.kind, entry.session_name, entry.rig) == key)
+    return of_ticket(register, session.ticket, session.name) or next(by_key, None)
 
 
 def enter_decision(
