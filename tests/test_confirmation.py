@@ -46,6 +46,7 @@ def test_enter_starts_an_animal_of_which_nothing_is_unusual(lab: TaskRepositoryF
 
 
 @pytest.mark.parametrize("answer", ["no\n", "\n"], ids=["no", "only Enter"])
+@pytest.mark.integration
 def test_what_is_unusual_starts_only_with_a_yes(lab: TaskRepositoryForTests, answer: str) -> None:
     assert call(*RUN, cwd=lab.path).code == 0
     known = entries(lab)

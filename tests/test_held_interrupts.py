@@ -294,6 +294,7 @@ def test_what_a_plugin_answered_is_in_the_journal_whole(tmp_path: Path) -> None:
     assert (session.state, step.state, step.result) == ("completed", "done", {"mark": "whole"})
 
 
+@pytest.mark.integration
 def test_a_plugin_that_was_writing_is_left_to_resume(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"writes": "Writes"})
     run = launch("run", "--subject", "123456", cwd=lab.path)

@@ -94,6 +94,7 @@ def test_a_rig_that_dies_while_it_writes_an_entry_leaves_the_old_one_or_the_new(
 
 
 @pytest.mark.parametrize("without_links", [False, True])
+@pytest.mark.integration
 def test_rigs_that_take_tickets_at_once_without_a_lock_get_each_its_own(
     library: Library, register: Register, without_links: bool
 ) -> None:
@@ -146,6 +147,7 @@ def test_what_is_no_entry_is_passed_over_and_its_number_is_not_given_again(regis
     assert register.entry(2) is None
 
 
+@pytest.mark.integration
 def test_a_register_whose_only_entry_was_cut_off_goes_on(register: Register) -> None:
     register.folder.mkdir(parents=True)
     (register.folder / "000001.json").touch()

@@ -114,6 +114,7 @@ class TestACurriculumThatFails:
         with pytest.raises(CurriculumFailed, match=r"printed more than 0\.5 MiB and was ended"):
             curriculum("while True: print('x' * 1000)", output_limit=1 << 19)
 
+    @pytest.mark.integration
     def test_to_end_in_time_is_ended_with_all_that_it_started(self, curriculum: Curriculum) -> None:
         code = (
             "import subprocess, sys, time\n"

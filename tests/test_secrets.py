@@ -174,6 +174,19 @@ def test_secrets_are_hidden_text_by_text(task_repository: TaskRepositoryForTests
     assert result == {"record": 412345, "url": "https://me:**********@there"}
 
 
+@pytest.mark.parametrize("word", ["202"])
+def test_a_secret_that_may_stand_in_a_date_or_in_a_ticket_leaves_them_whole(
+    task_repository: TaskRepositoryForTests, word: str
+) -> None:
+    task_repository.write("mine.py", SECRETIVE)
+    section = f"[tool.aind-launcher.plugin.secretive]\nword = {json.dumps(word)}"
+    task_repository.configure(section, plugins={"secretive": "mine:Secretive"})
+    session = task_repository.run().session
+    assert session.acquisition and session.acquisition.outcome == "completed"
+    steps = task_repository.steps(session.name)
+    assert session.ticket and steps["begin_session", "local-store"].result == session.ticket.model_dump()
+
+
 class TestTheAcquisitionsOwnVariables:
     VARIABLES = 'environment = { MY_TASK_display = "training", LAB_API_KEY = "correct-horse" }'
 

@@ -196,6 +196,7 @@ def test_a_substitute_that_is_full_from_the_start_leaves_memory(path, tmp_path, 
     assert "memory only" in caplog.text
 
 
+@pytest.mark.integration
 def test_who_comes_second_waits_until_a_substitute_is_taken_in(path, tmp_path):
     file = abandoned(path, tmp_path / "data")
     first = connect(file, alone=True)

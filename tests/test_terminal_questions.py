@@ -66,6 +66,7 @@ def test_what_is_typed_while_the_task_runs_answers_no_question(lab: TaskReposito
     assert story(lab)[0].state == "discarded"
 
 
+@pytest.mark.integration
 def test_what_is_typed_while_the_launcher_starts_answers_no_question(lab: TaskRepositoryForTests) -> None:
     with at_terminal(*RUN, cwd=lab.path) as window:
         running(lab, window).touch()
@@ -126,6 +127,7 @@ def is_asked_again(lab: TaskRepositoryForTests) -> None:
 
 
 @pytest.mark.parametrize("hears_closing", [True, False])
+@pytest.mark.integration
 def test_a_window_closed_at_a_question_leaves_it_open(lab: TaskRepositoryForTests, hears_closing: bool) -> None:
     with at_terminal(*RUN, cwd=lab.path, hears_closing=hears_closing) as window:
         running(lab, window).touch()
@@ -136,6 +138,7 @@ def test_a_window_closed_at_a_question_leaves_it_open(lab: TaskRepositoryForTest
 
 
 @pytest.mark.parametrize("hears_closing", [True, False])
+@pytest.mark.integration
 def test_a_window_closed_while_the_task_runs_leaves_the_question_open(
     lab: TaskRepositoryForTests, hears_closing: bool
 ) -> None:

@@ -134,6 +134,7 @@ def test_who_has_no_session_yet_is_named_too(tmp_path: Path) -> None:
             pytest.fail("two hold the rig")
 
 
+@pytest.mark.integration
 def test_a_scheduled_task_resumes_without_any_terminal(lab: TaskRepositoryForTests) -> None:
     with waiting(lab, "run", "--subject", "123456") as first:
         first.kill()

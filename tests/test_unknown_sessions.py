@@ -137,6 +137,7 @@ def test_a_dry_run_names_what_the_journal_lacks(tmp_path):
 if shutil.which("setpriv") and os.getuid() == 0:
 
     @pytest.mark.parametrize("place", ["data", "state/sessions"])
+    @pytest.mark.integration
     def test_a_folder_of_another_account_keeps_nobody_from_running(tmp_path, place):
         lab, _ = sealed(tmp_path)
         private = tmp_path / place / "999_2026-01-01T000000Z"

@@ -31,6 +31,7 @@ def test_that_passes():
 
 
 @pytest.mark.posix_only("the run is for Linux")
+@pytest.mark.integration
 def test_wines_own_error_is_met_by_a_second_try_and_a_defect_stays_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,7 +36,7 @@ NOT_BEGUN = "interrupted before it began"
 # Until the acquisition has ended, Ctrl-C cancels the session.
 _CANCELS = ("load_animal_state", "prepare_session", "pre_session", "begin_session", "run_session")
 # Their text is the animal's, byte for byte; hiding a secret in it would change what it means.
-_UNTOUCHED = (AnimalState, CurriculumSuggestion, Inputs)
+_UNTOUCHED = (AnimalState, CurriculumSuggestion, Inputs, Ticket)
 # What the hooks whose answers the launcher itself reads must return, if anything.
 _RETURNS: dict[str, type[Any]] = {
     "load_animal_state": AnimalState,
@@ -220,6 +220,9 @@ class Steps:
                 ) from None
             logger.warning("%s returned a %s, which the journal cannot store.", _title(step), type(value).__name__)
             return {"unstorable": self.redact(_depicted(value))[:1000]}
+        if isinstance(value, Acquisition):
+            # A short secret may stand in a date, which must stay one.
+            return plain | {"message": _redacted(plain["message"], self.redact)}
         return plain if isinstance(value, _UNTOUCHED) else _redacted(plain, self.redact)
 
 
