@@ -82,18 +82,42 @@ def test_the_summary_names_a_session_that_was_unusually_short(lab: TaskRepositor
     assert warnings(run.out) == ["unusually short: 0 s; its last 3 sessions took 60 min."]
 
 
-@pytest.mark.parametrize(("says", "warns"), [("its session", True), ("nothing", False)])
-def test_a_session_on_another_rig_now_is_said_as_far_as_that_rig_says_so_and_blocks_nothing(
-    lab: TaskRepositoryForTests, says: str, warns: bool
-) -> None:
-    library, session = library_of(lab), a_session(lab.root, date=now(), rig_name="z")
+def claimed_on(lab: TaskRepositoryForTests, rig: str, began: datetime) -> str:
+    """A session of the animal that another rig never said to have ended."""
+    library, session = library_of(lab), a_session(lab.root, date=began, rig_name=rig)
     library.begin(session, library.read("123456").state, ())
-    running = session.name if says == "its session" else None
-    library.report(RigStatus(rig="z", machine="m", written=now(), running=running))
+    return session.name
+
+
+def test_a_session_on_another_rig_now_is_said_and_blocks_nothing(lab: TaskRepositoryForTests) -> None:
+    name = claimed_on(lab, "z", now())
+    library_of(lab).report(RigStatus(rig="z", machine="m", written=now(), running=name))
     run = call(*RUN, "--set", "rig-name=b", cwd=lab.path)
-    assert run.code == 0
-    told = warnings(run.out)
-    assert [f"Rig z is at session {session.name} of this animal, since" in each for each in told] == [True] * warns
+    (told,) = warnings(run.out)
+    assert (run.code, f"running elsewhere: Rig z is at session {name} of this animal, since" in told) == (0, True)
+
+
+@pytest.mark.parametrize("says", ["nothing", "another session"])
+def test_a_session_on_another_rig_whose_end_was_not_seen_asks_to_look_for_the_animal(
+    lab: TaskRepositoryForTests, says: str
+) -> None:
+    # Its launcher was killed and its rig is used again, but nobody has said what became of the animal.
+    name = claimed_on(lab, "z", now() - timedelta(hours=1))
+    running = "77_2026-01-31T100000Z" if says == "another session" else None
+    library_of(lab).report(RigStatus(rig="z", machine="m", written=now(), running=running))
+    run = call(*RUN, "--set", "rig-name=b", "--json", cwd=lab.path)
+    card = json.loads(run.out)["card"]
+    (told,) = (check for check in card["warnings"] if check["name"] != "ran today")
+    assert (run.code, told["name"], card["stands_out"]) == (0, "end not seen", True)
+    assert f"Session {name} of this animal began on rig z at " in told["message"]
+    # By now it was somewhere else.
+    assert not [told for told in warnings(call(*RUN, "--set", "rig-name=b", cwd=lab.path).out) if "not seen" in told]
+
+
+def test_a_session_of_earlier_days_whose_end_was_not_seen_is_nothing_unusual(lab: TaskRepositoryForTests) -> None:
+    claimed_on(lab, "z", now() - timedelta(days=2))
+    library_of(lab).report(RigStatus(rig="z", machine="m", written=now()))
+    assert warnings(call(*RUN, "--set", "rig-name=b", cwd=lab.path).out) == []
 
 
 def test_as_data_the_outcome_has_the_card_and_the_rule(lab: TaskRepositoryForTests) -> None:
