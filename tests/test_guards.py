@@ -14,6 +14,7 @@ from contexts import a_session
 from task_repositories import laboratory
 
 from aind_launcher.builtin.local_store.library import Library
+from aind_launcher.builtin.local_store.register import Register
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import names_like
 from aind_launcher.model.register import RigStatus
@@ -112,6 +113,27 @@ def test_a_session_on_another_rig_whose_end_was_not_seen_asks_to_look_for_the_an
     assert f"Session {name} of this animal began on rig z at " in told["message"]
     # By now it was somewhere else.
     assert not [told for told in warnings(call(*RUN, "--set", "rig-name=b", cwd=lab.path).out) if "not seen" in told]
+
+
+def test_two_rigs_of_one_name_are_told_of_each_other_and_leave_each_others_sessions_alone(
+    lab: TaskRepositoryForTests,
+) -> None:
+    name = claimed_on(lab, "z", now())
+    entry = library_of(lab).register("123456", 1).entries[0]
+    Register(lab.subjects / "123456" / "sessions").write(entry.model_copy(update={"installation": "W10DT1:D:/state"}))
+    status = RigStatus(rig="z", machine="W10DT1", installation="W10DT1:D:/state", written=now(), running=name)
+    library_of(lab).report(status)
+    told = call("doctor", "--set", "rig-name=z", cwd=lab.path)
+    clash = r"Another launcher reports as rig z, too: W10DT1:D:/state, last at \d{4}-\d\d-\d\d \d\d:\d\d\."
+    assert re.search(rf"warning rig name: {clash}", " ".join((told.out + told.err).split()))
+    run = call(*RUN, "--set", "rig-name=z", cwd=lab.path)
+    (elsewhere,) = warnings(run.out)
+    assert f"running elsewhere: Rig z, another of this name, is at session {name} of this animal" in elsewhere
+    assert re.search(clash, " ".join(run.err.split()))
+    entries = library_of(lab).register("123456", 2).entries
+    assert [entry.state for entry in entries] == ["running", "completed"]
+    # What this rig reported itself is no clash.
+    assert "Another launcher" not in call(*RUN, "--set", "rig-name=z", cwd=lab.path).err
 
 
 def test_a_session_of_earlier_days_whose_end_was_not_seen_is_nothing_unusual(lab: TaskRepositoryForTests) -> None:

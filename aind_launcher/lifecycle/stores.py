@@ -2,7 +2,7 @@
 
 import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,11 +13,13 @@ from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.clock import now
 from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket, UnfinishedSession
+from aind_launcher.system.rig import installation
 
 if TYPE_CHECKING:
     from aind_launcher.journal.journal import Journal
     from aind_launcher.model.session import SessionContext
     from aind_launcher.model.store import AnimalStore
+    from aind_launcher.plugins import Plugins
     from aind_launcher.settings.layers import LauncherSettings
 
 logger = logging.getLogger(__name__)
@@ -34,13 +36,16 @@ def ask_store(launcher: Launcher, question: "Callable[[AnimalStore], Answer]") -
     """What the animals' store answers; None, after a warning, where it cannot, and where there is none."""
 
     def store() -> "AnimalStore | None":
-        for call in launcher.plugins.calls("animal_store"):
-            answer: AnimalStore | None = call(repository=launcher.repository, experiment=launcher.settings.experiment)
-            if answer is not None:
-                return answer
-        return None
+        return find_store(launcher.plugins, launcher.repository, launcher.settings.experiment)
 
     return ask(store, question, launcher.steps.redact)
+
+
+def find_store(plugins: "Plugins", repository: Path, experiment: str | None) -> "AnimalStore | None":
+    """The first store of animals that a plugin has."""
+    calls = plugins.calls("animal_store")
+    answers: Iterator[AnimalStore | None] = (call(repository=repository, experiment=experiment) for call in calls)
+    return next((store for store in answers if store is not None), None)
 
 
 def ask(
@@ -99,6 +104,7 @@ def rig_status(
     return RigStatus(
         rig=running.rig_name if running else inputs.rig_name(settings),
         machine=platform.node(),
+        installation=installation(settings.state_directory),
         written=now(),
         running=running.name if running else None,
         unfinished=tuple(

@@ -50,6 +50,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
 
     :param kind: as in `Decision`; *session* is one.
     :param rig: the rig's name; with the session's name the key of the entry.
+    :param installation: tells rigs of one name apart; see `system.rig.installation`. Older launchers gave none.
     :param began: by the rig's clock, which may be wrong.
     :param by: the experimenters, or who enrolled or moved the animal.
     :param folder: the session's, on its rig.
@@ -67,6 +68,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
     ticket: Ticket
     kind: Literal["session", "enrolled", "moved", "found"]
     rig: str
+    installation: str | None = None
     began: AwareDatetime
     session_name: str | None = None
     by: str | None = None
@@ -91,6 +93,10 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
     def was_run(self) -> bool:
         """Whether the animal was in a session."""
         return self.kind == "session" and self.state not in NOT_RUN
+
+    def is_of_rig(self, rig: str, installation: str | None) -> bool:
+        """Whether it is of this very rig, and not of another of its name."""
+        return self.rig == rig and is_same(self.installation, installation)
 
     @property
     def put_the_animal(self) -> bool:
@@ -117,6 +123,11 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
         return at_stage, unchanged
 
 
+def is_same(installation: str | None, other: str | None) -> bool:
+    """Whether both may be one installation: of one that an older launcher did not name nobody knows."""
+    return installation is None or other is None or installation == other
+
+
 def short_digest(state: "TrainerStateText | None") -> str | None:
     """What names a trainer state in the register."""
     return state.digest[:12] if state else None
@@ -136,6 +147,7 @@ class RigStatus(BaseModel, frozen=True, populate_by_name=True):
 
     :param rig: its name.
     :param machine: the computer's.
+    :param installation: as in `RegisterEntry`.
     :param written: by the rig's clock.
     :param running: the session that it is at.
     :param age: seconds since it was written, by the clock of whoever keeps the file; set by whoever reads it.
@@ -144,10 +156,18 @@ class RigStatus(BaseModel, frozen=True, populate_by_name=True):
     version: int = Field(default=1, alias="schema")
     rig: str
     machine: str
+    installation: str | None = None
     written: AwareDatetime
     running: str | None = None
     unfinished: tuple[UnfinishedSession, ...] = ()
     age: float | None = Field(default=None, exclude=True)
+
+    def clash(self, installation: str | None) -> str | None:
+        """What to say to the rig with this name and `installation` where another one reported this; else None."""
+        if is_same(self.installation, installation):
+            return None
+        last = f"last at {self.written.astimezone():%Y-%m-%d %H:%M}"
+        return f"Another launcher reports as rig {self.rig}, too: {self.installation}, {last}."
 
     def aged(self, seconds: float) -> Self:
         """This status, read so many seconds after it was written."""

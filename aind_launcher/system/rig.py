@@ -5,6 +5,7 @@ import getpass
 import json
 import logging
 import os
+import platform
 import stat
 import subprocess
 import sys
@@ -95,6 +96,11 @@ def lock_directory(state_directory: Path, platform: str, environ: Mapping[str, s
 def _lock_directory(state_directory: Path) -> Path:
     shared = [folder for folder in SHARED_FOLDERS if folder.is_dir() and folder.stat().st_mode & stat.S_IWOTH]
     return lock_directory(state_directory, sys.platform, os.environ, shared)
+
+
+def installation(state_directory: Path) -> str:
+    """What tells this rig from another to which somebody gave the same name: its computer, and where its lock lies."""
+    return f"{platform.node()}:{_lock_directory(state_directory)}"
 
 
 def _open_to_every_login(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """What each rig reports of itself: one small file each in the library, and how old it is by the share's own clock."""
 
+import logging
 import os
 import uuid
 from contextlib import suppress
@@ -14,13 +15,19 @@ from aind_launcher.model.names import checked_name
 from aind_launcher.model.register import RigStatus
 from aind_launcher.system.files import read_whole, write_whole
 
+logger = logging.getLogger(__name__)
+
 
 def write_status(folder: Path, status: RigStatus) -> None:
-    """Put `status` into the place of what the rig reported before.
+    """Put `status` into the place of what the rig reported before; what another of its name did is named.
 
     :raises OSError: it cannot be written.
     """
-    write_whole(folder / f"{checked_name('rig', status.rig)}.json", status.model_dump_json(indent=2, by_alias=True))
+    path = folder / f"{checked_name('rig', status.rig)}.json"
+    before = _status(path, 0.0)
+    if before and (clash := before.clash(status.installation)):
+        logger.warning("%s Give each rig a name of its own with the setting rig-name.", clash)
+    write_whole(path, status.model_dump_json(indent=2, by_alias=True))
 
 
 def read_statuses(folder: Path) -> tuple[RigStatus, ...]:
