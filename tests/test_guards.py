@@ -1,6 +1,7 @@
 """What is unusual about a session is said before it starts: by real registers, libraries and journals."""
 
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -91,11 +92,26 @@ def claimed_on(lab: TaskRepositoryForTests, rig: str, began: datetime) -> str:
 
 
 def test_a_session_on_another_rig_now_is_said_and_blocks_nothing(lab: TaskRepositoryForTests) -> None:
-    name = claimed_on(lab, "z", now())
+    name = claimed_on(lab, "z", now() - timedelta(minutes=5))
     library_of(lab).report(RigStatus(rig="z", machine="m", written=now(), running=name))
     run = call(*RUN, "--set", "rig-name=b", cwd=lab.path)
     (told,) = warnings(run.out)
     assert (run.code, f"running elsewhere: Rig z is at session {name} of this animal, since" in told) == (0, True)
+
+
+def test_what_a_rig_says_that_is_silent_for_a_day_is_not_believed_whatever_the_rigs_clock(
+    lab: TaskRepositoryForTests,
+) -> None:
+    for rig, silent in (("y", timedelta(hours=25)), ("z", timedelta(hours=23))):
+        name = claimed_on(lab, rig, now() - timedelta(days=40) + silent)
+        library_of(lab).report(RigStatus(rig=rig, machine="m", written=now() - timedelta(days=40), running=name))
+        file = lab.root / "library" / "climbing" / "Rigs" / f"{rig}.json"
+        heard = file.stat().st_mtime - silent.total_seconds()
+        os.utime(file, (heard, heard))
+    (told,) = warnings(call(*RUN, "--set", "rig-name=b", cwd=lab.path).out)
+    since = (now() - timedelta(days=40) + silent).astimezone()
+    assert told.startswith("running elsewhere: Rig z ")
+    assert f"since {since:%Y-%m-%d} " in told
 
 
 @pytest.mark.parametrize("says", ["nothing", "another session"])
@@ -118,7 +134,7 @@ def test_a_session_on_another_rig_whose_end_was_not_seen_asks_to_look_for_the_an
 def test_two_rigs_of_one_name_are_told_of_each_other_and_leave_each_others_sessions_alone(
     lab: TaskRepositoryForTests,
 ) -> None:
-    name = claimed_on(lab, "z", now())
+    name = claimed_on(lab, "z", now() - timedelta(minutes=5))
     entry = library_of(lab).register("123456", 1).entries[0]
     Register(lab.subjects / "123456" / "sessions").write(entry.model_copy(update={"installation": "W10DT1:D:/state"}))
     status = RigStatus(rig="z", machine="W10DT1", installation="W10DT1:D:/state", written=now(), running=name)

@@ -63,7 +63,7 @@ def _runs_elsewhere(
         which = entry.rig if entry.rig != session.rig_name else f"{entry.rig}, another of this name,"
         since = f"{entry.began.astimezone():%Y-%m-%d %H:%M}"
         # What the rig itself says counts: it may have been switched off in the middle.
-        if status is not None and status.running == entry.session_name:
+        if status is not None and status.confirms(entry):
             yield Check.warning(
                 "running elsewhere",
                 f"Rig {which} is at session {entry.session_name} of this animal, since {since}.",

@@ -1,6 +1,6 @@
 """An animal's register: its sessions, and what people did between them, in the order of their tickets."""
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -142,6 +142,10 @@ class UnfinishedSession(BaseModel, frozen=True):
     message: str | None = None
 
 
+# Seconds after which a rig that was not heard of is stale.
+STALE: Final = 24 * 3600.0
+
+
 class RigStatus(BaseModel, frozen=True, populate_by_name=True):
     """What a rig last said of itself: a small file in the library, written when a session starts and ends.
 
@@ -161,6 +165,20 @@ class RigStatus(BaseModel, frozen=True, populate_by_name=True):
     running: str | None = None
     unfinished: tuple[UnfinishedSession, ...] = ()
     age: float | None = Field(default=None, exclude=True)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was not heard of for a day."""
+        return self.age is not None and self.age >= STALE
+
+    @property
+    def is_at(self) -> str | None:
+        """The session that it is at, as far as that is believed: a rig that was switched off claims it for ever."""
+        return None if self.is_stale else self.running
+
+    def confirms(self, entry: RegisterEntry) -> bool:
+        """Whether the rig is at a session that its entry calls *running*."""
+        return entry.state == "running" and entry.rig == self.rig and entry.session_name == self.is_at
 
     def clash(self, installation: str | None) -> str | None:
         """What to say to the rig with this name and `installation` where another one reported this; else None."""
