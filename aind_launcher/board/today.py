@@ -78,6 +78,11 @@ class RigToday:
     unfinished: tuple[UnfinishedSession, ...]
 
     @property
+    def problem(self) -> str | None:
+        """Why its report cannot be read."""
+        return self.status.problem if self.status else None
+
+    @property
     def is_stale(self) -> bool:
         """Whether it was not heard of for a day."""
         return self.status is not None and self.status.is_stale
@@ -86,7 +91,8 @@ class RigToday:
         """For programs; the manual's page on `today` explains the names."""
         return {
             "rig": self.rig,
-            "machine": self.status.machine if self.status else None,
+            "machine": self.status.machine or None if self.status else None,
+            "problem": self.problem,
             "age": round(self.status.age) if self.status and self.status.age is not None else None,
             "stale": self.is_stale,
             "running": self.running,

@@ -87,7 +87,7 @@ def known_tickets(launcher: Launcher, session: "SessionContext") -> tuple[Ticket
 
 def report_rig(launcher: Launcher, running: "SessionContext | None" = None) -> None:
     """Let the library know what is unfinished on this rig, and the session that it is at."""
-    status = rig_status(launcher.settings, launcher.journal, launcher.repository, running)
+    status = rig_status(launcher.settings, launcher.journal, running)
     try:
         ask_store(launcher, lambda store: store.report(status))
     except KeyboardInterrupt:
@@ -97,10 +97,8 @@ def report_rig(launcher: Launcher, running: "SessionContext | None" = None) -> N
         logger.warning("This rig was not reported to the animals' store.")
 
 
-def rig_status(
-    settings: "LauncherSettings", journal: "Journal", repository: Path, running: "SessionContext | None" = None
-) -> RigStatus:
-    """What is unfinished on this rig, and the session that it is at."""
+def rig_status(settings: "LauncherSettings", journal: "Journal", running: "SessionContext | None" = None) -> RigStatus:
+    """What is unfinished on this rig, of all its task repositories, and the session that it is at."""
     return RigStatus(
         rig=running.rig_name if running else inputs.rig_name(settings),
         machine=platform.node(),
@@ -111,7 +109,7 @@ def rig_status(
             UnfinishedSession(
                 session_name=record.name, subject=record.subject, state=record.state, message=record.message
             )
-            for record in journal.unfinished(repository)
+            for record in journal.unfinished()
             if not running or record.name != running.name
         ),
     )

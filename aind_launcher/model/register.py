@@ -155,6 +155,7 @@ class RigStatus(BaseModel, frozen=True, populate_by_name=True):
     :param written: by the rig's clock.
     :param running: the session that it is at.
     :param age: seconds since it was written, by the clock of whoever keeps the file; set by whoever reads it.
+    :param problem: why it cannot be read; set by whoever reads it, with the name and the age of the file.
     """
 
     version: int = Field(default=1, alias="schema")
@@ -165,6 +166,7 @@ class RigStatus(BaseModel, frozen=True, populate_by_name=True):
     running: str | None = None
     unfinished: tuple[UnfinishedSession, ...] = ()
     age: float | None = Field(default=None, exclude=True)
+    problem: str | None = Field(default=None, exclude=True)
 
     @property
     def is_stale(self) -> bool:

@@ -4,6 +4,7 @@ import logging
 import os
 import uuid
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -31,7 +32,7 @@ def write_status(folder: Path, status: RigStatus) -> None:
 
 
 def read_statuses(folder: Path) -> tuple[RigStatus, ...]:
-    """What each rig reported last, by name; files that are none are passed over.
+    """What each rig reported last, by name; what cannot be read is named with its problem.
 
     :raises AnimalError: the folder cannot be read.
     """
@@ -43,11 +44,18 @@ def read_statuses(folder: Path) -> tuple[RigStatus, ...]:
 
 
 def _status(path: Path, share_time: float) -> RigStatus | None:
+    written = 0.0
     try:
-        status = RigStatus.model_validate_json(read_whole(path))
-        return status.aged(max(0.0, share_time - path.stat().st_mtime))
-    except (OSError, ValidationError):
+        written = path.stat().st_mtime
+        return RigStatus.model_validate_json(read_whole(path)).aged(max(0.0, share_time - written))
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        problem = f"{path} cannot be read: {error.strerror or error}."
+    except ValidationError:
+        problem = f"{path} is damaged, or of a newer launcher. The rig writes it anew with its next session."
+    status = RigStatus(rig=path.stem, machine="", written=datetime.fromtimestamp(written, UTC), problem=problem)
+    return status.aged(max(0.0, share_time - written))
 
 
 def _share_time(folder: Path) -> float:

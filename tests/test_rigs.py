@@ -1,0 +1,57 @@
+"""What a rig is called and says of itself, and what `today` makes of it, also where it cannot be read."""
+
+import os
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from cohorts import a_day, enrol, report
+from command_line import call
+from task_repositories import laboratory
+
+from aind_launcher.board.today import today
+from aind_launcher.builtin.local_store.library import Library
+from aind_launcher.model.clock import now
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    return Library(tmp_path / "library", "climbing")
+
+
+@pytest.mark.parametrize("text", ["", "{ half", '{"schema": 9, "box": "box-2"}'], ids=["empty", "half", "newer"])
+def test_a_rig_whose_report_cannot_be_read_is_named_and_says_nothing(library: Library, text: str) -> None:
+    enrol(library, "1")
+    session = a_day(library, "1", "running", rig="box-2")
+    report(library, "box-1")
+    file = library.root / "climbing" / "Rigs" / "box-2.json"
+    file.write_text(text, encoding="utf-8")
+    os.utime(file, (time.time() - 3 * 3600,) * 2)
+    other, told = today(library.overview(), library.rigs(), now(), stuck_after=10).rigs
+    assert (other.rig, other.problem) == ("box-1", None)
+    assert (told.running, [left.session_name for left in told.unfinished]) == (None, [session])
+    assert "box-2.json" in str(told.problem)
+    data = told.as_data()
+    assert (data["problem"], data["machine"], data["age"] // 3600) == (told.problem, None, 3)
+
+
+def test_a_report_that_cannot_be_read_and_sessions_of_another_task_repository_stand_in_the_table(
+    tmp_path: Path,
+) -> None:
+    lab = laboratory(tmp_path)
+    lab.add_animal("77")
+    box = ("--set", "rig-name=box-2")
+    lab.break_curriculum()
+    assert call("run", "--subject", "77", *box, cwd=lab.path).code == 1
+    lab.repair_curriculum()
+    # The same rig, and the same state directory.
+    other = lab.root / "another repository"
+    shutil.copytree(lab.path, other)
+    assert call("run", "--subject", "123456", *box, cwd=other).code == 0
+    (lab.root / "library" / "climbing" / "Rigs" / "box-1.json").write_text("{ half", encoding="utf-8")
+    told = call("today", cwd=lab.path).out
+    assert re.search(r"^box-1 +unreadable +\d+ s ago", told, re.MULTILINE)
+    (left,) = [line for line in told.splitlines() if line.startswith("box-2")]
+    assert re.search(r"s ago +77_\S+Z: curriculum_suggest \(ladder\): RuntimeError: the ladder is broken$", left)
