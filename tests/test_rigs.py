@@ -1,5 +1,6 @@
 """What a rig is called and says of itself, and what `today` makes of it, also where it cannot be read."""
 
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,10 @@ from task_repositories import laboratory
 
 from aind_launcher.board.today import today
 from aind_launcher.builtin.local_store.library import Library
+from aind_launcher.lifecycle.inputs import rig_name
 from aind_launcher.model.clock import now
+from aind_launcher.model.names import checked_name
+from aind_launcher.settings.layers import LauncherSettings
 
 
 @pytest.fixture
@@ -55,3 +59,27 @@ def test_a_report_that_cannot_be_read_and_sessions_of_another_task_repository_st
     assert re.search(r"^box-1 +unreadable +\d+ s ago", told, re.MULTILINE)
     (left,) = [line for line in told.splitlines() if line.startswith("box-2")]
     assert re.search(r"s ago +77_\S+Z: curriculum_suggest \(ladder\): RuntimeError: the ladder is broken$", left)
+
+
+@pytest.mark.parametrize("name", ["Käfig", "box 1", "box/1", ".", "CON", "a" * 129, ""])
+def test_a_setting_that_is_no_name_is_refused(tmp_path: Path, name: str) -> None:
+    lab = laboratory(tmp_path)
+    refused = call("run", "--subject", "123456", "--set", f"rig-name={name}", cwd=lab.path)
+    assert refused.code == 2
+    assert "rig-name" in refused.err
+    assert re.search("not a valid rig-name|has 129 characters", refused.err)
+
+
+def test_names_of_rig_files_stay_as_they_are_where_they_can_and_are_told_apart_where_not(tmp_path: Path) -> None:
+    def named(name: str) -> str:
+        file = tmp_path / "rig.json"
+        file.write_text(json.dumps({"rig_name": name}), encoding="utf-8")
+        return rig_name(LauncherSettings(rig=file))
+
+    assert named("box-1.a+b_2") == "box-1.a+b_2"
+    altered = [
+        named(name) for name in ("Käfig", "Kéfig", "box 1", "box/1", "box-1", "CON", "箱", "笼", "a" * 129, "a" * 130)
+    ]
+    assert len(set(altered)) == len(altered)
+    assert [checked_name("rig", name) for name in altered] == altered
+    assert re.fullmatch("box-1-[0-9a-f]{6}", named("box 1"))
