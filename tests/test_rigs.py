@@ -4,12 +4,13 @@ import json
 import os
 import re
 import shutil
+import signal
 import time
 from pathlib import Path
 
 import pytest
 from cohorts import a_day, enrol, report
-from command_line import call
+from command_line import call, started
 from task_repositories import laboratory
 
 from aind_launcher.board.today import today
@@ -83,3 +84,19 @@ def test_names_of_rig_files_stay_as_they_are_where_they_can_and_are_told_apart_w
     assert len(set(altered)) == len(altered)
     assert [checked_name("rig", name) for name in altered] == altered
     assert re.fullmatch("box-1-[0-9a-f]{6}", named("box 1"))
+
+
+@pytest.mark.posix_only("Windows has no files that wait for their writer")
+@pytest.mark.integration
+@pytest.mark.parametrize("command", [("today",), ("animals", "list")], ids=" ".join)
+def test_one_ctrl_c_ends_what_waits_for_a_share_that_hangs(tmp_path: Path, command: tuple[str, ...]) -> None:
+    lab = laboratory(tmp_path)
+    for subject in ("77", "88", "99"):
+        lab.add_animal(subject)
+    state = lab.subjects / "88" / "trainer_state.json"
+    state.unlink()
+    os.mkfifo(state)
+    # It can be opened for writing once the command reads it, which then waits for what nobody writes.
+    with started(*command, cwd=lab.path) as process, state.open("wb"):
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
