@@ -15,6 +15,7 @@ from task_repositories import laboratory
 
 from aind_launcher.board.today import today
 from aind_launcher.builtin.local_store.library import Library
+from aind_launcher.builtin.local_store.register import at_once
 from aind_launcher.lifecycle.inputs import rig_name
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name
@@ -100,3 +101,9 @@ def test_one_ctrl_c_ends_what_waits_for_a_share_that_hangs(tmp_path: Path, comma
     with started(*command, cwd=lab.path) as process, state.open("wb"):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=60) == 130
+
+
+def test_of_many_reads_the_problem_of_one_is_raised_and_all_results_are_in_their_order() -> None:
+    assert at_once(str, range(40)) == [str(number) for number in range(40)]
+    with pytest.raises(ZeroDivisionError):
+        at_once(lambda number: 1 // number, [3, 2, 1, 0])
