@@ -314,7 +314,8 @@ def test_what_rigs_report_has_its_age_by_the_clock_of_the_share(library: Library
         written = path.stat().st_mtime - hours * 3600
         os.utime(path, (written, written))
     (library.root / "odours" / "Rigs" / "north.json").write_text("{ half", encoding="utf-8")
-    east, west = library.rigs()
+    east, north, west = library.rigs()
+    assert (east.problem, north.rig, "north.json" in str(north.problem)) == (None, "north", True)
     assert (east.rig, west.rig, west.running) == ("east", "west", "monday")
     assert east.age is not None
     assert west.age is not None

@@ -1,6 +1,7 @@
 """What is unusual about a session is said before it starts: by real registers, libraries and journals."""
 
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -14,6 +15,7 @@ from contexts import a_session
 from task_repositories import laboratory
 
 from aind_launcher.builtin.local_store.library import Library
+from aind_launcher.builtin.local_store.register import Register
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import names_like
 from aind_launcher.model.register import RigStatus
@@ -82,18 +84,78 @@ def test_the_summary_names_a_session_that_was_unusually_short(lab: TaskRepositor
     assert warnings(run.out) == ["unusually short: 0 s; its last 3 sessions took 60 min."]
 
 
-@pytest.mark.parametrize(("says", "warns"), [("its session", True), ("nothing", False)])
-def test_a_session_on_another_rig_now_is_said_as_far_as_that_rig_says_so_and_blocks_nothing(
-    lab: TaskRepositoryForTests, says: str, warns: bool
-) -> None:
-    library, session = library_of(lab), a_session(lab.root, date=now(), rig_name="z")
+def claimed_on(lab: TaskRepositoryForTests, rig: str, began: datetime) -> str:
+    """A session of the animal that another rig never said to have ended."""
+    library, session = library_of(lab), a_session(lab.root, date=began, rig_name=rig)
     library.begin(session, library.read("123456").state, ())
-    running = session.name if says == "its session" else None
-    library.report(RigStatus(rig="z", machine="m", written=now(), running=running))
+    return session.name
+
+
+def test_a_session_on_another_rig_now_is_said_and_blocks_nothing(lab: TaskRepositoryForTests) -> None:
+    name = claimed_on(lab, "z", now() - timedelta(minutes=5))
+    library_of(lab).report(RigStatus(rig="z", machine="m", written=now(), running=name))
     run = call(*RUN, "--set", "rig-name=b", cwd=lab.path)
-    assert run.code == 0
-    told = warnings(run.out)
-    assert [f"Rig z is at session {session.name} of this animal, since" in each for each in told] == [True] * warns
+    (told,) = warnings(run.out)
+    assert (run.code, f"running elsewhere: Rig z is at session {name} of this animal, since" in told) == (0, True)
+
+
+def test_what_a_rig_says_that_is_silent_for_a_day_is_not_believed_whatever_the_rigs_clock(
+    lab: TaskRepositoryForTests,
+) -> None:
+    for rig, silent in (("y", timedelta(hours=25)), ("z", timedelta(hours=23))):
+        name = claimed_on(lab, rig, now() - timedelta(days=40) + silent)
+        library_of(lab).report(RigStatus(rig=rig, machine="m", written=now() - timedelta(days=40), running=name))
+        file = lab.root / "library" / "climbing" / "Rigs" / f"{rig}.json"
+        heard = file.stat().st_mtime - silent.total_seconds()
+        os.utime(file, (heard, heard))
+    (told,) = warnings(call(*RUN, "--set", "rig-name=b", cwd=lab.path).out)
+    since = (now() - timedelta(days=40) + silent).astimezone()
+    assert told.startswith("running elsewhere: Rig z ")
+    assert f"since {since:%Y-%m-%d} " in told
+
+
+@pytest.mark.parametrize("says", ["nothing", "another session"])
+def test_a_session_on_another_rig_whose_end_was_not_seen_asks_to_look_for_the_animal(
+    lab: TaskRepositoryForTests, says: str
+) -> None:
+    # Its launcher was killed and its rig is used again, but nobody has said what became of the animal.
+    name = claimed_on(lab, "z", now() - timedelta(hours=1))
+    running = "77_2026-01-31T100000Z" if says == "another session" else None
+    library_of(lab).report(RigStatus(rig="z", machine="m", written=now(), running=running))
+    run = call(*RUN, "--set", "rig-name=b", "--json", cwd=lab.path)
+    card = json.loads(run.out)["card"]
+    (told,) = (check for check in card["warnings"] if check["name"] != "ran today")
+    assert (run.code, told["name"], card["stands_out"]) == (0, "end not seen", True)
+    assert f"Session {name} of this animal began on rig z at " in told["message"]
+    # By now it was somewhere else.
+    assert not [told for told in warnings(call(*RUN, "--set", "rig-name=b", cwd=lab.path).out) if "not seen" in told]
+
+
+def test_two_rigs_of_one_name_are_told_of_each_other_and_leave_each_others_sessions_alone(
+    lab: TaskRepositoryForTests,
+) -> None:
+    name = claimed_on(lab, "z", now() - timedelta(minutes=5))
+    entry = library_of(lab).register("123456", 1).entries[0]
+    Register(lab.subjects / "123456" / "sessions").write(entry.model_copy(update={"installation": "W10DT1:D:/state"}))
+    status = RigStatus(rig="z", machine="W10DT1", installation="W10DT1:D:/state", written=now(), running=name)
+    library_of(lab).report(status)
+    told = call("doctor", "--set", "rig-name=z", cwd=lab.path)
+    clash = r"Another launcher reports as rig z, too: W10DT1:D:/state, last at \d{4}-\d\d-\d\d \d\d:\d\d\."
+    assert re.search(rf"warning rig name: {clash}", " ".join((told.out + told.err).split()))
+    run = call(*RUN, "--set", "rig-name=z", cwd=lab.path)
+    (elsewhere,) = warnings(run.out)
+    assert f"running elsewhere: Rig z, another of this name, is at session {name} of this animal" in elsewhere
+    assert re.search(clash, " ".join(run.err.split()))
+    entries = library_of(lab).register("123456", 2).entries
+    assert [entry.state for entry in entries] == ["running", "completed"]
+    # What this rig reported itself is no clash.
+    assert "Another launcher" not in call(*RUN, "--set", "rig-name=z", cwd=lab.path).err
+
+
+def test_a_session_of_earlier_days_whose_end_was_not_seen_is_nothing_unusual(lab: TaskRepositoryForTests) -> None:
+    claimed_on(lab, "z", now() - timedelta(days=2))
+    library_of(lab).report(RigStatus(rig="z", machine="m", written=now()))
+    assert warnings(call(*RUN, "--set", "rig-name=b", cwd=lab.path).out) == []
 
 
 def test_as_data_the_outcome_has_the_card_and_the_rule(lab: TaskRepositoryForTests) -> None:

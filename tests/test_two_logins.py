@@ -1,5 +1,6 @@
 """Two logins at one machine: one lock for both, and a state directory that their group can share."""
 
+import json
 import os
 import re
 import stat
@@ -10,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from accounts import CAN_PLAY_ACCOUNTS, GROUP, Account, for_the_group, two_accounts, without_state_directory
+from filelock import FileLock, Timeout
 from task_repositories import laboratory
 
 from aind_launcher.errors import Refused
 from aind_launcher.journal.file import begun_substitute
 from aind_launcher.journal.journal import Journal
+from aind_launcher.model.clock import now
 from aind_launcher.system import rig
 from aind_launcher.system.files import copy_whole, make_folder, share, shared_mode
 from aind_launcher.system.processes import Program, run_child
@@ -119,6 +122,30 @@ def test_a_link_in_the_place_of_the_machines_lock_is_refused_and_not_followed(
         pytest.fail("it was followed")
     assert stat.S_IMODE((tmp_path / "of somebody").stat().st_mode) == 0o700
     assert not list((tmp_path / "of somebody").iterdir())
+
+
+@pytest.mark.posix_only("on Windows the default state directory belongs to the machine")
+def test_an_older_launcher_that_holds_the_lock_in_the_state_directory_is_seen_and_kept_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lock").mkdir()
+    (tmp_path / "lock").chmod(0o1777)
+    monkeypatch.setattr(rig, "SHARED_FOLDERS", (tmp_path / "lock",))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    default = rig.machine_directory("state", sys.platform, {})
+    default.mkdir()
+    older = FileLock(default / "rig.lock")
+    with rig.rig_lock(default), pytest.raises(Timeout):
+        older.acquire(timeout=0)
+    note = {"session": "77_of-an-older-one", "since": now().isoformat(), "process": os.getpid(), "login": "ana"}
+    (default / "rig.json").write_text(json.dumps(note), encoding="utf-8")
+    busy = pytest.raises(Refused, match=rf"busy: session 77_of-an-older-one since .* \(process {os.getpid()}, ana\)")
+    with older, busy, rig.rig_lock(default):
+        pytest.fail("two hold the rig")
+    # The machine's own lock was given back.
+    (default / "rig.json").unlink()
+    with rig.rig_lock(default):
+        assert rig.session_in_progress(default) is None
 
 
 def waiting(account: Account, lab: TaskRepositoryForTests) -> "subprocess.Popen[str]":

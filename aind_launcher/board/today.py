@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 from aind_launcher.journal.records import UNFINISHED
 from aind_launcher.model.animal import move_text
@@ -11,9 +11,6 @@ from aind_launcher.model.register import RegisterEntry, RigStatus, UnfinishedSes
 from aind_launcher.model.store import AnimalRecord
 
 Status = Literal["due", "running", "done", "failed", "not handed off", "unknown", "unreadable"]
-
-# Seconds after which a rig that was not heard of is stale.
-STALE: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -81,15 +78,21 @@ class RigToday:
     unfinished: tuple[UnfinishedSession, ...]
 
     @property
+    def problem(self) -> str | None:
+        """Why its report cannot be read."""
+        return self.status.problem if self.status else None
+
+    @property
     def is_stale(self) -> bool:
         """Whether it was not heard of for a day."""
-        return self.status is not None and is_silent(self.status)
+        return self.status is not None and self.status.is_stale
 
     def as_data(self) -> dict[str, Any]:
         """For programs; the manual's page on `today` explains the names."""
         return {
             "rig": self.rig,
-            "machine": self.status.machine if self.status else None,
+            "machine": self.status.machine or None if self.status else None,
+            "problem": self.problem,
             "age": round(self.status.age) if self.status and self.status.age is not None else None,
             "stale": self.is_stale,
             "running": self.running,
@@ -151,22 +154,17 @@ def today(records: Sequence[AnimalRecord], statuses: Sequence[RigStatus], moment
     :param statuses: as `AnimalStore.rigs` has them.
     :param stuck_after: sessions without a change after which an animal is stuck.
     """
-    at_work = {status.rig: status.running for status in statuses if status.running and not is_silent(status)}
+    rigs = {status.rig: status for status in statuses}
     day = moment.astimezone().date()
     animals = tuple(
         AnimalToday(
             record,
-            _status(record, day, at_work),
+            _status(record, day, rigs),
             _is_on_curriculum(record) and (record.sessions_unchanged or 0) >= stuck_after,
         )
         for record in records
     )
-    return Today(day, len(animals), animals, tuple(_rigs(records, statuses, at_work)))
-
-
-def is_silent(status: RigStatus) -> bool:
-    """Whether a rig was not heard of for a day."""
-    return status.age is not None and status.age >= STALE
+    return Today(day, len(animals), animals, tuple(_rigs(records, rigs)))
 
 
 def entry_text(entry: RegisterEntry) -> str:
@@ -180,13 +178,13 @@ def entry_text(entry: RegisterEntry) -> str:
     return move_text(entry.stage, decision.stage, decision.rule)
 
 
-def _status(record: AnimalRecord, day: date, at_work: Mapping[str, str | None]) -> Status:
+def _status(record: AnimalRecord, day: date, rigs: Mapping[str, RigStatus]) -> Status:
     if record.problem:
         return "unreadable"
     last = record.last_session
     if last is None:
         return "due" if record.entries else "unknown"
-    if _is_running(last, at_work):
+    if _is_running(last, rigs):
         return "running"
     if last.began.astimezone().date() != day:
         return "due"
@@ -195,35 +193,32 @@ def _status(record: AnimalRecord, day: date, at_work: Mapping[str, str | None]) 
     return "done" if last.state == "completed" else "failed"
 
 
-def _is_running(entry: RegisterEntry, at_work: Mapping[str, str | None]) -> bool:
+def _is_running(entry: RegisterEntry, rigs: Mapping[str, RigStatus]) -> bool:
     """Whether its rig confirms what the register claims: a launcher that was killed claims it for ever."""
-    return entry.state == "running" and at_work.get(entry.rig) == entry.session_name
+    return (status := rigs.get(entry.rig)) is not None and status.confirms(entry)
 
 
 def _is_on_curriculum(record: AnimalRecord) -> bool:
     return record.trainer_state is not None and record.trainer_state.is_on_curriculum
 
 
-def _rigs(
-    records: Iterable[AnimalRecord], statuses: Iterable[RigStatus], at_work: Mapping[str, str | None]
-) -> Iterable[RigToday]:
-    known = {status.rig: status for status in statuses}
-    waiting = {status.rig: {each.session_name: each for each in status.unfinished} for status in statuses}
-    for status in statuses:
-        if status.running and status.rig not in at_work:
+def _rigs(records: Iterable[AnimalRecord], known: Mapping[str, RigStatus]) -> Iterable[RigToday]:
+    waiting = {rig: {each.session_name: each for each in status.unfinished} for rig, status in known.items()}
+    for status in known.values():
+        if status.running and status.is_at is None:
             subject = status.running.rpartition("_")[0]
             killed = UnfinishedSession(session_name=status.running, subject=subject, state="running")
             waiting[status.rig].setdefault(status.running, killed)
     # A rig that lost its journal, or was switched off in a session, does not say what it left.
     for record in records:
         for entry in record.sessions:
-            if entry.state in UNFINISHED and entry.session_name and not _is_running(entry, at_work):
+            if entry.state in UNFINISHED and entry.session_name and not _is_running(entry, known):
                 left = UnfinishedSession(session_name=entry.session_name, subject=record.subject, state=entry.state)
                 waiting.setdefault(entry.rig, {}).setdefault(entry.session_name, left)
     for rig in sorted(waiting):
-        yield RigToday(
-            rig, known.get(rig), at_work.get(rig), tuple(waiting[rig][name] for name in sorted(waiting[rig]))
-        )
+        sessions = tuple(waiting[rig][name] for name in sorted(waiting[rig]))
+        said = known.get(rig)
+        yield RigToday(rig, said, said.is_at if said else None, sessions)
 
 
 def _unfinished_data(session: UnfinishedSession) -> dict[str, Any]:

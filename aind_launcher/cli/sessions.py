@@ -184,7 +184,7 @@ def _tell_store(repository: TaskRepository, journal: "Journal", closed: str | No
     """
     from aind_launcher.lifecycle.stores import ask, rig_status
 
-    status = rig_status(repository.settings, journal, repository.path)
+    status = rig_status(repository.settings, journal)
     session: SessionContext | None = None
     if closed:
         with suppress(LauncherError):

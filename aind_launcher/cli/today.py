@@ -145,7 +145,9 @@ def _rig_row(rig: "RigToday") -> tuple[object, ...]:
     if rig.status:
         age = rig.status.age
         heard = local_time(rig.status.written) if age is None else f"{_age(age)} ago"
-    return (rig.rig, "stale" if rig.is_stale else "", heard, rig.running, "\n".join(map(_left, rig.unfinished)))
+    how = "unreadable" if rig.problem else "stale" if rig.is_stale else ""
+    told = [" ".join(rig.problem.split())] if rig.problem else []
+    return (rig.rig, how, heard, rig.running, "\n".join([*told, *map(_left, rig.unfinished)]))
 
 
 def _left(session: "UnfinishedSession") -> str:

@@ -11,13 +11,14 @@ from aind_launcher.lifecycle.clock import clock_check
 from aind_launcher.lifecycle.launcher import open_journal
 from aind_launcher.lifecycle.seen import refuse_unplugged
 from aind_launcher.lifecycle.steps import as_checks
+from aind_launcher.lifecycle.stores import find_store
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Check
 from aind_launcher.plugins import Plugins
 from aind_launcher.settings.layers import LauncherSettings
 from aind_launcher.system.git import describe_repository
 from aind_launcher.system.programs import find_program
-from aind_launcher.system.rig import open_state_directory, rig_lock
+from aind_launcher.system.rig import installation, open_state_directory, rig_lock
 
 
 def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> Iterator[Check]:
@@ -51,6 +52,8 @@ def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> I
         except Exception as error:  # isolates one plugin's look at the rig from the others'
             yield Check.failed(call.plugin.name, f"{type(error).__name__}: {error}")
     yield from _animals(repository, settings, plugins)
+    with suppress(Exception):  # as there
+        yield from _rig_name(repository, settings, plugins)
 
 
 def _animals(repository: Path, settings: LauncherSettings, plugins: Plugins) -> Iterator[Check]:
@@ -68,6 +71,15 @@ def _animals(repository: Path, settings: LauncherSettings, plugins: Plugins) -> 
                 refuse_unplugged(journal, repository, settings.experiment, place)
         except LauncherError as error:
             yield Check.failed("animals", error.message, error.hint)
+
+
+def _rig_name(repository: Path, settings: LauncherSettings, plugins: Plugins) -> Iterator[Check]:
+    """Another rig that reports to the store of animals under the name of this one."""
+    store = find_store(plugins, repository, settings.experiment)
+    for status in store.rigs() if store else ():
+        clash = status.rig == inputs.rig_name(settings) and status.clash(installation(settings.state_directory))
+        if clash:
+            yield Check.warning("rig name", clash, "Give each rig a name of its own with the setting rig-name.")
 
 
 def _repository(repository: Path) -> Check:

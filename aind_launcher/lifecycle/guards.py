@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 from aind_launcher.errors import LauncherError
@@ -19,6 +20,8 @@ _LAST = 5
 _FEWEST = 3
 # The newest sessions of this machine among which one is looked for that was written where this one goes.
 _LOOKED_AT = 100
+# How long an animal may still be in a session whose end nobody saw.
+_RECENT = timedelta(days=1)
 
 
 def guards(launcher: Launcher, session: SessionContext, *, new_data_directory: bool = False) -> list[Check]:
@@ -51,20 +54,31 @@ def _ran_today(sessions: tuple[RegisterEntry, ...]) -> Iterator[Check]:
 def _runs_elsewhere(
     launcher: Launcher, session: SessionContext, sessions: tuple[RegisterEntry, ...]
 ) -> Iterator[Check]:
-    running = [entry for entry in sessions if entry.state == "running" and entry.rig != session.rig_name]
+    running = [entry for entry in sessions if entry.state == "running" and not _is_own(entry, session)]
     if not running:
         return
     rigs = {status.rig: status for status in ask_store(launcher, lambda store: store.rigs()) or ()}
     for entry in running:
         status = rigs.get(entry.rig)
+        which = entry.rig if entry.rig != session.rig_name else f"{entry.rig}, another of this name,"
+        since = f"{entry.began.astimezone():%Y-%m-%d %H:%M}"
         # What the rig itself says counts: it may have been switched off in the middle.
-        if status is None or status.running == entry.session_name:
+        if status is not None and status.confirms(entry):
             yield Check.warning(
                 "running elsewhere",
-                f"Rig {entry.rig} is at session {entry.session_name} of this animal, since "
-                f"{entry.began.astimezone():%H:%M}.",
+                f"Rig {which} is at session {entry.session_name} of this animal, since {since}.",
                 "See that it is the right animal.",
             )
+        elif entry == sessions[-1] and abs(now() - entry.began) < _RECENT:
+            yield Check.warning(
+                "end not seen",
+                f"Session {entry.session_name} of this animal began on rig {which} at {since}, and nobody saw its end.",
+                f"See that the animal is not on {entry.rig}; `aind-launch resume` there finishes the session.",
+            )
+
+
+def _is_own(entry: RegisterEntry, session: SessionContext) -> bool:
+    return entry.is_of_rig(session.rig_name, session.installation)
 
 
 def _another_rig(session: SessionContext, sessions: tuple[RegisterEntry, ...]) -> Iterator[Check]:

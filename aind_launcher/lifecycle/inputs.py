@@ -1,13 +1,13 @@
 """What an acquisition is started with: the rig's file, the task, and the data directory that the rig names."""
 
 import platform
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aind_launcher.errors import LauncherError, Refused, SettingsError, UsageError
 from aind_launcher.model.json_text import object_in
+from aind_launcher.model.names import as_name
 
 if TYPE_CHECKING:
     from aind_launcher.model.session import Inputs, SessionContext
@@ -49,12 +49,12 @@ def data_directory(settings: "LauncherSettings", rig: dict[str, Any] | None) -> 
 
 def rig_name(settings: "LauncherSettings") -> str:
     """What this rig is called in registers: the setting, else the rig file's ``rig_name``, else the machine's name."""
-    named: object = settings.rig_name
+    if settings.rig_name is not None:
+        return settings.rig_name
+    named: object = None
     with suppress(LauncherError):
-        named = named or (read_rig(settings.rig) or {}).get("rig_name")
-    name = named if isinstance(named, str) and named else platform.node()
-    # It becomes the name of a file.
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("-.+_") or "rig"
+        named = (read_rig(settings.rig) or {}).get("rig_name")
+    return as_name(named if isinstance(named, str) and named else platform.node() or "rig")
 
 
 def data_directory_or_none(settings: "LauncherSettings") -> Path | None:

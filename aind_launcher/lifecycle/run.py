@@ -25,6 +25,7 @@ from aind_launcher.model.session import Acquisition, Check, Inputs, Session, Ses
 from aind_launcher.system.git import describe_repository
 from aind_launcher.system.interrupts import InterruptedAgain
 from aind_launcher.system.processes import refuse_orphans
+from aind_launcher.system.rig import installation
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ def _begin(launcher: Launcher, request: Request) -> SessionContext:
         repository=repository,
         rig=rig,
         rig_name=inputs.rig_name(launcher.settings),
+        installation=installation(launcher.settings.state_directory),
     )
     launcher.keep(context)
     launcher.work_on(context.name)

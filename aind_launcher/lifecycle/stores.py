@@ -2,7 +2,7 @@
 
 import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -13,11 +13,13 @@ from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.clock import now
 from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket, UnfinishedSession
+from aind_launcher.system.rig import installation
 
 if TYPE_CHECKING:
     from aind_launcher.journal.journal import Journal
     from aind_launcher.model.session import SessionContext
     from aind_launcher.model.store import AnimalStore
+    from aind_launcher.plugins import Plugins
     from aind_launcher.settings.layers import LauncherSettings
 
 logger = logging.getLogger(__name__)
@@ -34,13 +36,16 @@ def ask_store(launcher: Launcher, question: "Callable[[AnimalStore], Answer]") -
     """What the animals' store answers; None, after a warning, where it cannot, and where there is none."""
 
     def store() -> "AnimalStore | None":
-        for call in launcher.plugins.calls("animal_store"):
-            answer: AnimalStore | None = call(repository=launcher.repository, experiment=launcher.settings.experiment)
-            if answer is not None:
-                return answer
-        return None
+        return find_store(launcher.plugins, launcher.repository, launcher.settings.experiment)
 
     return ask(store, question, launcher.steps.redact)
+
+
+def find_store(plugins: "Plugins", repository: Path, experiment: str | None) -> "AnimalStore | None":
+    """The first store of animals that a plugin has."""
+    calls = plugins.calls("animal_store")
+    answers: Iterator[AnimalStore | None] = (call(repository=repository, experiment=experiment) for call in calls)
+    return next((store for store in answers if store is not None), None)
 
 
 def ask(
@@ -82,7 +87,7 @@ def known_tickets(launcher: Launcher, session: "SessionContext") -> tuple[Ticket
 
 def report_rig(launcher: Launcher, running: "SessionContext | None" = None) -> None:
     """Let the library know what is unfinished on this rig, and the session that it is at."""
-    status = rig_status(launcher.settings, launcher.journal, launcher.repository, running)
+    status = rig_status(launcher.settings, launcher.journal, running)
     try:
         ask_store(launcher, lambda store: store.report(status))
     except KeyboardInterrupt:
@@ -92,20 +97,19 @@ def report_rig(launcher: Launcher, running: "SessionContext | None" = None) -> N
         logger.warning("This rig was not reported to the animals' store.")
 
 
-def rig_status(
-    settings: "LauncherSettings", journal: "Journal", repository: Path, running: "SessionContext | None" = None
-) -> RigStatus:
-    """What is unfinished on this rig, and the session that it is at."""
+def rig_status(settings: "LauncherSettings", journal: "Journal", running: "SessionContext | None" = None) -> RigStatus:
+    """What is unfinished on this rig, of all its task repositories, and the session that it is at."""
     return RigStatus(
         rig=running.rig_name if running else inputs.rig_name(settings),
         machine=platform.node(),
+        installation=installation(settings.state_directory),
         written=now(),
         running=running.name if running else None,
         unfinished=tuple(
             UnfinishedSession(
                 session_name=record.name, subject=record.subject, state=record.state, message=record.message
             )
-            for record in journal.unfinished(repository)
+            for record in journal.unfinished()
             if not running or record.name != running.name
         ),
     )

@@ -1,7 +1,9 @@
 """Names from a user: checked before they become a part of a path, and what they may have been meant for."""
 
+import hashlib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 
 from aind_launcher.errors import UsageError
 
@@ -32,6 +34,15 @@ def checked_name(kind: str, value: str) -> str:
             "Use letters, digits, '-', '_', '+' and '.', starting with a letter or digit.",
         )
     return value
+
+
+def as_name(text: str) -> str:
+    """`text` where it can be one part of a path, else a name like it, which no other text has."""
+    with suppress(UsageError):
+        return checked_name("name", text)
+    like = re.sub(r"[^A-Za-z0-9_+-]+", "-", text[: _LONGEST_NAME // 2]).strip("-+_")
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return "-".join(filter(None, (like, digest)))
 
 
 # Of names that may have been meant, those that are named.

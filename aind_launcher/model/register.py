@@ -1,6 +1,6 @@
 """An animal's register: its sessions, and what people did between them, in the order of their tickets."""
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -50,6 +50,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
 
     :param kind: as in `Decision`; *session* is one.
     :param rig: the rig's name; with the session's name the key of the entry.
+    :param installation: tells rigs of one name apart; see `system.rig.installation`. Older launchers gave none.
     :param began: by the rig's clock, which may be wrong.
     :param by: the experimenters, or who enrolled or moved the animal.
     :param folder: the session's, on its rig.
@@ -67,6 +68,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
     ticket: Ticket
     kind: Literal["session", "enrolled", "moved", "found"]
     rig: str
+    installation: str | None = None
     began: AwareDatetime
     session_name: str | None = None
     by: str | None = None
@@ -91,6 +93,10 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
     def was_run(self) -> bool:
         """Whether the animal was in a session."""
         return self.kind == "session" and self.state not in NOT_RUN
+
+    def is_of_rig(self, rig: str, installation: str | None) -> bool:
+        """Whether it is of this very rig, and not of another of its name."""
+        return self.rig == rig and is_same(self.installation, installation)
 
     @property
     def put_the_animal(self) -> bool:
@@ -117,6 +123,11 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
         return at_stage, unchanged
 
 
+def is_same(installation: str | None, other: str | None) -> bool:
+    """Whether both may be one installation: of one that an older launcher did not name nobody knows."""
+    return installation is None or other is None or installation == other
+
+
 def short_digest(state: "TrainerStateText | None") -> str | None:
     """What names a trainer state in the register."""
     return state.digest[:12] if state else None
@@ -131,23 +142,52 @@ class UnfinishedSession(BaseModel, frozen=True):
     message: str | None = None
 
 
+# Seconds after which a rig that was not heard of is stale.
+STALE: Final = 24 * 3600.0
+
+
 class RigStatus(BaseModel, frozen=True, populate_by_name=True):
     """What a rig last said of itself: a small file in the library, written when a session starts and ends.
 
     :param rig: its name.
     :param machine: the computer's.
+    :param installation: as in `RegisterEntry`.
     :param written: by the rig's clock.
     :param running: the session that it is at.
     :param age: seconds since it was written, by the clock of whoever keeps the file; set by whoever reads it.
+    :param problem: why it cannot be read; set by whoever reads it, with the name and the age of the file.
     """
 
     version: int = Field(default=1, alias="schema")
     rig: str
     machine: str
+    installation: str | None = None
     written: AwareDatetime
     running: str | None = None
     unfinished: tuple[UnfinishedSession, ...] = ()
     age: float | None = Field(default=None, exclude=True)
+    problem: str | None = Field(default=None, exclude=True)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it was not heard of for a day."""
+        return self.age is not None and self.age >= STALE
+
+    @property
+    def is_at(self) -> str | None:
+        """The session that it is at, as far as that is believed: a rig that was switched off claims it for ever."""
+        return None if self.is_stale else self.running
+
+    def confirms(self, entry: RegisterEntry) -> bool:
+        """Whether the rig is at a session that its entry calls *running*."""
+        return entry.state == "running" and entry.rig == self.rig and entry.session_name == self.is_at
+
+    def clash(self, installation: str | None) -> str | None:
+        """What to say to the rig with this name and `installation` where another one reported this; else None."""
+        if is_same(self.installation, installation):
+            return None
+        last = f"last at {self.written.astimezone():%Y-%m-%d %H:%M}"
+        return f"Another launcher reports as rig {self.rig}, too: {self.installation}, {last}."
 
     def aged(self, seconds: float) -> Self:
         """This status, read so many seconds after it was written."""

@@ -155,6 +155,7 @@ class SessionContext(BaseModel, frozen=True):
     :param task_source: where `task` came from: the trainer state's stage, ``--task``, the animal's own
         ``task.json``, or a plugin.
     :param rig_name: what the rig is called in the animal's register.
+    :param installation: tells it from another rig of that name.
     :param animal_state: the newest state of the animal when the session began.
     :param animal_entries: the newest entries of the animal's register when the session began, oldest first.
     :param ticket: orders the session among the animal's others; None where no store gave one.
@@ -173,6 +174,7 @@ class SessionContext(BaseModel, frozen=True):
     task: dict[str, Any] | None = None
     task_source: Literal["trainer state", "file", "animal", "plugin"] | None = None
     rig_name: str = ""
+    installation: str | None = None
     animal_state: AnimalState | None = None
     animal_entries: tuple[RegisterEntry, ...] = ()
     ticket: Ticket | None = None

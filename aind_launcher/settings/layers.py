@@ -24,7 +24,7 @@ from aind_launcher.settings.environment import (
     refuse_unknown_variables,
     variable,
 )
-from aind_launcher.settings.model import ExperimentName, SettingsModel, fields_by_key
+from aind_launcher.settings.model import ExperimentName, RigName, SettingsModel, fields_by_key
 from aind_launcher.system.rig import machine_directory
 
 RIG_FILE = "aind-launcher.toml"
@@ -43,7 +43,7 @@ class LauncherSettings(SettingsModel):
         None, description="Where sessions are written. The rig file's data_directory, where it has one, must agree."
     )
     rig: Path | None = Field(None, description="The rig file (JSON) that describes this rig.")
-    rig_name: str | None = Field(
+    rig_name: RigName | None = Field(
         None,
         description="What this rig is called where its sessions are listed. Without it: the rig file's rig_name, or "
         "the machine's name.",

@@ -27,12 +27,16 @@ def fields_by_key(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def _experiment(value: str) -> str:
-    try:
-        return checked_name("experiment", value)
-    except UsageError as error:
-        raise ValueError(str(error)) from None
+def _name_of(kind: str) -> AfterValidator:
+    def checked(value: str) -> str:
+        try:
+            return checked_name(kind, value)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
+    return AfterValidator(checked)
 
 
-# It names a folder of the library.
-ExperimentName = Annotated[str, AfterValidator(_experiment)]
+# They name a folder and a file of the library.
+ExperimentName = Annotated[str, _name_of("experiment")]
+RigName = Annotated[str, _name_of("rig-name")]

@@ -5,11 +5,12 @@ import getpass
 import json
 import logging
 import os
+import platform
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PureWindowsPath
@@ -97,6 +98,11 @@ def _lock_directory(state_directory: Path) -> Path:
     return lock_directory(state_directory, sys.platform, os.environ, shared)
 
 
+def installation(state_directory: Path) -> str:
+    """What tells this rig from another to which somebody gave the same name: its computer, and where its lock lies."""
+    return f"{platform.node()}:{_lock_directory(state_directory)}"
+
+
 def _open_to_every_login(directory: Path) -> None:
     """Make the folder of the machine's lock. It is not sticky: there no login could open what another has made.
 
@@ -138,29 +144,33 @@ def rig_lock(state_directory: Path) -> Iterator[RigLock]:
     open_state_directory(state_directory)
     directory = _lock_directory(state_directory)
     lock = FileLock(directory / "rig.lock", mode=0o666)
-    try:
-        if directory != state_directory:
-            _open_to_every_login(directory)
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise Refused(
-            f"This rig is busy: {_holder(state_directory)}.", "Wait for it to end, or end that launcher, and try again."
-        ) from None
-    except OSError as error:
-        raise Refused(
-            f"The rig's lock {lock.lock_file} cannot be taken: {error.strerror}.",
-            "Choose another place with the setting state-directory.",
-        ) from None
-    note = directory / "rig.json"
-    held = RigLock(note)
-    held.write_note(None)
-    try:
-        yield held
-    finally:
-        # On Windows it stays while somebody reads it; the next holder replaces it.
-        with suppress(OSError):
-            note.unlink(missing_ok=True)
-        lock.release()
+    with ExitStack() as taken:
+        try:
+            if directory != state_directory:
+                _open_to_every_login(directory)
+                # Older launchers of this login take this one alone.
+                lock_of_older = FileLock(state_directory / "rig.lock")
+                taken.enter_context(lock_of_older.acquire(timeout=0))
+            taken.enter_context(lock.acquire(timeout=0))
+        except Timeout:
+            raise Refused(
+                f"This rig is busy: {_holder(state_directory)}.",
+                "Wait for it to end, or end that launcher, and try again.",
+            ) from None
+        except OSError as error:
+            raise Refused(
+                f"The rig's lock {lock.lock_file} cannot be taken: {error.strerror}.",
+                "Choose another place with the setting state-directory.",
+            ) from None
+        note = directory / "rig.json"
+        held = RigLock(note)
+        held.write_note(None)
+        try:
+            yield held
+        finally:
+            # On Windows it stays while somebody reads it; the next holder replaces it.
+            with suppress(OSError):
+                note.unlink(missing_ok=True)
 
 
 def session_in_progress(state_directory: Path) -> str | None:
@@ -171,7 +181,12 @@ def session_in_progress(state_directory: Path) -> str | None:
 
 def living_holder(state_directory: Path) -> dict[str, Any] | None:
     """The note of the launcher that holds this machine; the note of a launcher that died does not count."""
-    note = _lock_directory(state_directory) / "rig.json"
+    # Older launchers write theirs into the state directory.
+    folders = (_lock_directory(state_directory), state_directory)
+    return next((holder for folder in folders if (holder := _living(folder / "rig.json"))), None)
+
+
+def _living(note: Path) -> dict[str, Any] | None:
     if not note.is_file():
         return None
     from aind_launcher.system.processes import is_running_since

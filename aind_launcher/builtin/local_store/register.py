@@ -2,10 +2,13 @@
 
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -18,6 +21,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _AT_ONCE = 16
+# Seconds after which it is looked whether Ctrl-C was pressed.
+_PIECE = 0.1
 # Entries that are read at most for one that tells something.
 _LOOKED_AT = 20
 # Seconds for which another rig may be writing its entry, where the file system has no hard links.
@@ -117,13 +122,40 @@ class Register:
 
 
 def at_once(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """`function` of each item, in their order, several at a time: a share answers them sooner so."""
+    """`function` of each item, in their order, several at a time: a share answers them sooner so.
+
+    Ctrl-C ends it also while a share hangs, and the program after it: no thread is waited for.
+    """
     if len(items) < 3:
         return [*map(function, items)]
-    from concurrent.futures import ThreadPoolExecutor
+    left = deque(enumerate(items))
+    ended: SimpleQueue[tuple[int, Result | None, BaseException | None]] = SimpleQueue()
 
-    with ThreadPoolExecutor(_AT_ONCE) as readers:
-        return list(readers.map(function, items))
+    def read() -> None:
+        while True:
+            try:
+                number, item = left.popleft()
+            except IndexError:
+                return
+            try:
+                ended.put((number, function(item), None))
+            except BaseException as problem:  # for whoever called to judge
+                ended.put((number, None, problem))
+
+    for _ in range(min(_AT_ONCE, len(items))):
+        Thread(target=read, daemon=True).start()
+    results: dict[int, Any] = {}
+    try:
+        while len(results) < len(items):
+            # Windows hears Ctrl-C between two waits alone.
+            with suppress(Empty):
+                number, result, problem = ended.get(timeout=_PIECE)
+                if problem:
+                    raise problem
+                results[number] = result
+    finally:
+        left.clear()
+    return [results[number] for number in range(len(items))]
 
 
 def _text(entry: RegisterEntry) -> str:

@@ -29,20 +29,21 @@ def begin(
     :param known: as in `Register.allot`.
     :raises BeginAgain: another rig has a session of this name.
     """
-    newest = animal.register.newest(_LOOKED_AT)
+    newest, rig = animal.register.newest(_LOOKED_AT), (session.rig_name, session.installation)
     for entry in newest:
         if (entry.kind, entry.session_name) == ("session", session.name):
-            if entry.rig == session.rig_name:
+            if entry.is_of_rig(*rig):
                 return entry.ticket
             raise BeginAgain(f"Rig {entry.rig} has a session {session.name} already.")
     for entry in newest:
-        if (entry.kind, entry.rig, entry.state) == ("session", session.rig_name, "running"):
+        if (entry.kind, entry.state) == ("session", "running") and entry.is_of_rig(*rig):
             # This rig is held for the session that begins: nobody is at the other.
             animal.register.write(entry.model_copy(update={"state": "incomplete"}))
     settle(animal, standing)
     about = {
         "state": "running",
         "rig": session.rig_name,
+        "installation": session.installation,
         "began": session.session.date,
         "session_name": session.name,
         "by": ", ".join(session.session.experimenter) or None,
@@ -115,9 +116,9 @@ def of_ticket(register: Register, ticket: Ticket | None, session_name: str) -> R
 
 def of_session(register: Register, session: SessionContext) -> RegisterEntry | None:
     """The entry of a session: by its ticket, or by its key where its launcher was killed before it kept the ticket."""
-    key = ("session", session.name, session.rig_name)
-    newest = register.newest(_LOOKED_AT)
-    by_key = (entry for entry in newest if (entry.kind, entry.session_name, entry.rig) == key)
+    key = ("session", session.name)
+    mine = (e for e in register.newest(_LOOKED_AT) if e.is_of_rig(session.rig_name, session.installation))
+    by_key = (entry for entry in mine if (entry.kind, entry.session_name) == key)
     return of_ticket(register, session.ticket, session.name) or next(by_key, None)
 
 
