@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from command_line import call
+from command_line import call, launch
 from contexts import a_session
 from task_repositories import laboratory
 
@@ -237,3 +237,39 @@ def test_what_an_older_launcher_handed_off_may_be_gone(
 def test_a_session_that_was_refused_left_no_trace(lab: TaskRepositoryForTests) -> None:
     assert call("run", "--subject", "999", cwd=lab.path).code == 3
     assert call(*RUN, cwd=lab.path).code == 0
+
+
+def test_a_look_that_fails_warns_and_refuses_nothing(tmp_path: Path) -> None:
+    plugin = """
+from aind_launcher import hookimpl
+from aind_launcher.builtin.local_store.library import Library
+
+class Other(Library):
+    def rigs(self):
+        return [{"rig": "z"}]
+
+class Store:
+    @hookimpl(tryfirst=True)
+    def animal_store(self, repository, experiment):
+        return Other(repository.parent / "library", "climbing")
+"""
+    lab = laboratory(tmp_path, plugin, names={"other": "Store"})
+    library, session = library_of(lab), a_session(lab.root, date=now() - timedelta(days=1), rig_name="z")
+    library.begin(session, library.read("123456").state, ())
+    run = call(*RUN, cwd=lab.path)
+    assert (run.code, lab.stage()) == (0, "rung2")
+    assert warnings(run.out)[0].startswith("running elsewhere: This could not be looked at: AttributeError: ")
+
+
+@pytest.mark.parametrize("dates", [{"began": "0001-01-01T00:00:00Z"}, {"ended": "9999-12-31T23:59:00Z"}])
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Tokyo"])
+@pytest.mark.integration
+def test_an_entry_whose_dates_cannot_be_is_damaged_and_stops_nothing(
+    lab: TaskRepositoryForTests, dates: dict[str, str], zone: str
+) -> None:
+    assert call(*RUN, cwd=lab.path).code == 0
+    entry = max((lab.subjects / "123456" / "sessions").glob("*.json"))
+    entry.write_text(json.dumps(json.loads(entry.read_text(encoding="utf-8")) | dates), encoding="utf-8")
+    for command in (RUN, ("today",), ("animals", "list"), ("animals", "show", "123456")):
+        ended = launch(*command, cwd=lab.path, environment={"TZ": zone})
+        assert (ended.code, ended.err.count("Error")) == (0, 0), ended.err

@@ -1,6 +1,6 @@
 """What is unusual about a session, said before the animal is on the rig. Only a data disk that is gone refuses it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,14 +27,31 @@ def guards(launcher: Launcher, session: SessionContext, *, new_data_directory: b
     :param new_data_directory: the operator knows that it is not.
     """
     sessions = AnimalRecord(session.subject, entries=session.animal_entries).sessions
+    looks: dict[str, Callable[[], Iterable[Check]]] = {
+        "ran today": lambda: _ran_today(sessions),
+        "running elsewhere": lambda: _runs_elsewhere(launcher, session, sessions),
+        "another rig": lambda: _another_rig(session, sessions),
+        "clock": lambda: _clock(launcher, session, sessions),
+    }
+    if not new_data_directory:
+        looks["data directory"] = lambda: _data_disk(launcher, session)
+    return [check for name, look in looks.items() for check in _found(name, look)]
+
+
+def _found(name: str, look: Callable[[], Iterable[Check]]) -> list[Check]:
+    try:
+        return [*look()]
+    except Exception as error:  # isolates what one look meets from the session, which it must not refuse
+        return [Check.warning(name, f"This could not be looked at: {type(error).__name__}: {error}")]
+
+
+def _clock(launcher: Launcher, session: SessionContext, sessions: tuple[RegisterEntry, ...]) -> Iterator[Check]:
     # The newest by its ticket: an older one may have had a wrong clock.
     known = [(f"session {entry.session_name} of the animal", entry.ended or entry.began) for entry in sessions[-1:]]
     if session.animal_state:
         known.append(("what put the animal where it stands", session.animal_state.date))
-    clock = clock_check(launcher.journal, now(), known, running=session.name)
-    checks = [*_ran_today(sessions), *_runs_elsewhere(launcher, session, sessions), *_another_rig(session, sessions)]
-    checks += [clock] if clock else []
-    return checks if new_data_directory else [*checks, *_data_disk(launcher, session)]
+    if check := clock_check(launcher.journal, now(), known, running=session.name):
+        yield check
 
 
 def _ran_today(sessions: tuple[RegisterEntry, ...]) -> Iterator[Check]:
