@@ -1,6 +1,8 @@
 """What is unusual about a session is said before it starts: by real registers, libraries and journals."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -14,10 +16,12 @@ from contexts import a_session
 from task_repositories import laboratory
 
 from aind_launcher.builtin.local_store.library import Library
+from aind_launcher.lifecycle import folder
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import names_like
 from aind_launcher.model.register import RigStatus
 from aind_launcher.model.session import Acquisition
+from aind_launcher.system.files import write_whole
 from aind_launcher.testing import TaskRepositoryForTests
 
 RUN = ("run", "--subject", "123456")
@@ -220,6 +224,24 @@ def test_a_data_directory_of_an_older_launcher_is_marked_by_the_next_session(lab
     (lab.data / ".aind-launcher").unlink()
     assert call(*RUN, cwd=lab.path).code == 0
     assert (lab.data / ".aind-launcher").is_file()
+
+
+def test_a_mark_of_the_data_directory_that_is_something_else_or_cannot_be_written_stops_nothing(
+    lab: TaskRepositoryForTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = lab.data / ".aind-launcher"
+
+    def full(path: Path, content: str | bytes) -> None:
+        if path == mark:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write_whole(path, content)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(folder, "write_whole", full)
+        run = call(*RUN, cwd=lab.path)
+    assert (run.code, "The data directory could not be marked" in run.err) == (0, True)
+    mark.mkdir()
+    assert call(*RUN, cwd=lab.path).code == 0
 
 
 @pytest.mark.parametrize(("handed_off", "code"), [(True, 0), (False, 3)])
