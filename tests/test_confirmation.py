@@ -66,6 +66,17 @@ def test_what_is_unusual_starts_only_with_a_yes(lab: TaskRepositoryForTests, ans
     assert lab.stage() == "rung3"
 
 
+def test_a_task_for_an_animal_that_nobody_knows_starts_only_with_a_yes(lab: TaskRepositoryForTests) -> None:
+    task = lab.root / "task.json"
+    task.write_text('{"name": "Habituation"}', encoding="utf-8")
+    with at_terminal("run", "-s", "12345b", "--task", str(task), cwd=lab.path, columns=80) as window:
+        window.until("Answer [no]")
+        assert "unknown animal" in window.shown
+        window.type("\n")
+        assert window.end() == 3
+    assert states(lab) == ["refused"]
+
+
 def test_ctrl_c_at_the_question_cancels_the_session(lab: TaskRepositoryForTests) -> None:
     class Leaves(Operator):
         def confirms(self, session: SessionContext) -> bool:

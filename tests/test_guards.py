@@ -129,6 +129,18 @@ def test_an_animal_of_the_journal_is_known_though_its_store_lost_it(lab: TaskRep
     assert "Did you mean 801001?" in call("run", "-s", "8001001", cwd=lab.path).err
 
 
+def test_a_task_for_an_animal_that_nobody_knows_is_said_until_it_ran_here(lab: TaskRepositoryForTests) -> None:
+    lab.add_animal("801001")
+    task = lab.root / "task.json"
+    task.write_text('{"name": "Habituation"}', encoding="utf-8")
+    run = ("--task", str(task), "--unattended")
+    first = call("run", "-s", "80100l", *run, cwd=lab.path)
+    assert warnings(first.out) == ["unknown animal: Animal 80100l is unknown, and it had no session on this rig."]
+    assert "Did you mean 801001? Check the number." in first.err
+    assert not warnings(call("run", "-s", "80100l", *run, cwd=lab.path).out)
+    assert not warnings(call("run", "-s", "801001", *run, cwd=lab.path).out)
+
+
 @pytest.mark.parametrize(
     ("name", "like"),
     [

@@ -8,8 +8,10 @@ from aind_launcher.errors import LauncherError
 from aind_launcher.lifecycle.clock import clock_check
 from aind_launcher.lifecycle.folder import is_marked
 from aind_launcher.lifecycle.launcher import Launcher
+from aind_launcher.lifecycle.seen import subjects_seen
 from aind_launcher.lifecycle.stores import ask_store
 from aind_launcher.model.clock import now
+from aind_launcher.model.names import did_you_mean, names_like
 from aind_launcher.model.register import NOT_RUN, RegisterEntry
 from aind_launcher.model.session import Check, SessionContext
 from aind_launcher.model.store import AnimalRecord
@@ -28,6 +30,7 @@ def guards(launcher: Launcher, session: SessionContext, *, new_data_directory: b
     """
     sessions = AnimalRecord(session.subject, entries=session.animal_entries).sessions
     looks: dict[str, Callable[[], Iterable[Check]]] = {
+        "unknown animal": lambda: _unknown_animal(launcher, session),
         "ran today": lambda: _ran_today(sessions),
         "running elsewhere": lambda: _runs_elsewhere(launcher, session, sessions),
         "another rig": lambda: _another_rig(session, sessions),
@@ -52,6 +55,24 @@ def _clock(launcher: Launcher, session: SessionContext, sessions: tuple[Register
         known.append(("what put the animal where it stands", session.animal_state.date))
     if check := clock_check(launcher.journal, now(), known, running=session.name):
         yield check
+
+
+def _unknown_animal(launcher: Launcher, session: SessionContext) -> Iterator[Check]:
+    """Whether its task is the operator's or a plugin's, and nothing else here knows the animal."""
+    if session.animal_state or session.task_source == "animal":
+        return
+    sessions = launcher.journal.sessions(subject=session.subject)
+    was_here = (r for r in sessions if r.repository == launcher.repository and r.state not in NOT_RUN)
+    if any(record.name != session.name for record in was_here):
+        return
+    animals = ask_store(launcher, lambda store: [animal.subject for animal in store.animals()]) or []
+    others = {*animals, *subjects_seen(launcher.journal, launcher.repository)} - {session.subject}
+    if others and session.subject not in animals:
+        yield Check.warning(
+            "unknown animal",
+            f"Animal {session.subject} is unknown, and it had no session on this rig.",
+            f"{did_you_mean(names_like(session.subject, others))}Check the number.",
+        )
 
 
 def _ran_today(sessions: tuple[RegisterEntry, ...]) -> Iterator[Check]:
