@@ -8,9 +8,10 @@ from command_line import call, launch
 from task_repositories import laboratory
 from terminals import at_terminal
 
+from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.model.session import SessionContext
-from aind_launcher.testing import TaskRepositoryForTests
+from aind_launcher.testing import TaskRepositoryForTests, ladder_state
 
 pytestmark = pytest.mark.posix_only("Windows has no pseudo-terminals that Python opens")
 
@@ -75,6 +76,19 @@ def test_a_task_for_an_animal_that_nobody_knows_starts_only_with_a_yes(lab: Task
         window.type("\n")
         assert window.end() == 3
     assert states(lab) == ["refused"]
+
+
+def test_an_animal_that_is_moved_during_the_question_is_asked_about_again(lab: TaskRepositoryForTests) -> None:
+    with at_terminal(*RUN, cwd=lab.path, columns=200) as window:
+        window.until("Answer [yes]")
+        Library(lab.root / "library", "climbing").move("123456", ladder_state("rung5"), "ready", "ben")
+        window.type("yes\n")
+        window.until("Answer [no]")
+        again = window.shown.split(QUESTION)[1]
+        assert "asked again: Animal 123456 was put at rung5 since it was loaded." in again
+        window.type("\n")
+        assert window.end() == 3
+    assert lab.stage() == "rung5"
 
 
 def test_ctrl_c_at_the_question_cancels_the_session(lab: TaskRepositoryForTests) -> None:

@@ -23,9 +23,12 @@ _FEWEST = 3
 _LOOKED_AT = 100
 
 
-def guards(launcher: Launcher, session: SessionContext, *, new_data_directory: bool = False) -> list[Check]:
+def guards(
+    launcher: Launcher, session: SessionContext, began_again: str | None = None, *, new_data_directory: bool = False
+) -> list[Check]:
     """The warnings of a session, from the animal's register, and whether the data disk is the one that it was.
 
+    :param began_again: why what was shown and confirmed a moment ago is no longer so.
     :param new_data_directory: the operator knows that it is not.
     """
     sessions = AnimalRecord(session.subject, entries=session.animal_entries).sessions
@@ -38,7 +41,8 @@ def guards(launcher: Launcher, session: SessionContext, *, new_data_directory: b
     }
     if not new_data_directory:
         looks["data directory"] = lambda: _data_disk(launcher, session)
-    return [check for name, look in looks.items() for check in _found(name, look)]
+    checks = [check for name, look in looks.items() for check in _found(name, look)]
+    return [Check.warning("asked again", began_again, "Read the card again."), *checks] if began_again else checks
 
 
 def _found(name: str, look: Callable[[], Iterable[Check]]) -> list[Check]:
