@@ -86,8 +86,9 @@ def _begin(launcher: Launcher, request: Request) -> SessionContext:
     session = Session(
         subject=request.subject,
         experiment=launcher.settings.experiment,
-        experimenter=list(request.experimenter),
-        notes=request.notes,
+        # What is typed here leaves the machine: to the animal's register, and with the data.
+        experimenter=[launcher.steps.redact(name) for name in request.experimenter],
+        notes=launcher.steps.redact(request.notes) if request.notes else request.notes,
         commit_hash=repository.commit,
         allow_dirty_repo=request.allow_dirty,
         skip_hardware_validation=request.skip_hardware_validation,
