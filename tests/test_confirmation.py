@@ -124,19 +124,21 @@ def test_whoever_wants_data_is_asked_and_gets_it_alone_on_stdout(lab: TaskReposi
         assert window.end() == 3
 
 
-def test_the_animals_own_unfinished_session_is_finished_first_and_others_wait(lab: TaskRepositoryForTests) -> None:
+def test_the_animals_own_unfinished_session_is_finished_first_and_others_are_only_named(
+    lab: TaskRepositoryForTests,
+) -> None:
     lab.add_animal("654321")
     lab.break_curriculum()
     for subject in ("123456", "654321"):
         assert call("run", "--subject", subject, cwd=lab.path).code == 1
     lab.repair_curriculum()
     with at_terminal(*RUN, "--yes", cwd=lab.path, columns=80) as window:
+        window.until("of other animals are unfinished")
         window.until("of 123456 are unfinished")
         window.until("Answer [yes]")
         window.type("\n")
-        window.until("Answer [no]")
-        window.type("\n")
         assert window.end() == 0
+    assert window.shown.count("Finish them now?") == 1
     assert (lab.stage(), lab.stage("654321")) == ("rung3", "rung1")
     assert sorted(states(lab)) == ["completed", "completed", "incomplete"]
 
