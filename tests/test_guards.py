@@ -86,6 +86,20 @@ def test_the_summary_names_a_session_that_was_unusually_short(lab: TaskRepositor
     assert warnings(run.out) == ["unusually short: 0 s; its last 3 sessions took 60 min."]
 
 
+def test_the_journal_keeps_of_the_animals_other_sessions_what_a_resume_compares_with(
+    lab: TaskRepositoryForTests,
+) -> None:
+    for day in range(9, 0, -1):
+        session_on(lab, "a", now() - timedelta(days=day))
+    lab.break_curriculum()
+    run = json.loads(call(*RUN, "--set", "rig-name=a", "--json", cwd=lab.path).out)
+    shown = json.loads(call("sessions", "show", run["session"], "--json", cwd=lab.path).out)
+    assert len(shown["context"]["animal_entries"]) == 6
+    lab.repair_curriculum()
+    resumed = call("resume", "--all", cwd=lab.path)
+    assert warnings(resumed.out) == ["unusually short: 0 s; its last 5 sessions took 60 min."]
+
+
 @pytest.mark.parametrize(("says", "warns"), [("its session", True), ("nothing", False)])
 def test_a_session_on_another_rig_now_is_said_as_far_as_that_rig_says_so_and_blocks_nothing(
     lab: TaskRepositoryForTests, says: str, warns: bool
