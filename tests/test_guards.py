@@ -104,7 +104,7 @@ def test_the_journal_keeps_of_the_animals_other_sessions_what_a_resume_compares_
 def test_a_session_on_another_rig_now_is_said_as_far_as_that_rig_says_so_and_blocks_nothing(
     lab: TaskRepositoryForTests, says: str, warns: bool
 ) -> None:
-    library, session = library_of(lab), a_session(lab.root, date=now(), rig_name="z")
+    library, session = library_of(lab), a_session(lab.root, date=now() - timedelta(minutes=1), rig_name="z")
     library.begin(session, library.read("123456").state, ())
     running = session.name if says == "its session" else None
     library.report(RigStatus(rig="z", machine="m", written=now(), running=running))
@@ -215,6 +215,31 @@ def test_a_library_without_animals_on_a_rig_without_sessions_is_new(lab: TaskRep
     unplug(lab, "an empty mount point")
     assert "Enrol one with" in call("animals", "list", cwd=lab.path).out
     assert "enrol it with" in call(*RUN, cwd=lab.path).err
+
+
+def test_doctor_reads_no_animal_to_know_that_there_are_some(tmp_path: Path) -> None:
+    plugin = """
+from aind_launcher import hookimpl
+from aind_launcher.builtin.local_store.library import Library
+
+class Listed(Library):
+    def animals(self):
+        (self.root.parent / "asked").touch()
+        return ()
+
+    overview = animals
+
+class Store:
+    @hookimpl(tryfirst=True)
+    def animal_store(self, repository, experiment):
+        return Listed(repository.parent / "library", "climbing")
+"""
+    lab = laboratory(tmp_path, plugin, names={"listed": "Store"})
+    assert call(*RUN, cwd=lab.path).code == 0
+    assert "no animal" not in call("doctor", cwd=lab.path).out
+    unplug(lab, "an empty mount point")
+    assert "There is no animal in the library" in call("doctor", cwd=lab.path).out
+    assert not (lab.root / "asked").exists()
 
 
 def unplug_data(lab: TaskRepositoryForTests, how: str) -> None:

@@ -69,7 +69,7 @@ def _unknown_animal(launcher: Launcher, session: SessionContext) -> Iterator[Che
     was_here = (r for r in sessions if r.repository == launcher.repository and r.state not in NOT_RUN)
     if any(record.name != session.name for record in was_here):
         return
-    animals = ask_store(launcher, lambda store: [animal.subject for animal in store.animals()]) or []
+    animals = ask_store(launcher, lambda store: store.subjects()) or ()
     others = {*animals, *subjects_seen(launcher.journal, launcher.repository)} - {session.subject}
     if others and session.subject not in animals:
         yield Check.warning(
