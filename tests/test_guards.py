@@ -16,7 +16,6 @@ from contexts import a_session
 from task_repositories import laboratory
 
 from aind_launcher.builtin.local_store.library import Library
-from aind_launcher.lifecycle import folder
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import names_like
 from aind_launcher.model.register import RigStatus
@@ -79,13 +78,6 @@ def test_another_rig_than_always_is_said_and_not_where_the_animal_changes_rigs(l
     assert "another rig" not in again.out + again.err
 
 
-def test_the_summary_names_a_session_that_was_unusually_short(lab: TaskRepositoryForTests) -> None:
-    for day in (9, 8, 7):
-        session_on(lab, "a", now() - timedelta(days=day))
-    run = call(*RUN, "--set", "rig-name=a", cwd=lab.path)
-    assert warnings(run.out) == ["unusually short: 0 s; its last 3 sessions took 60 min."]
-
-
 def test_the_journal_keeps_of_the_animals_other_sessions_what_a_resume_compares_with(
     lab: TaskRepositoryForTests,
 ) -> None:
@@ -98,6 +90,13 @@ def test_the_journal_keeps_of_the_animals_other_sessions_what_a_resume_compares_
     lab.repair_curriculum()
     resumed = call("resume", "--all", cwd=lab.path)
     assert warnings(resumed.out) == ["unusually short: 0 s; its last 5 sessions took 60 min."]
+
+
+def test_the_summary_names_a_session_that_was_unusually_short(lab: TaskRepositoryForTests) -> None:
+    for day in (9, 8, 7):
+        session_on(lab, "a", now() - timedelta(days=day))
+    run = call(*RUN, "--set", "rig-name=a", cwd=lab.path)
+    assert warnings(run.out) == ["unusually short: 0 s; its last 3 sessions took 60 min."]
 
 
 @pytest.mark.parametrize(("says", "warns"), [("its session", True), ("nothing", False)])
@@ -288,7 +287,7 @@ def test_a_mark_of_the_data_directory_that_is_something_else_or_cannot_be_writte
         write_whole(path, content)
 
     with monkeypatch.context() as patched:
-        patched.setattr(folder, "write_whole", full)
+        patched.setattr("aind_launcher.lifecycle.folder.write_whole", full)
         run = call(*RUN, cwd=lab.path)
     assert (run.code, "The data directory could not be marked" in run.err) == (0, True)
     mark.mkdir()
