@@ -8,9 +8,10 @@ from command_line import call, launch
 from task_repositories import laboratory
 from terminals import at_terminal
 
+from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.model.session import SessionContext
-from aind_launcher.testing import TaskRepositoryForTests
+from aind_launcher.testing import TaskRepositoryForTests, ladder_state
 
 pytestmark = pytest.mark.posix_only("Windows has no pseudo-terminals that Python opens")
 
@@ -66,6 +67,30 @@ def test_what_is_unusual_starts_only_with_a_yes(lab: TaskRepositoryForTests, ans
     assert lab.stage() == "rung3"
 
 
+def test_a_task_for_an_animal_that_nobody_knows_starts_only_with_a_yes(lab: TaskRepositoryForTests) -> None:
+    task = lab.root / "task.json"
+    task.write_text('{"name": "Habituation"}', encoding="utf-8")
+    with at_terminal("run", "-s", "12345b", "--task", str(task), cwd=lab.path, columns=80) as window:
+        window.until("Answer [no]")
+        assert "unknown animal" in window.shown
+        window.type("\n")
+        assert window.end() == 3
+    assert states(lab) == ["refused"]
+
+
+def test_an_animal_that_is_moved_during_the_question_is_asked_about_again(lab: TaskRepositoryForTests) -> None:
+    with at_terminal(*RUN, cwd=lab.path, columns=200) as window:
+        window.until("Answer [yes]")
+        Library(lab.root / "library", "climbing").move("123456", ladder_state("rung5"), "ready", "ben")
+        window.type("yes\n")
+        window.until("Answer [no]")
+        again = window.shown.split(QUESTION)[1]
+        assert "asked again: Animal 123456 was put at rung5 since it was loaded." in again
+        window.type("\n")
+        assert window.end() == 3
+    assert lab.stage() == "rung5"
+
+
 def test_ctrl_c_at_the_question_cancels_the_session(lab: TaskRepositoryForTests) -> None:
     class Leaves(Operator):
         def confirms(self, session: SessionContext) -> bool:
@@ -99,19 +124,21 @@ def test_whoever_wants_data_is_asked_and_gets_it_alone_on_stdout(lab: TaskReposi
         assert window.end() == 3
 
 
-def test_the_animals_own_unfinished_session_is_finished_first_and_others_wait(lab: TaskRepositoryForTests) -> None:
+def test_the_animals_own_unfinished_session_is_finished_first_and_others_are_only_named(
+    lab: TaskRepositoryForTests,
+) -> None:
     lab.add_animal("654321")
     lab.break_curriculum()
     for subject in ("123456", "654321"):
         assert call("run", "--subject", subject, cwd=lab.path).code == 1
     lab.repair_curriculum()
     with at_terminal(*RUN, "--yes", cwd=lab.path, columns=80) as window:
+        window.until("of other animals are unfinished")
         window.until("of 123456 are unfinished")
         window.until("Answer [yes]")
         window.type("\n")
-        window.until("Answer [no]")
-        window.type("\n")
         assert window.end() == 0
+    assert window.shown.count("Finish them now?") == 1
     assert (lab.stage(), lab.stage("654321")) == ("rung3", "rung1")
     assert sorted(states(lab)) == ["completed", "completed", "incomplete"]
 

@@ -57,7 +57,7 @@ def test_an_animal_has_one_spelling_on_every_system(library: Library) -> None:
         library.enroll("Demo-mouse", trainer_state("first"), by="me")
     with pytest.raises(AnimalError, match="has no Odours, but it has odours"):
         Library(library.root, "Odours").read("demo-mouse")
-    assert [animal.subject for animal in library.animals()] == ["demo-mouse"]
+    assert [animal.subject for animal in library.animals()] == [*library.subjects()] == ["demo-mouse"]
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])

@@ -17,6 +17,7 @@ from aind_launcher.model.register import Ticket
 from aind_launcher.system.files import unfinished_files
 
 ABOUT = {"kind": "session", "rig": "here", "began": MONDAY}
+AT = '{"ticket": {"register_id": "r", "number": 2}, "kind": "session", "rig": "here", "began": "%s"}'
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_a_register_that_is_lost_goes_on_above_the_numbers_that_are_known(regist
     assert (ticket.number, ticket.register_id == "lost") == (8, False)
 
 
-@pytest.mark.parametrize("content", ["", "{ half", "[]"])
+@pytest.mark.parametrize("content", ["", "{ half", "[]", AT % "0001-01-01T00:00:00Z", AT % "9999-12-31T23:59:00Z"])
 def test_what_is_no_entry_is_passed_over_and_its_number_is_not_given_again(register: Register, content: str) -> None:
     first = register.allot(ABOUT)
     (register.folder / "000002.json").write_text(content, encoding="utf-8")

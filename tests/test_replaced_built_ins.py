@@ -28,8 +28,11 @@ PLUGINS = '''
             self.file = file
             self.place = f"the register {file}"
 
+        def subjects(self):
+            return sorted(self.decisions())
+
         def animals(self):
-            return [self.read(subject) for subject in sorted(self.decisions())]
+            return [self.read(subject) for subject in self.subjects()]
 
         def read(self, subject):
             history = self.history(subject)

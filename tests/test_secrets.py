@@ -279,3 +279,38 @@ def test_what_nobody_foresaw_is_reported_without_secrets(tmp_path: Path, monkeyp
     assert (ended.code, "a library met" in ended.err) == (1, True)
     (report,) = tmp_path.glob("aind-launch-*.txt")
     assert "hunter2" not in ended.err + report.read_text(encoding="utf-8")
+
+
+def test_what_an_operator_types_leaves_without_secrets_and_so_does_what_a_store_says_of_a_closed_session(
+    tmp_path: Path,
+) -> None:
+    vault = """
+        from pydantic import BaseModel, SecretStr
+        from aind_launcher import hookimpl
+        from aind_launcher.builtin.local_store.library import Library
+
+        class Store(Library):
+            def report(self, status):
+                raise RuntimeError("401 for lab:hunter2-secret@db")
+
+        class Vault:
+            class Settings(BaseModel):
+                password: SecretStr = SecretStr("hunter2-secret")
+
+            def __init__(self, settings):
+                self.settings = settings
+
+            @hookimpl(tryfirst=True)
+            def animal_store(self, repository, experiment):
+                return Store(repository.parent / "library", "climbing")
+    """
+    lab = laboratory(tmp_path, vault, names={"vault": "Vault"})
+    lab.break_curriculum()
+    typed = ("--notes", "password hunter2-secret", "--experimenter", "hunter2-secret")
+    run = launch("run", "--subject", "123456", "--json", *typed, cwd=lab.path)
+    assert (run.code, json.loads(run.out)["card"]["notes"]) == (1, f"password {HIDDEN}")
+    closed = launch("sessions", "close", json.loads(run.out)["session"], "--reason", "lost", cwd=lab.path)
+    assert (closed.code, "401 for lab:" in closed.err) == (0, True)
+    told = {"run": run.out + run.err, "close": closed.out + closed.err}
+    told |= {str(path): path.read_text("utf-8", "replace") for path in lab.root.rglob("*.json*")}
+    assert [where for where, text in told.items() if "hunter2" in text] == []

@@ -220,3 +220,13 @@ def test_a_record_whose_machine_is_damaged_keeps_nobody_from_running(tmp_path, d
     assert found.code == 1, found.err
     assert f"import {folder}" in found.err
     assert lab.run().exit_code == 0
+
+
+def test_notes_and_other_sessions_of_the_animal_do_not_leave_with_the_data(tmp_path: Path) -> None:
+    lab, cut = cut_off(tmp_path)
+    assert call("sessions", "note", cut.name, "the spout was blocked", cwd=lab.path).code == 0
+    assert call("resume", cut.name, "-p", "no:dies", cwd=lab.path).code == 0
+    after = lab.data / json.loads(call("run", "-s", "123456", "--json", "-p", "no:dies", cwd=lab.path).out)["session"]
+    for folder in (cut, after):
+        left = (SessionPaths(folder).launcher / "session.json").read_text(encoding="utf-8")
+        assert ("the spout" in left, "animal_entries" in left) == (False, False)

@@ -49,3 +49,13 @@ def test_a_session_without_a_sealed_folder_waits_alone(lab):
     assert resumed.code == 1
     assert f"session {names[0]} cannot be read" in " ".join(resumed.err.split())
     assert f"{names[1]}: completed" in resumed.out
+
+
+def test_it_does_not_keep_a_new_library_from_its_first_animal(lab):
+    spoil(lab, lab.run().session.name)
+    (lab.root / "library").rename(lab.root / "old")
+    for command in (("animals", "list"), ("today",)):
+        told = call(*command, cwd=lab.path)
+        assert (told.code, "cannot be read" in told.err) == (0, False)
+    refused = call("run", "--subject", "555", cwd=lab.path)
+    assert (refused.code, "Animal 555 is unknown" in refused.err) == (3, True)

@@ -25,7 +25,7 @@ _SHORT = 0.5
 # Minutes; where sessions take less, something is being tried out.
 _TRIAL = 1
 # The launcher's own checks that say that it may be the wrong animal.
-_OF_THE_ANIMAL = ("ran today", "running elsewhere", "end not seen", "another rig")
+_OF_THE_ANIMAL = ("asked again", "unknown animal", "ran today", "running elsewhere", "end not seen", "another rig")
 _SOURCES = {
     "trainer state": "from its stage",
     "file": "from --task; no curriculum decides over this session",

@@ -29,7 +29,7 @@ def enroll_animal(
     terminal = Terminal()
     if not replace:
         store.refuse_known(subject)
-        known = {animal.subject for animal in store.animals()}
+        known = {*store.subjects()}
         experiment = repository.settings.experiment
         with repository.journal() as journal:
             hint = "Connect the library's drive or share; to start the animal over, add --replace."

@@ -78,32 +78,40 @@ def command(
 
 
 def _offer_to_finish(launcher: "Launcher", subject: str) -> None:
-    """Say which earlier sessions are unfinished, the animal's own first, and finish them if the operator wants it."""
+    """Say which earlier sessions are unfinished; the animal's own are finished if the operator wants it."""
     from aind_launcher.cli.outcome import say_unknown
     from aind_launcher.lifecycle.resume import unknown_sessions
 
     say_unknown(launcher.operator, () if launcher.journal.impaired else unknown_sessions(launcher))
     waiting = launcher.journal.unfinished(launcher.repository)
-    # What this animal does now may depend on them; with nobody there they wait all the same.
-    wanted = "yes" if launcher.operator.attended else "no"
-    _offer(launcher, [record for record in waiting if record.subject == subject], f" of {subject}", default=wanted)
-    _offer(launcher, [record for record in waiting if record.subject != subject], "", default="no")
+    own = [record for record in waiting if record.subject == subject]
+    _say_unfinished(launcher, [record for record in waiting if record not in own], "other animals")
+    _say_unfinished(launcher, own, subject)
+    if own:
+        _finish(launcher, own)
 
 
-def _offer(launcher: "Launcher", waiting: "Sequence[SessionRecord]", whose: str, default: str) -> None:
+def _say_unfinished(launcher: "Launcher", waiting: "Sequence[SessionRecord]", whose: str) -> None:
     from aind_launcher.cli.outcome import say_newest
-    from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 
     if not waiting:
         return
     lines = [f"{record.name}: {shorten(record.message or 'the launcher ended', _WIDTH)}" for record in waiting]
     title = (
-        f"{len(waiting)} earlier session(s){whose} are unfinished. Finish them with `aind-launch resume --all`, or "
+        f"{len(waiting)} earlier session(s) of {whose} are unfinished. Finish them with `aind-launch resume --all`, or "
         "give one up with `aind-launch sessions close`:"
     )
     say_newest(launcher.operator, title, lines, "before; see `aind-launch sessions list`")
+
+
+def _finish(launcher: "Launcher", waiting: "Sequence[SessionRecord]") -> None:
+    """Finish the animal's own sessions if the operator wants it: what it does now may depend on them."""
+    from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
+
     answers = {"yes": "resume them first", "no": "later, with `aind-launch resume --all`"}
-    answer = launcher.operator.ask("Finish them now?", answers, default=default)
+    # With nobody there they wait all the same.
+    wanted = "yes" if launcher.operator.attended else "no"
+    answer = launcher.operator.ask("Finish them now?", answers, default=wanted)
     for record in waiting if answer == "yes" else ():
         try:
             resume_session(launcher, record, ResumeOptions())

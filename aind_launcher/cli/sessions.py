@@ -195,7 +195,7 @@ def _tell_store(repository: TaskRepository, journal: "Journal", closed: str | No
             store.finish(session, "closed")
         store.report(status)
 
-    ask(repository.animal_store, told)
+    ask(repository.animal_store, told, repository.redact)
 
 
 def _explained(record: SessionRecord, repository: TaskRepository) -> SessionRecord:

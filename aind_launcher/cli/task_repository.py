@@ -62,6 +62,12 @@ class TaskRepository:
 
         return load_plugins(self.layers, self.settings, self.blocked)
 
+    def redact(self, text: str) -> str:
+        """`text` without the secrets of any plugin."""
+        from aind_launcher.system.redaction import Redactor
+
+        return Redactor(self.plugins().secrets())(text)
+
     def curriculum_sources(self) -> "CurriculumSources":
         """What builds and asks the curricula.
 

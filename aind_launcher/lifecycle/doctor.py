@@ -62,7 +62,7 @@ def _animals(repository: Path, settings: LauncherSettings, plugins: Plugins) -> 
         calls = plugins.calls("animal_store")
         answers = (call(repository=repository, experiment=settings.experiment) for call in calls)
         store = next((store for store in answers if store is not None), None)
-        place = store.place if store is not None and not store.overview() else None
+        place = store.place if store is not None and not store.subjects() else None
     except Exception:  # isolates what a store does when it is asked; its own look at the rig says what is wrong
         return
     if place is not None:

@@ -9,6 +9,7 @@ from aind_launcher.errors import ExitCode
 from aind_launcher.journal.records import SessionState, StepId, StepRecord
 from aind_launcher.lifecycle import folder
 from aind_launcher.lifecycle.launcher import Launcher
+from aind_launcher.lifecycle.notes import is_note
 from aind_launcher.lifecycle.road import RoadStep, Standing, ending, road_of
 from aind_launcher.lifecycle.steps import LAUNCHER, with_result
 from aind_launcher.model.session import SessionContext
@@ -36,7 +37,7 @@ def standing_of(launcher: Launcher, session: SessionContext, *, as_it_is: bool =
 
     :param as_it_is: the operator wants the hand-off whatever holds it.
     """
-    records = launcher.journal.current_steps(session.name)
+    records = tuple(record for record in launcher.journal.current_steps(session.name) if not is_note(record))
     disabled = {*launcher.settings.disable}
     return Standing(
         reduce(with_result, records, session),

@@ -16,7 +16,7 @@ from aind_launcher.lifecycle.log import seal_log
 from aind_launcher.model.animal import fired_rules, move_text
 from aind_launcher.model.session import SessionContext, SessionPaths
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.system.files import copy_whole, unfinished_files, write_whole
+from aind_launcher.system.files import copy_whole, exists, unfinished_files, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _MARKS = "aind-launcher writes sessions here. Where this file is missing and not
 
 def is_marked(data_directory: Path) -> bool:
     """Whether a session was written into `data_directory`; known also when the transfer service has taken them all."""
-    return (data_directory / _MARK).is_file()
+    return exists(data_directory / _MARK)
 
 
 def stage_inputs(session: SessionContext) -> None:
@@ -36,7 +36,11 @@ def stage_inputs(session: SessionContext) -> None:
     """
     record.stage(session)
     if not is_marked(session.folder.parent):
-        write_whole(session.folder.parent / _MARK, _MARKS)
+        try:
+            write_whole(session.folder.parent / _MARK, _MARKS)
+        except OSError as error:
+            # What can be written of the session is tried next.
+            logger.warning("The data directory could not be marked: %s", error)
     record.write_record(session.paths.behavior / record.BEGUN, session)
     state = session.animal_state
     if state is not None and session.task_source != "file":

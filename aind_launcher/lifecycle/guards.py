@@ -1,6 +1,6 @@
 """What is unusual about a session, said before the animal is on the rig. Only a data disk that is gone refuses it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +9,10 @@ from aind_launcher.errors import LauncherError
 from aind_launcher.lifecycle.clock import clock_check
 from aind_launcher.lifecycle.folder import is_marked
 from aind_launcher.lifecycle.launcher import Launcher
+from aind_launcher.lifecycle.seen import subjects_seen
 from aind_launcher.lifecycle.stores import ask_store
 from aind_launcher.model.clock import now
+from aind_launcher.model.names import did_you_mean, names_like
 from aind_launcher.model.register import NOT_RUN, RegisterEntry
 from aind_launcher.model.session import Check, SessionContext
 from aind_launcher.model.store import AnimalRecord
@@ -24,20 +26,60 @@ _LOOKED_AT = 100
 _RECENT = timedelta(days=1)
 
 
-def guards(launcher: Launcher, session: SessionContext, *, new_data_directory: bool = False) -> list[Check]:
+def guards(
+    launcher: Launcher, session: SessionContext, began_again: str | None = None, *, new_data_directory: bool = False
+) -> list[Check]:
     """The warnings of a session, from the animal's register, and whether the data disk is the one that it was.
 
+    :param began_again: why what was shown and confirmed a moment ago is no longer so.
     :param new_data_directory: the operator knows that it is not.
     """
     sessions = AnimalRecord(session.subject, entries=session.animal_entries).sessions
+    looks: dict[str, Callable[[], Iterable[Check]]] = {
+        "unknown animal": lambda: _unknown_animal(launcher, session),
+        "ran today": lambda: _ran_today(sessions),
+        "running elsewhere": lambda: _runs_elsewhere(launcher, session, sessions),
+        "another rig": lambda: _another_rig(session, sessions),
+        "clock": lambda: _clock(launcher, session, sessions),
+    }
+    if not new_data_directory:
+        looks["data directory"] = lambda: _data_disk(launcher, session)
+    checks = [check for name, look in looks.items() for check in _found(name, look)]
+    return [Check.warning("asked again", began_again, "Read the card again."), *checks] if began_again else checks
+
+
+def _found(name: str, look: Callable[[], Iterable[Check]]) -> list[Check]:
+    try:
+        return [*look()]
+    except Exception as error:  # isolates what one look meets from the session, which it must not refuse
+        return [Check.warning(name, f"This could not be looked at: {type(error).__name__}: {error}")]
+
+
+def _clock(launcher: Launcher, session: SessionContext, sessions: tuple[RegisterEntry, ...]) -> Iterator[Check]:
     # The newest by its ticket: an older one may have had a wrong clock.
     known = [(f"session {entry.session_name} of the animal", entry.ended or entry.began) for entry in sessions[-1:]]
     if session.animal_state:
         known.append(("what put the animal where it stands", session.animal_state.date))
-    clock = clock_check(launcher.journal, now(), known, running=session.name)
-    checks = [*_ran_today(sessions), *_runs_elsewhere(launcher, session, sessions), *_another_rig(session, sessions)]
-    checks += [clock] if clock else []
-    return checks if new_data_directory else [*checks, *_data_disk(launcher, session)]
+    if check := clock_check(launcher.journal, now(), known, running=session.name):
+        yield check
+
+
+def _unknown_animal(launcher: Launcher, session: SessionContext) -> Iterator[Check]:
+    """Whether its task is the operator's or a plugin's, and nothing else here knows the animal."""
+    if session.animal_state or session.task_source == "animal":
+        return
+    sessions = launcher.journal.sessions(subject=session.subject)
+    was_here = (r for r in sessions if r.repository == launcher.repository and r.state not in NOT_RUN)
+    if any(record.name != session.name for record in was_here):
+        return
+    animals = ask_store(launcher, lambda store: store.subjects()) or ()
+    others = {*animals, *subjects_seen(launcher.journal, launcher.repository)} - {session.subject}
+    if others and session.subject not in animals:
+        yield Check.warning(
+            "unknown animal",
+            f"Animal {session.subject} is unknown, and it had no session on this rig.",
+            f"{did_you_mean(names_like(session.subject, others))}Check the number.",
+        )
 
 
 def _ran_today(sessions: tuple[RegisterEntry, ...]) -> Iterator[Check]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from aind_launcher.settings.layers import LauncherSettings
 
 _JOURNAL = "journal.sqlite"
+# Entries of the animal's register by which a session that is resumed is still compared with those before it.
+_ENTRIES_KEPT = 6
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ class Launcher:
 
     def keep(self, session: "SessionContext") -> None:
         """Have `session` on disk: this is where resuming it starts from. What steps returned is in their records."""
-        context = session.model_dump_json(exclude={"results"})
+        kept = session.model_copy(update={"animal_entries": session.animal_entries[-_ENTRIES_KEPT:]})
+        context = kept.model_dump_json(exclude={"results"})
         self.journal.keep_session(session.name, session.subject, self.repository, session.folder, context)
 
     def work_on(self, session: str) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from aind_launcher.errors import ExitCode, LauncherError, Refused, UsageError
 from aind_launcher.journal.journal import Journal
 from aind_launcher.journal.records import SessionRecord, StepRecord
-from aind_launcher.lifecycle.notes import copied_notes
+from aind_launcher.lifecycle.notes import copied_notes, is_note
 from aind_launcher.lifecycle.steps import LAUNCHER
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Acquisition, SessionContext, SessionPaths
@@ -63,12 +63,14 @@ def stage(session: SessionContext) -> None:
 def write_record(path: Path, session: SessionContext, steps: Sequence[StepRecord] = ()) -> None:
     """Write what `session` and its steps can be rebuilt from.
 
+    Notes stay on this machine, and what is known of the animal's other sessions in its register.
+
     :raises OSError: as `write_whole`.
     """
     record = {
         "machine": platform.node(),
-        "context": session.model_dump(mode="json"),
-        "steps": [step.as_data() for step in steps],
+        "context": session.model_dump(mode="json", exclude={"animal_entries"}),
+        "steps": [step.as_data() for step in steps if not is_note(step)],
     }
     write_whole(path, json.dumps(record, indent=2, ensure_ascii=True))
 

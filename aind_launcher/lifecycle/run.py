@@ -57,20 +57,22 @@ def run_session(launcher: Launcher, request: Request) -> Outcome:
     :raises LauncherError: the session was refused before the acquisition; nothing was changed.
     """
     refuse_orphans(launcher.journal.staging)
+    why = None
     for _ in range(_BEGINNINGS - 1):
         try:
-            return _run_session(launcher, request)
+            return _run_session(launcher, request, why)
         except BeginAgain as reason:
-            logger.warning("%s The session begins again.", reason.message)
-    return _run_session(launcher, request)
+            why = reason.message
+            logger.warning("%s The session begins again.", why)
+    return _run_session(launcher, request, why)
 
 
-def _run_session(launcher: Launcher, request: Request) -> Outcome:
+def _run_session(launcher: Launcher, request: Request, began_again: str | None) -> Outcome:
     session = _begin(launcher, request)
     with logged_and_closed(launcher, session):
         session = _with_animal_state(launcher, session, request)
         session = _prepared(launcher, session, request)
-        session = _checked(launcher, session, request)
+        session = _checked(launcher, session, request, began_again)
         session = _confirmed(launcher, session)
         folder.stage_inputs(session)
         session = _acquired(launcher, session)
@@ -85,8 +87,9 @@ def _begin(launcher: Launcher, request: Request) -> SessionContext:
     session = Session(
         subject=request.subject,
         experiment=launcher.settings.experiment,
-        experimenter=list(request.experimenter),
-        notes=request.notes,
+        # What is typed here leaves the machine: to the animal's register, and with the data.
+        experimenter=[launcher.steps.redact(name) for name in request.experimenter],
+        notes=launcher.steps.redact(request.notes) if request.notes else request.notes,
         commit_hash=repository.commit,
         allow_dirty_repo=request.allow_dirty,
         skip_hardware_validation=request.skip_hardware_validation,
@@ -192,11 +195,17 @@ def _refuse_unknown(launcher: Launcher, session: SessionContext) -> NoReturn:
     )
 
 
-def _checked(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
-    """Run every check and show them all; one that failed refuses the session."""
+def _checked(launcher: Launcher, session: SessionContext, request: Request, began_again: str | None) -> SessionContext:
+    """Run every check and show them all; one that failed refuses the session.
+
+    :param began_again: as in `guards`.
+    """
     session = session.model_copy(update={"animal_entries": newest_entries(launcher, session.subject)})
     step = StepId(session.name, "pre_session", LAUNCHER)
-    own = launcher.steps.run(step, lambda: guards(launcher, session, new_data_directory=request.new_data_directory))
+    own = launcher.steps.run(
+        step,
+        lambda: guards(launcher, session, began_again, new_data_directory=request.new_data_directory),
+    )
     session = with_result(session, own)
     checks: list[Check] = []
     for record in (own, *launcher.steps.each("pre_session", session)):

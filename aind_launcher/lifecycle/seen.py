@@ -1,14 +1,18 @@
 """Animals that this rig's journal knows: one that its store does not know may be in a library that is not connected."""
 
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from aind_launcher.errors import AnimalError
+from aind_launcher.errors import AnimalError, LauncherError
 from aind_launcher.model.register import NOT_RUN
 
 if TYPE_CHECKING:
     from aind_launcher.journal.journal import Journal
     from aind_launcher.model.session import SessionContext
+
+# The newest sessions among which one is looked for whose animal had a trainer state: each has to be read.
+_LOOKED_AT: Final = 100
 
 CONNECT = "Connect the library's drive or share, and see that `aind-launch animals list` shows its animals."
 
@@ -51,10 +55,11 @@ def _last_seen(
     journal: "Journal", repository: Path, experiment: str | None, subject: str | None = None
 ) -> "SessionContext | None":
     """The newest session of this rig in which an animal, or this one, had a trainer state."""
-    for record in reversed(journal.sessions(subject=subject)):
-        if record.repository == repository:
-            context = journal.context(record.name)
-            if context.animal_state is not None and context.session.experiment == experiment:
+    for record in reversed(journal.sessions(subject=subject, last=_LOOKED_AT)):
+        # A context that was damaged says nothing, and stops nobody.
+        with suppress(LauncherError):
+            context = journal.context(record.name) if record.repository == repository else None
+            if context and context.animal_state and context.session.experiment == experiment:
                 return context
     return None
 

@@ -1,6 +1,7 @@
 """An animal's register: its sessions, and what people did between them, in the order of their tickets."""
 
-from typing import TYPE_CHECKING, Final, Literal, Self
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, Field
 
@@ -9,6 +10,11 @@ if TYPE_CHECKING:
 
 # Entries of sessions that ended before their acquisition: the animal did nothing.
 NOT_RUN = ("cancelled", "refused")
+
+# What no system can show in its local time, as Windows none of before 1970 or after 3000, tells of a damaged file.
+_FIRST: Final = datetime(1970, 1, 2, tzinfo=UTC)
+_LAST: Final = datetime(2999, 12, 31, tzinfo=UTC)
+Moment = Annotated[AwareDatetime, Field(ge=_FIRST, le=_LAST)]
 
 
 class Ticket(BaseModel, frozen=True):
@@ -69,7 +75,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
     kind: Literal["session", "enrolled", "moved", "found"]
     rig: str
     installation: str | None = None
-    began: AwareDatetime
+    began: Moment
     session_name: str | None = None
     by: str | None = None
     folder: str | None = None
@@ -79,7 +85,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
     sessions_at_stage: int = 0
     sessions_unchanged: int = 0
     state: str | None = None
-    ended: AwareDatetime | None = None
+    ended: Moment | None = None
     minutes: float | None = None
     decision: EntryDecision | None = None
     destination: str | None = None
@@ -162,7 +168,7 @@ class RigStatus(BaseModel, frozen=True, populate_by_name=True):
     rig: str
     machine: str
     installation: str | None = None
-    written: AwareDatetime
+    written: Moment
     running: str | None = None
     unfinished: tuple[UnfinishedSession, ...] = ()
     age: float | None = Field(default=None, exclude=True)

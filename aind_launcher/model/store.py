@@ -131,6 +131,9 @@ class AnimalStore(Protocol):
     def place(self) -> str:
         """Where the animals are, as part of a sentence: *the library D:/library (experiment odours)*."""
 
+    def subjects(self) -> Sequence[str]:
+        """Every animal's number, without a look at where it stands: a store on a share only lists a folder."""
+
     def animals(self) -> Sequence[StoredAnimal]:
         """Every animal, by subject. An animal that cannot be read has a problem that says why."""
 

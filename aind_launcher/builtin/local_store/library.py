@@ -54,6 +54,10 @@ class Library:
         """Where an animal's files are."""
         return self._subjects / checked_name("subject", subject)
 
+    def subjects(self) -> tuple[str, ...]:
+        """Every animal's number."""
+        return tuple(folder.name for folder in self._folders())
+
     def animals(self) -> tuple[StoredAnimal, ...]:
         """Every animal, by subject; 16 at a time."""
         return tuple(at_once(self._listed, self._folders()))
