@@ -34,8 +34,9 @@ def load_animal_state(session: "SessionContext") -> "AnimalState | None":
     """Called first: what does this store know of ``session.subject``?
 
     The newest state of all stores wins, by its ticket (see `begin_session`) or, where no state has one, by its date;
-    disagreement is shown. Return None for an unknown animal. An exception is a warning where another store answered,
-    and refuses the session where none did.
+    disagreement is shown. Where a state without a ticket is the later decision of a session that the store with the
+    tickets does not have, the operator says which is right. Return None for an unknown animal. An exception is a
+    warning where another store answered, and refuses the session where none did.
 
     :param session: has the rig file as it is, and neither task nor animal state yet.
     """
