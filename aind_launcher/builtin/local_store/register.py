@@ -1,5 +1,6 @@
 """An animal's register on disk: one small file for each ticket, named by its number, whole, and read without a lock."""
 
+import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,8 +12,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from aind_launcher.builtin.local_store.history import reading
+from aind_launcher.errors import AnimalError
 from aind_launcher.model.register import RegisterEntry, Ticket
 from aind_launcher.system.files import create_whole, read_whole, write_whole
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,7 +30,7 @@ _BEING_WRITTEN = 1.0
 
 @dataclass(frozen=True)
 class Register:
-    """The folder of one animal's tickets. Whatever reads it raises `AnimalError` where it cannot be read."""
+    """The folder of one animal's tickets. Whatever reads it raises `AnimalError` where the folder cannot be read."""
 
     folder: Path
 
@@ -38,9 +42,20 @@ class Register:
         return []
 
     def entry(self, number: int) -> RegisterEntry | None:
-        """One entry; None where there is none, or where its launcher was killed while it wrote it."""
-        with suppress(FileNotFoundError, ValidationError), reading(self._file(number)):
-            return RegisterEntry.model_validate_json(read_whole(self._file(number)))
+        """One entry; None where there is none, or where it cannot be read: one bad file must not stop the animal."""
+        try:
+            return self.readable(number)
+        except AnimalError as error:
+            logger.debug("%s It is passed over.", error.message)
+            return None
+
+    def readable(self, number: int) -> RegisterEntry | None:
+        """One entry; None where there is none, or where its launcher was killed while it wrote it.
+
+        :raises AnimalError: it is there and cannot be read.
+        """
+        with suppress(FileNotFoundError, ValidationError), reading(self.file(number)):
+            return RegisterEntry.model_validate_json(read_whole(self.file(number)))
         return None
 
     def newest(
@@ -92,7 +107,7 @@ class Register:
             entry = RegisterEntry(ticket=ticket, **about)
             # Another rig may be faster, where the file system has no locks.
             with suppress(FileExistsError):
-                create_whole(self._file(number), _text(entry))
+                create_whole(self.file(number), _text(entry))
                 return entry
 
     def _last(self) -> tuple[str | None, int]:
@@ -110,9 +125,10 @@ class Register:
 
         :raises OSError: it cannot be written.
         """
-        write_whole(self._file(entry.number), _text(entry))
+        write_whole(self.file(entry.number), _text(entry))
 
-    def _file(self, number: int) -> Path:
+    def file(self, number: int) -> Path:
+        """Where the entry of a number is."""
         return self.folder / f"{number:06d}.json"
 
 

@@ -1,5 +1,6 @@
 """What takes a ticket of an animal's register, and what its entry says of it. The animal's lock is held meanwhile."""
 
+import logging
 import platform
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeGuard
@@ -16,6 +17,8 @@ from aind_launcher.model.clock import now
 from aind_launcher.model.register import EntryDecision, RegisterEntry, Ticket, short_digest
 from aind_launcher.model.session import SessionContext
 
+logger = logging.getLogger(__name__)
+
 # Entries of the register in which a session's own, or one of its name, is looked for.
 _LOOKED_AT: Final = 20
 
@@ -29,7 +32,11 @@ def begin(
     :param known: as in `Register.allot`.
     :raises BeginAgain: another rig has a session of this name.
     """
-    newest = animal.register.newest(_LOOKED_AT)
+    numbers = animal.register.numbers()[-_LOOKED_AT:]
+    newest = animal.register.entries(numbers)
+    if unread := {*numbers} - {entry.number for entry in newest}:
+        files = ", ".join(animal.register.file(number).name for number in sorted(unread))
+        logger.warning("%s of %s cannot be read and is passed over.", files, animal.register.folder)
     for entry in newest:
         if (entry.kind, entry.session_name) == ("session", session.name):
             if entry.rig == session.rig_name:
@@ -108,8 +115,11 @@ def found_entry(standing: AnimalState, reason: str) -> HistoryEntry:
 
 
 def of_ticket(register: Register, ticket: Ticket | None, session_name: str) -> RegisterEntry | None:
-    """The entry that a session's ticket was given with; None where the register has lost it."""
-    entry = register.entry(ticket.number) if ticket else None
+    """The entry that a session's ticket was given with; None where the register has lost it.
+
+    :raises AnimalError: it is there and cannot be read. A session that decided without its ticket could not be resumed.
+    """
+    entry = register.readable(ticket.number) if ticket else None
     return entry if entry and (entry.ticket, entry.session_name) == (ticket, session_name) else None
 
 
