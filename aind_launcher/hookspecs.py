@@ -72,8 +72,9 @@ def begin_session(session: "SessionContext", known: "Sequence[Ticket]") -> "Tick
     For stores of animals. The first plugin that answers gives the order of the animal's sessions; the others find the
     ticket in ``session.ticket`` and compare it. Called again for the same session, answer with the same ticket. Read
     the animal's state once more, so that nobody else can change it meanwhile, and raise `BeginAgain` where it is no
-    longer what `load_animal_state` said, or where another rig has a session of this name. Any other exception leaves
-    the session without a ticket: its decision will apply only if nobody moves the animal meanwhile.
+    longer what `load_animal_state` said, or where another rig has a session of this name. The animal is waiting: any
+    other exception, which is not tried again, or no answer within 20 seconds leaves the session without a ticket. Its
+    decision will then apply only if nobody moves the animal meanwhile.
 
     :param session: complete but for the acquisition; its folder does not exist yet.
     :param known: tickets of this animal that this rig knows of, from its journal and from what other stores said.
