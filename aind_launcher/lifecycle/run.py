@@ -176,7 +176,9 @@ def _confirmed(launcher: Launcher, session: SessionContext) -> SessionContext:
     """
     if not launcher.operator.confirms(session):
         raise Refused("The session was not started.", "Nothing was changed.")
-    for record in launcher.steps.each("begin_session", session, known=known_tickets(launcher, session)):
+    known = known_tickets(launcher, session)
+    for call in launcher.plugins.calls("begin_session"):
+        record = launcher.steps.call(call, "begin_session", session, known=known)
         session = with_result(session, record)
         if session.ticket is None and record.result is not None:
             session = session.model_copy(update={"ticket": Ticket.model_validate(record.result)})

@@ -11,6 +11,7 @@ from aind_launcher.builtin.local_store.decisions import Recorded
 from aind_launcher.builtin.local_store.folder import HISTORY
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.builtin.local_store.locks import has_locks
+from aind_launcher.builtin.local_store.tickets import NAME, own_ticket
 from aind_launcher.errors import AnimalError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import AnimalState
@@ -133,7 +134,7 @@ class LocalStore:
             session.name,
             session.session.date,
             _loaded(session),
-            session.ticket,
+            own_ticket(session),
             ran_with=session.animal_state.trainer_state if session.animal_state else None,
         )
         if recorded.outcome == "superseded":
@@ -156,7 +157,7 @@ class LocalStore:
 
 def _loaded(session: SessionContext) -> AnimalState | None:
     """What this store said of the animal when the session was prepared."""
-    said = session.results.get("load_animal_state", {}).get("local-store")
+    said = session.results.get("load_animal_state", {}).get(NAME)
     return None if said is None else AnimalState.model_validate(said)
 
 
