@@ -120,10 +120,11 @@ class LocalStore:
     @hookimpl
     def begin_session(self, session: SessionContext, known: Sequence[Ticket]) -> Ticket | None:
         """A ticket for an animal that this library or another store knows."""
-        library = self._library(session)
-        if session.animal_state is None and not library.read(session.subject).has_task:
-            return None
-        return library.begin(session, _loaded(session), known)
+        if session.animal_state is None:
+            answered = NAME in session.results.get("load_animal_state", {})
+            if not answered or not self._library(session).read(session.subject).has_task:
+                return None
+        return self._library(session).begin(session, _loaded(session), known)
 
     @hookimpl
     def record_state(self, session: SessionContext, suggestion: CurriculumSuggestion) -> Recorded:
@@ -148,8 +149,10 @@ class LocalStore:
 
     @hookimpl
     def session_finished(self, session: SessionContext, outcome: str) -> None:
-        """Enter into the register how the session stands."""
-        self._library(session).finish(session, outcome)
+        """Enter into the register how the session stands; a session that needed no library has no entry there."""
+        needed = session.ticket or session.animal_state or session.task_source == "animal"
+        if needed:
+            self._library(session).finish(session, outcome)
 
     def _library(self, session: SessionContext) -> Library:
         return self.library(session.session.experiment)
