@@ -34,7 +34,7 @@ class EntryDecision(BaseModel, frozen=True):
     :param suggestion: the digest of the answer.
     :param outcome: as in `StateRecord`.
     :param rule: the rules that may have fired; see `fired_rules`.
-    :param because: why it was superseded.
+    :param because: as in `StateRecord`.
     """
 
     suggestion: str

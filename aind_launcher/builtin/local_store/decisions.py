@@ -52,17 +52,20 @@ def decide(
     mine = tickets.of_ticket(animal.register, ticket, session)
     without = None if mine else "the register does not have the session"
     entry = entry.model_copy(update={"ticket": mine.ticket if mine else None, "reason": without})
+    known = mine.decision if mine and mine.decision and mine.decision.suggestion == entry.suggestion_digest else None
+    was_applied = known is not None and known.outcome == "applied"
     if current is None or current.yields_to(session, entry.ticket, began_with):
         if current and current.ticket is None and animal.latest(current.trainer_state.digest) is None:
             reason = f"found outside the history, before the decision on {session} replaced it"
             history.write(animal.history, tickets.found_entry(current, reason))
+        replaced = _replaced(current, session, began_with)
+        entry = entry.model_copy(update={"reason": entry.reason or replaced})
         recorded = _apply(animal, current, entry)
-        if mine:
-            tickets.enter_decision(animal.register, mine, entry)
-        return recorded
+        if mine and not was_applied:
+            tickets.enter_decision(animal.register, mine, entry, because=replaced)
+        return recorded.model_copy(update={"because": replaced})
     path = animal.history / entry.file_name
-    known = mine.decision if mine and mine.decision and mine.decision.suggestion == entry.suggestion_digest else None
-    if (known and known.outcome == "applied") or (mine is None and path.exists()):
+    if was_applied or (mine is None and path.exists()):
         # It was the animal's, which has been put elsewhere since.
         return Recorded(outcome="unchanged", trainer_state=animal.state, entry=path)
     because = known.because if known and known.because else _why_late(current, entry.ticket)
@@ -70,13 +73,27 @@ def decide(
     # Its launcher was killed before the animal stood there.
     path.unlink(missing_ok=True)
     if mine:
-        tickets.enter_decision(animal.register, mine, entry, because=because)
+        tickets.enter_decision(animal.register, mine, entry, because=because, superseded=True)
     return Recorded(outcome="superseded", trainer_state=animal.state, entry=late, because=because)
 
 
+def _replaced(current: AnimalState | None, session: str, began_with: AnimalState | None) -> str | None:
+    """What a decision replaces that its session did not run with: another session ran at the same time, for example."""
+    if current is None or began_with is None or current.session_name == session:
+        return None
+    if current.is_still(began_with) or current.trainer_state.digest == began_with.trainer_state.digest:
+        return None
+    ran_with, now_at = (state.trainer_state.stage_in_words for state in (began_with, current))
+    return f"the session ran with {ran_with}, which {_put_by(current)} replaced by {now_at} meanwhile"
+
+
+def _put_by(state: AnimalState) -> str:
+    by_hand = f"an enrolment, a move or an edit of {state.date:%Y-%m-%d %H:%M} UTC"
+    return f"session {state.session_name}" if state.session_name else by_hand
+
+
 def _why_late(current: AnimalState, ticket: Ticket | None) -> str:
-    by_hand = f"an enrolment, a move or an edit of {current.date:%Y-%m-%d %H:%M} UTC"
-    by = f"session {current.session_name}" if current.session_name else by_hand
+    by = _put_by(current)
     if ticket and current.ticket and current.ticket.is_above(ticket):
         return f"the animal was put where it stands by {by}, which is later"
     return f"the animal was put elsewhere since the session began, by {by}, and no tickets say which is later"

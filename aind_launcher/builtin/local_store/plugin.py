@@ -145,6 +145,8 @@ class LocalStore:
                 recorded.because,
                 recorded.entry,
             )
+        elif recorded.because:
+            logger.warning("The decision on session %s applies, but %s.", session.name, recorded.because)
         return recorded
 
     @hookimpl

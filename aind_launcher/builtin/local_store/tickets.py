@@ -140,23 +140,28 @@ def of_session(register: Register, session: SessionContext) -> RegisterEntry | N
 
 
 def enter_decision(
-    register: Register, entry: RegisterEntry, decision: HistoryEntry, *, because: str | None = None
+    register: Register,
+    entry: RegisterEntry,
+    decision: HistoryEntry,
+    *,
+    because: str | None = None,
+    superseded: bool = False,
 ) -> None:
     """Enter the decision on a session.
 
-    :param because: why it is superseded.
+    :param because: as in `StateRecord`.
     """
     state = decision.state.trainer_state
     made = EntryDecision(
         suggestion=str(decision.suggestion_digest),
-        outcome="superseded" if because else "applied",
+        outcome="superseded" if superseded else "applied",
         curriculum=state.curriculum,
         stage=state.stage,
         rule=decision.rule,
         because=because,
     )
     # That another answer came too late does not change that an earlier one put the animal somewhere.
-    if not (because and entry.put_the_animal):
+    if not (superseded and entry.put_the_animal):
         _write(register, entry, entry.model_copy(update={"decision": made}))
 
 
@@ -168,7 +173,7 @@ def complete(animal: AnimalFolder, standing: AnimalState) -> None:
     if entry.kind != "session":
         animal.register.write(entry.model_copy(update={"state": None}))
     elif made := animal.latest(standing.trainer_state.digest):
-        enter_decision(animal.register, entry, made)
+        enter_decision(animal.register, entry, made, because=made.reason)
 
 
 def cancel(animal: AnimalFolder, above: Ticket) -> None:
@@ -184,7 +189,7 @@ def cancel(animal: AnimalFolder, above: Ticket) -> None:
             return
         if entry.kind == "session" and number < above.number:
             if decision := history.supersede(path, because):
-                enter_decision(animal.register, entry, decision, because=because)
+                enter_decision(animal.register, entry, decision, because=because, superseded=True)
         elif entry.kind != "session" and number != above.number:
             history.supersede(path, because)
             animal.register.write(entry.model_copy(update={"state": "cancelled"}))
