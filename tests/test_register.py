@@ -1,6 +1,7 @@
 """A register gives each number once, whoever dies in the middle and whatever the file system lacks."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,25 @@ def test_a_register_whose_only_entry_was_cut_off_goes_on(register: Register) -> 
     register.folder.mkdir(parents=True)
     (register.folder / "000001.json").touch()
     assert register.allot(ABOUT).number == 2
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["an answer was lost", "another rig was faster"])
+def test_an_entry_that_is_there_is_its_own_only_if_it_made_it(
+    register: Register, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    link = os.link
+    answers: list[int] = []
+
+    def link_over_a_lossy_network(part: Path, path: Path) -> None:
+        if not answers:
+            answers.append(1)
+            if lost:
+                link(part, path)
+            else:
+                path.write_text("{}", encoding="utf-8")
+        link(part, path)
+
+    monkeypatch.setattr(os, "link", link_over_a_lossy_network)
+    entry = register.allot(ABOUT)
+    assert entry.number == (1 if lost else 2)
+    assert register.newest(20) == (entry,)
