@@ -55,6 +55,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
     :param folder: the session's, on its rig.
     :param stage: the one that the session ran with, or where the animal was put.
     :param trainer_state: names that state; the first digits of its digest.
+    :param is_counted: whether it is one of the sessions at its stage; not where the operator gave another task.
     :param sessions_at_stage: the animal's sessions at that stage since it came there, this one included.
     :param sessions_unchanged: likewise, since anything in its trainer state changed.
     :param state: how a session stands; *running* is a claim that only its rig can confirm. Of an enrolment or a move:
@@ -74,6 +75,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
     curriculum: str | None = None
     stage: str | None = None
     trainer_state: str | None = None
+    is_counted: bool = True
     sessions_at_stage: int = 0
     sessions_unchanged: int = 0
     state: str | None = None
@@ -108,7 +110,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
         made = self.decision
         if made and self.put_the_animal and (made.curriculum, made.stage) != where:
             return 0, 0  # It was elsewhere meanwhile.
-        own = 1 if self.kind == "session" and not self.was_run else 0
+        own = 1 if self.kind == "session" and self.is_counted and not self.was_run else 0
         at_stage = unchanged = 0
         if (self.curriculum, self.stage) == where:
             at_stage = self.sessions_at_stage - own

@@ -3,6 +3,7 @@
 import logging
 import platform
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any, Final, TypeGuard
 
 from pydantic import JsonValue
@@ -56,6 +57,7 @@ def begin(
         "session_name": session.name,
         "by": ", ".join(session.session.experimenter) or None,
         "folder": str(session.folder),
+        "is_counted": session.task_source != "file",
     }
     # Another store's state may be the newer one.
     ran_with = session.animal_state or standing
@@ -221,7 +223,7 @@ def _allot(
     if came_from and state:
         at_stage = at_stage if came_from.stage == state.stage else 0
         unchanged = unchanged if came_from.digest == state.digest else 0
-    own = 1 if kind == "session" else 0
+    own = 1 if kind == "session" and about["is_counted"] else 0
     where = {
         "kind": kind,
         "curriculum": state.curriculum if state else None,
@@ -236,16 +238,18 @@ def _allot(
 
 def _counted(animal: AnimalFolder, state: TrainerStateText | None) -> tuple[int, int]:
     """The sessions at a stage, and with the same trainer state, by the decisions of launchers without a register."""
-    at_stage = unchanged = 0
     if state is None:
         return 0, 0
-    came_there = [e for e in history.entries(animal.history) if e.kind == "suggestion" and not e.superseded]
-    for entry in reversed(came_there):
-        then = entry.state.trainer_state
-        if (then.curriculum, then.stage) != (state.curriculum, state.stage):
+    at_stage = unchanged = 0
+    is_same = True
+    applied = [entry for entry in history.entries(animal.history) if not entry.superseded]
+    for before, entry in reversed([*pairwise(applied)]):
+        ran_with, then = before.state.trainer_state, entry.state.trainer_state
+        if any((at.curriculum, at.stage) != (state.curriculum, state.stage) for at in (ran_with, then)):
             break
-        at_stage += 1
-        unchanged += then.digest == state.digest and unchanged == at_stage - 1
+        is_same = is_same and ran_with.digest == then.digest == state.digest
+        at_stage += entry.kind == "suggestion"
+        unchanged += is_same and entry.kind == "suggestion"
     return at_stage, unchanged
 
 
