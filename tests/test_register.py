@@ -1,6 +1,7 @@
 """A register gives each number once, whoever dies in the middle and whatever the file system lacks."""
 
 import itertools
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from rig_processes import Rig, rigs
 from aind_launcher.builtin.local_store.folder import AnimalFolder
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.builtin.local_store.register import Register
-from aind_launcher.model.register import Ticket
+from aind_launcher.model.register import EntryDecision, Ticket
 from aind_launcher.system.files import unfinished_files
 
 ABOUT = {"kind": "session", "rig": "here", "began": MONDAY}
@@ -175,3 +176,18 @@ def test_an_entry_that_is_there_is_its_own_only_if_it_made_it(
     entry = register.allot(ABOUT)
     assert entry.number == (1 if lost else 2)
     assert register.newest(20) == (entry,)
+
+
+def test_what_a_newer_launcher_wrote_into_an_entry_stays_there_when_it_is_written_again(register: Register) -> None:
+    register.allot({**ABOUT, "session_name": "monday", "state": "running"})
+    decision = {"suggestion": "x", "outcome": "applied", "curriculum": "Ladder", "rule": [], "confidence": 0.9}
+    newer = {**json.loads(register.file(1).read_text("utf-8")), "schema": 2, "weight": 21.5, "decision": decision}
+    register.file(1).write_text(json.dumps(newer), encoding="utf-8")
+    register.write(register.entry(1).model_copy(update={"state": "completed"}))
+    assert json.loads(register.file(1).read_text("utf-8")) == {**newer, "state": "completed"}
+
+
+def test_an_entry_can_be_read_after_a_decision_that_names_no_stage(register: Register) -> None:
+    decided = EntryDecision(suggestion="x", outcome="applied", curriculum=None, stage=None)
+    entry = register.allot({**ABOUT, "decision": decided})
+    assert register.entry(1) == entry

@@ -28,7 +28,7 @@ class Ticket(BaseModel, frozen=True):
         return self.register_id == other.register_id and self.number > other.number
 
 
-class EntryDecision(BaseModel, frozen=True):
+class EntryDecision(BaseModel, frozen=True, extra="allow"):
     """What a curriculum decided on a session, in short; the animal's history has all of it.
 
     :param suggestion: the digest of the answer.
@@ -39,14 +39,16 @@ class EntryDecision(BaseModel, frozen=True):
 
     suggestion: str
     outcome: Literal["applied", "unchanged", "superseded"]
-    curriculum: str | None
-    stage: str | None
+    curriculum: str | None = None
+    stage: str | None = None
     rule: tuple[str, ...] = ()
     because: str | None = None
 
 
-class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
+class RegisterEntry(BaseModel, frozen=True, populate_by_name=True, extra="allow"):
     """One ticket and what it was given for: a session, or that the animal was put elsewhere.
+
+    What a newer launcher has written into it besides stays in it when it is written again.
 
     :param kind: as in `Decision`; *session* is one.
     :param rig: the rig's name; with the session's name the key of the entry.
