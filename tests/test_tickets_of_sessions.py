@@ -120,6 +120,20 @@ def test_a_session_whose_launcher_was_killed_before_its_acquisition_is_cancelled
     assert entry.state == "cancelled"
 
 
+def test_a_session_whose_launcher_was_killed_before_its_acquisition_is_cancelled_when_the_next_one_begins(
+    lab: TaskRepositoryForTests,
+) -> None:
+    (lab.root / "kill").touch()
+    assert launch("run", "--subject", SUBJECT, cwd=lab.path).code == 7
+    (lab.root / "kill").unlink()
+    lab.run()
+    assert [(entry.state, entry.sessions_at_stage) for entry in sessions_in_the_register(lab)] == [
+        ("cancelled", 1),
+        ("completed", 1),
+    ]
+    assert [record.state for record in sessions_in_the_journal(lab)] == ["cancelled", "completed"]
+
+
 def test_a_ticket_comes_back_with_the_record_of_a_session_where_the_journal_was_lost(tmp_path: Path) -> None:
     lab, folder = sealed(tmp_path)
     (entry,) = sessions_in_the_register(lab)

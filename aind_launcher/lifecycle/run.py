@@ -9,7 +9,7 @@ from typing import NoReturn
 from aind_launcher.errors import AnimalError, BeginAgain, Refused
 from aind_launcher.journal.records import StepId
 from aind_launcher.lifecycle import folder, inputs
-from aind_launcher.lifecycle.closing import logged_and_closed
+from aind_launcher.lifecycle.closing import close_cut_off, logged_and_closed
 from aind_launcher.lifecycle.finish import Outcome, finish_session
 from aind_launcher.lifecycle.guards import guards
 from aind_launcher.lifecycle.launcher import Launcher
@@ -176,6 +176,7 @@ def _confirmed(launcher: Launcher, session: SessionContext) -> SessionContext:
     """
     if not launcher.operator.confirms(session):
         raise Refused("The session was not started.", "Nothing was changed.")
+    close_cut_off(launcher, session)
     known = known_tickets(launcher, session)
     for call in launcher.plugins.calls("begin_session"):
         record = launcher.steps.call(call, "begin_session", session, known=known)
