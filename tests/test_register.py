@@ -149,13 +149,6 @@ def test_what_is_no_entry_is_passed_over_and_its_number_is_not_given_again(regis
     assert register.entry(2) is None
 
 
-@pytest.mark.integration
-def test_a_register_whose_only_entry_was_cut_off_goes_on(register: Register) -> None:
-    register.folder.mkdir(parents=True)
-    (register.folder / "000001.json").touch()
-    assert register.allot(ABOUT).number == 2
-
-
 @pytest.mark.parametrize("lost", [True, False], ids=["an answer was lost", "another rig was faster"])
 def test_an_entry_that_is_there_is_its_own_only_if_it_made_it(
     register: Register, monkeypatch: pytest.MonkeyPatch, lost: bool
@@ -180,14 +173,22 @@ def test_an_entry_that_is_there_is_its_own_only_if_it_made_it(
 
 def test_what_a_newer_launcher_wrote_into_an_entry_stays_there_when_it_is_written_again(register: Register) -> None:
     register.allot({**ABOUT, "session_name": "monday", "state": "running"})
+    path = register.folder / "000001.json"
     decision = {"suggestion": "x", "outcome": "applied", "curriculum": "Ladder", "rule": [], "confidence": 0.9}
-    newer = {**json.loads(register.file(1).read_text("utf-8")), "schema": 2, "weight": 21.5, "decision": decision}
-    register.file(1).write_text(json.dumps(newer), encoding="utf-8")
+    newer = {**json.loads(path.read_text("utf-8")), "schema": 2, "weight": 21.5, "decision": decision}
+    path.write_text(json.dumps(newer), encoding="utf-8")
     register.write(register.entry(1).model_copy(update={"state": "completed"}))
-    assert json.loads(register.file(1).read_text("utf-8")) == {**newer, "state": "completed"}
+    assert json.loads(path.read_text("utf-8")) == {**newer, "state": "completed"}
 
 
 def test_an_entry_can_be_read_after_a_decision_that_names_no_stage(register: Register) -> None:
     decided = EntryDecision(suggestion="x", outcome="applied", curriculum=None, stage=None)
     entry = register.allot({**ABOUT, "decision": decided})
     assert register.entry(1) == entry
+
+
+@pytest.mark.integration
+def test_a_register_whose_only_entry_was_cut_off_goes_on(register: Register) -> None:
+    register.folder.mkdir(parents=True)
+    (register.folder / "000001.json").touch()
+    assert register.allot(ABOUT).number == 2

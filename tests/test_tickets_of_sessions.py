@@ -7,7 +7,7 @@ from command_line import call, launch
 from task_repositories import laboratory
 from test_unknown_sessions import lose_journal, sealed
 
-from aind_launcher.builtin.local_store.folder import AnimalFolder
+from aind_launcher.builtin.local_store.folder import SESSIONS, AnimalFolder
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.errors import BeginAgain
 from aind_launcher.journal.journal import Journal
@@ -159,7 +159,7 @@ def test_an_entry_of_the_register_that_cannot_be_read_is_passed_over_with_one_wa
     library = library_of(lab)
     register = AnimalFolder(library.folder(SUBJECT)).register
     number = register.numbers()[-back]
-    entry = register.file(number)
+    entry = register.folder / f"{number:06d}.json"
     entry.unlink()
     # As a share's fault, or the lack of a right: it is there and cannot be read.
     entry.mkdir()
@@ -167,7 +167,9 @@ def test_an_entry_of_the_register_that_cannot_be_read_is_passed_over_with_one_wa
     outcome = lab.run()
     assert (outcome.state, lab.stage()) == ("completed", "rung4")
     warnings = [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"]
-    assert [text.startswith(f"{entry.name} of ") for text in warnings if "cannot be read" in text] == [True]
+    assert [text for text in warnings if "cannot be read" in text] == [
+        f"In {register.folder}, entry {number} cannot be read and is passed over."
+    ]
     assert outcome.session.ticket.number == register.numbers()[-1]
     assert len({ticket.register_id for ticket in (each.ticket for each in library.register(SUBJECT).entries)}) == 1
     assert library.overview()[0].problem is None
@@ -177,7 +179,7 @@ def test_a_session_whose_own_entry_cannot_be_read_keeps_its_decision_for_a_resum
     lab.break_curriculum()
     session = lab.run().session
     lab.repair_curriculum()
-    entry = AnimalFolder(library_of(lab).folder(SUBJECT)).register.file(session.ticket.number)
+    entry = library_of(lab).folder(SUBJECT) / SESSIONS / f"{session.ticket.number:06d}.json"
     written = entry.read_bytes()
     entry.unlink()
     entry.mkdir()

@@ -54,8 +54,8 @@ class Register:
 
         :raises AnimalError: it is there and cannot be read.
         """
-        with suppress(FileNotFoundError, ValidationError), reading(self.file(number)):
-            return RegisterEntry.model_validate_json(read_whole(self.file(number)))
+        with suppress(FileNotFoundError, ValidationError), reading(self._file(number)):
+            return RegisterEntry.model_validate_json(read_whole(self._file(number)))
         return None
 
     def newest(
@@ -107,7 +107,7 @@ class Register:
             entry = RegisterEntry(ticket=ticket, **about)
             # Another rig may be faster, where the file system has no locks.
             with suppress(FileExistsError):
-                create_whole(self.file(number), _text(entry))
+                create_whole(self._file(number), _text(entry))
                 return entry
 
     def _last(self) -> tuple[str | None, int]:
@@ -125,10 +125,9 @@ class Register:
 
         :raises OSError: it cannot be written.
         """
-        write_whole(self.file(entry.number), _text(entry))
+        write_whole(self._file(entry.number), _text(entry))
 
-    def file(self, number: int) -> Path:
-        """Where the entry of a number is."""
+    def _file(self, number: int) -> Path:
         return self.folder / f"{number:06d}.json"
 
 

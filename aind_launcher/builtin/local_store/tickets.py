@@ -38,8 +38,8 @@ def begin(
     numbers = animal.register.numbers()[-_LOOKED_AT:]
     newest = animal.register.entries(numbers)
     if unread := {*numbers} - {entry.number for entry in newest}:
-        files = ", ".join(animal.register.file(number).name for number in sorted(unread))
-        logger.warning("%s of %s cannot be read and is passed over.", files, animal.register.folder)
+        entries = ", ".join(map(str, sorted(unread)))
+        logger.warning("In %s, entry %s cannot be read and is passed over.", animal.register.folder, entries)
     for entry in newest:
         if (entry.kind, entry.session_name) == ("session", session.name):
             if entry.rig == session.rig_name:
@@ -90,9 +90,10 @@ def of_person(animal: AnimalFolder, before: AnimalState | None, entry: HistoryEn
 
 
 def settle(animal: AnimalFolder, standing: AnimalState | None) -> None:
-    """Enter into the register by what the animal stands, where a launcher was killed before it did.
+    """Enter into the register what put the animal where it stands, if the register does not have that yet.
 
-    What has no ticket gets one: an older launcher or another tool put the animal there.
+    A launcher may have been killed before it entered that. What an older launcher or another tool did has no ticket yet
+    and gets one.
     """
     if standing is None:
         return
@@ -168,7 +169,7 @@ def enter_decision(
 
 
 def complete(animal: AnimalFolder, standing: AnimalState) -> None:
-    """Enter that the animal stands where something with a ticket put it."""
+    """Mark the entry that put the animal where it stands; a launcher that was killed may not have done so."""
     entry = animal.register.entry(standing.ticket.number) if standing.ticket else None
     if entry is None or entry.ticket != standing.ticket or entry.put_the_animal:
         return
