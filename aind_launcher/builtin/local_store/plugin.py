@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import platformdirs
 from pydantic import Field
@@ -11,7 +12,6 @@ from aind_launcher.builtin.local_store.decisions import Recorded
 from aind_launcher.builtin.local_store.folder import HISTORY
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.builtin.local_store.locks import has_locks
-from aind_launcher.builtin.local_store.tickets import NAME, own_ticket
 from aind_launcher.errors import AnimalError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import AnimalState
@@ -22,6 +22,9 @@ from aind_launcher.settings.model import ExperimentName, SettingsModel
 from aind_launcher.system.files import exists, write_problem
 
 logger = logging.getLogger(__name__)
+
+# The plugin's, by which its answers are found in a session.
+NAME: Final = "local-store"
 
 
 class LocalStore:
@@ -135,7 +138,7 @@ class LocalStore:
             session.name,
             session.session.date,
             _loaded(session),
-            own_ticket(session),
+            _as_given(session).ticket,
             ran_with=session.animal_state.trainer_state if session.animal_state else None,
         )
         if recorded.outcome == "superseded":
@@ -154,7 +157,7 @@ class LocalStore:
         """Enter into the register how the session stands; a session that needed no library has no entry there."""
         needed = session.ticket or session.animal_state or session.task_source == "animal"
         if needed:
-            self._library(session).finish(session, outcome)
+            self._library(session).finish(_as_given(session), outcome)
 
     def _library(self, session: SessionContext) -> Library:
         return self.library(session.session.experiment)
@@ -164,6 +167,12 @@ def _loaded(session: SessionContext) -> AnimalState | None:
     """What this store said of the animal when the session was prepared."""
     said = session.results.get("load_animal_state", {}).get(NAME)
     return None if said is None else AnimalState.model_validate(said)
+
+
+def _as_given(session: SessionContext) -> SessionContext:
+    """`session` with the ticket that this store gave it; another store may have given the session's own before."""
+    said = session.results.get("begin_session", {}).get(NAME)
+    return session if said is None else session.model_copy(update={"ticket": Ticket.model_validate(said)})
 
 
 def _writable(problem: str | None, folder: Path, message: str, purpose: str) -> Check:

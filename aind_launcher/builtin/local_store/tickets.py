@@ -20,8 +20,6 @@ from aind_launcher.model.session import SessionContext
 
 logger = logging.getLogger(__name__)
 
-# The plugin's, by which its answers are found in a session.
-NAME: Final = "local-store"
 # Entries of the register in which a session's own, or one of its name, is looked for.
 _LOOKED_AT: Final = 20
 
@@ -35,11 +33,7 @@ def begin(
     :param known: as in `Register.allot`.
     :raises BeginAgain: another rig has a session of this name.
     """
-    numbers = animal.register.numbers()[-_LOOKED_AT:]
-    newest = animal.register.entries(numbers)
-    if unread := {*numbers} - {entry.number for entry in newest}:
-        entries = ", ".join(map(str, sorted(unread)))
-        logger.warning("In %s, entry %s cannot be read and is passed over.", animal.register.folder, entries)
+    newest = animal.register.newest(_LOOKED_AT)
     for entry in newest:
         if (entry.kind, entry.session_name) == ("session", session.name):
             if entry.rig == session.rig_name:
@@ -49,6 +43,9 @@ def begin(
         if (entry.kind, entry.rig, entry.state) == ("session", session.rig_name, "running"):
             # This rig is held for the session that begins: nobody is at the other.
             animal.register.write(entry.model_copy(update={"state": "incomplete"}))
+    if unread := {*animal.register.numbers()[-_LOOKED_AT:]} - {entry.number for entry in newest}:
+        entries = ", ".join(map(str, sorted(unread)))
+        logger.warning("In %s, entry %s cannot be read and is passed over.", animal.register.folder, entries)
     settle(animal, standing)
     about = {
         "state": "running",
@@ -128,18 +125,12 @@ def of_ticket(register: Register, ticket: Ticket | None, session_name: str) -> R
     return entry if entry and (entry.ticket, entry.session_name) == (ticket, session_name) else None
 
 
-def own_ticket(session: SessionContext) -> Ticket | None:
-    """The ticket that this store gave a session; another store may have given the session's own before."""
-    said = session.results.get("begin_session", {}).get(NAME)
-    return session.ticket if said is None else Ticket.model_validate(said)
-
-
 def of_session(register: Register, session: SessionContext) -> RegisterEntry | None:
     """The entry of a session: by its ticket, or by its key where its launcher was killed before it kept the ticket."""
     key = ("session", session.name, session.rig_name)
     newest = register.newest(_LOOKED_AT)
     by_key = (entry for entry in newest if (entry.kind, entry.session_name, entry.rig) == key)
-    return of_ticket(register, own_ticket(session), session.name) or next(by_key, None)
+    return of_ticket(register, session.ticket, session.name) or next(by_key, None)
 
 
 def enter_decision(
