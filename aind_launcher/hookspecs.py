@@ -34,8 +34,9 @@ def load_animal_state(session: "SessionContext") -> "AnimalState | None":
     """Called first: what does this store know of ``session.subject``?
 
     The newest state of all stores wins, by its ticket (see `begin_session`) or, where no state has one, by its date;
-    disagreement is shown. Return None for an unknown animal. An exception is a warning where another store answered,
-    and refuses the session where none did.
+    disagreement is shown. Where a state without a ticket is the later decision of a session that the store with the
+    tickets does not have, the operator says which is right. Return None for an unknown animal. An exception is a
+    warning where another store answered, and refuses the session where none did.
 
     :param session: has the rig file as it is, and neither task nor animal state yet.
     """
@@ -71,8 +72,9 @@ def begin_session(session: "SessionContext", known: "Sequence[Ticket]") -> "Tick
     For stores of animals. The first plugin that answers gives the order of the animal's sessions; the others find the
     ticket in ``session.ticket`` and compare it. Called again for the same session, answer with the same ticket. Read
     the animal's state once more, so that nobody else can change it meanwhile, and raise `BeginAgain` where it is no
-    longer what `load_animal_state` said, or where another rig has a session of this name. Any other exception leaves
-    the session without a ticket: its decision will apply only if nobody moves the animal meanwhile.
+    longer what `load_animal_state` said, or where another rig has a session of this name. The animal is waiting: any
+    other exception, which is not tried again, or no answer within 20 seconds leaves the session without a ticket. Its
+    decision will then apply only if nobody moves the animal meanwhile.
 
     :param session: complete but for the acquisition; its folder does not exist yet.
     :param known: tickets of this animal that this rig knows of, from its journal and from what other stores said.

@@ -118,8 +118,19 @@ def test_sessions_of_a_library_without_a_register_are_counted_from_its_history(t
         decide(library, to, name, MONDAY + timedelta(days=day), standing(library) if day else None)
     assert counts(library) == (None, None)
     begin(library, "e")
-    # The sessions that decided for where it stands, and this one.
-    assert counts(library) == (4, 4)
+    # Session b brought it there, c and d ran there, and so does this one.
+    assert counts(library) == (3, 3)
+
+
+def test_a_session_with_a_task_of_the_operator_does_not_count_at_the_stage(library: Library) -> None:
+    session(library, "one", "first")
+    for state in ("completed", "cancelled"):
+        of_the_operator = named(library, state).model_copy(update={"task_source": "file"})
+        ticket = library.begin(of_the_operator, standing(library), ())
+        library.finish(of_the_operator.model_copy(update={"ticket": ticket}), state)
+        assert counts(library) == (1, 1)
+    session(library, "two", "first")
+    assert counts(library) == (2, 2)
 
 
 # How a session stands

@@ -1,5 +1,6 @@
 """Which store's state a session runs with, where several know its animal."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 from task_repositories import laboratory
 
 from aind_launcher.builtin.local_store.library import Library
+from aind_launcher.errors import Refused
+from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.register import Ticket
 from aind_launcher.testing import TaskRepositoryForTests, ladder_state
@@ -29,9 +32,11 @@ def lab(tmp_path: Path) -> TaskRepositoryForTests:
     return laboratory(tmp_path, OTHER, names={"other": "Other"})
 
 
-def said(lab: TaskRepositoryForTests, stage: str, date: datetime, ticket: Ticket | None = None) -> None:
+def said(
+    lab: TaskRepositoryForTests, stage: str, date: datetime, ticket: Ticket | None = None, session: str | None = None
+) -> None:
     """From now on the other store says this."""
-    state = AnimalState(trainer_state=ladder_state(stage), date=date, ticket=ticket)
+    state = AnimalState(trainer_state=ladder_state(stage), date=date, ticket=ticket, session_name=session)
     (lab.root / "other.json").write_text(state.model_dump_json(), encoding="utf-8")
 
 
@@ -107,3 +112,54 @@ def test_an_animal_that_only_another_store_knows_gets_a_ticket_all_the_same(lab:
     assert session.ticket
     (entry,) = Library(lab.root / "library", "climbing").register("777777").entries
     assert (entry.ticket, entry.stage, entry.session_name) == (session.ticket, "rung7", session.name)
+
+
+class Answering(Operator):
+    attended = True
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+        self.asked: list[str] = []
+
+    def ask(self, question: str, answers: Mapping[str, str], default: str) -> str:
+        self.asked += [question, *answers.values()]
+        return self.answer
+
+
+def test_a_later_decision_that_the_library_never_got_refuses_a_session_at_which_nobody_is(
+    lab: TaskRepositoryForTests,
+) -> None:
+    lab.run()
+    # A session while the library was left out or could not be reached has no ticket.
+    said(lab, "rung7", TO_COME, session="123456_of_that_day")
+    with pytest.raises(Refused) as refused:
+        lab.run()
+    assert "local-store has stage rung2" in refused.value.message
+    assert "other has stage rung7, by session 123456_of_that_day" in refused.value.message
+    assert "aind-launch animals move 123456" in str(refused.value.hint)
+    assert lab.stage() == "rung2"
+    # The state does not matter to a session with a task of its own.
+    (lab.root / "task.json").write_text('{"name": "Climb"}', encoding="utf-8")
+    assert lab.run(task_file=lab.root / "task.json").state == "completed"
+
+
+@pytest.mark.parametrize(("store", "stage", "then"), [("other", "rung7", "rung8"), ("local-store", "rung2", "rung3")])
+def test_whoever_is_at_the_rig_says_which_of_two_decisions_is_the_later_one(
+    lab: TaskRepositoryForTests, caplog: pytest.LogCaptureFixture, store: str, stage: str, then: str
+) -> None:
+    lab.run()
+    said(lab, "rung7", TO_COME, session="123456_of_that_day")
+    operator = Answering(store)
+    session = lab.run(operator=operator).session
+    assert session.animal_state and session.animal_state.trainer_state.stage == stage
+    assert "Where does the animal stand?" in operator.asked[0]
+    assert f"Going on with {store}, as the operator says." in caplog.text
+    assert lab.stage() == then
+
+
+def test_an_older_decision_and_one_that_the_library_has_are_asked_about_by_nobody(lab: TaskRepositoryForTests) -> None:
+    name = lab.run().session.name
+    said(lab, "rung7", LONG_AGO, session="123456_of_that_day")
+    assert begins_with(lab) == "rung2"
+    said(lab, "rung7", TO_COME, session=name)
+    assert begins_with(lab) == "rung3"

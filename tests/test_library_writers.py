@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from contexts import MONDAY, suggestion, trainer_state
-from libraries import ANIMAL, begin, folder_of, stage, standing
+from libraries import ANIMAL, begin, decide, folder_of, stage, standing
 
 from aind_launcher.builtin.local_store.folder import HISTORY
 from aind_launcher.builtin.local_store.history import HistoryEntry
@@ -155,3 +155,24 @@ def test_a_writer_that_is_killed_at_any_moment_leaves_the_old_state_or_the_new_o
     library.move(ANIMAL, trainer_state("first"), reason="the end", by="me")
     assert stage(library) == "first"
     assert standing(library).date > datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_a_decision_over_a_state_that_its_session_did_not_run_with_says_so(library: Library) -> None:
+    library.enroll(ANIMAL, trainer_state("first"), by="me")
+    began_with = standing(library)
+    one, two = begin(library, "one"), begin(library, "two", rig="another")
+    assert decide(library, "second", "one", MONDAY, began_with, one) == "applied"
+    recorded = library.record(ANIMAL, suggestion("third"), "two", MONDAY, began_with, two)
+    reason = "the session ran with first, which session one replaced by second meanwhile"
+    assert (recorded.outcome, recorded.because) == ("applied", reason)
+    *_, first, last = library.history(ANIMAL)
+    assert (first.reason, last.reason) == (None, reason)
+    assert library.record(ANIMAL, suggestion("third"), "two", MONDAY, began_with, two).outcome == "unchanged"
+    decisions = [entry.decision for entry in library.register(ANIMAL).sessions]
+    assert [decision and (decision.outcome, decision.because) for decision in decisions] == [
+        ("applied", None),
+        ("applied", reason),
+    ]
+    # What is decided again is not said to have replaced its own first answer.
+    again = library.record(ANIMAL, suggestion("second"), "two", MONDAY, began_with, two)
+    assert (again.outcome, again.because) == ("applied", None)

@@ -1,11 +1,13 @@
 """The built-in store knows an animal before its session and records the decision after it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from contexts import MONDAY, TUESDAY, a_session, folder_for_everybody, read_only, suggestion, trainer_state
 from pydantic import ValidationError
+from task_repositories import laboratory
 
 from aind_launcher.builtin.local_store.folder import TASK
 from aind_launcher.builtin.local_store.plugin import LocalStore
@@ -13,6 +15,17 @@ from aind_launcher.errors import AnimalError, TransientError
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Check, Inputs, Session, SessionContext
 from aind_launcher.testing import TaskRepositoryForTests
+
+UNPLUGGED = """
+    from aind_launcher import hookimpl
+
+    class Unplugged:
+        @hookimpl(tryfirst=True)
+        def post_session(self, session):
+            share = session.repository.path.parent / "mnt" / "share"
+            if share.exists():
+                share.rmdir()
+"""
 
 
 def a_store(folder: Path, **settings: Any) -> LocalStore:
@@ -179,3 +192,26 @@ def test_the_animal_is_not_put_into_a_library_that_lost_it(task_repository: Task
     assert error
     assert "no longer in the library" in error
     assert not Path(task_repository.subjects, "123456", "trainer_state.json").exists()
+
+
+@pytest.mark.parametrize("gone", ["from the start", "at the end"])
+def test_a_session_that_needs_no_library_ends_well_without_it(tmp_path: Path, gone: str) -> None:
+    no_curriculum = 'disable = ["isolated-curriculum", "acquisition", "ladder"]'
+    lab = laboratory(tmp_path, UNPLUGGED, no_curriculum, {"unplugged": "Unplugged"})
+    task = lab.root / "task.json"
+    task.write_text('{"name": "Climb"}', encoding="utf-8")
+    text = (lab.path / "pyproject.toml").read_text("utf-8")
+    share = lab.root / "mnt" / "share"
+    moved = text.replace(json.dumps(str(lab.root / "library")), json.dumps(str(share / "library")))
+    (lab.path / "pyproject.toml").write_text(moved, encoding="utf-8")
+    lab.commit()
+    if gone == "at the end":
+        share.mkdir(parents=True)
+    outcome = lab.run("999999", task_file=task)
+    assert not share.exists()
+    assert (outcome.state, outcome.session.ticket) == ("completed", None)
+    steps = lab.steps(outcome.session.name)
+    assert {hook: steps[hook, "local-store"].state for hook in ("begin_session", "session_finished")} == {
+        "begin_session": "done",
+        "session_finished": "done",
+    }

@@ -1,6 +1,8 @@
 """A register gives each number once, whoever dies in the middle and whatever the file system lacks."""
 
 import itertools
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from rig_processes import Rig, rigs
 from aind_launcher.builtin.local_store.folder import AnimalFolder
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.builtin.local_store.register import Register
-from aind_launcher.model.register import Ticket
+from aind_launcher.model.register import EntryDecision, Ticket
 from aind_launcher.system.files import unfinished_files
 
 ABOUT = {"kind": "session", "rig": "here", "began": MONDAY}
@@ -146,6 +148,44 @@ def test_what_is_no_entry_is_passed_over_and_its_number_is_not_given_again(regis
     assert third.ticket.is_above(first.ticket)
     assert register.newest(20) == (first, third)
     assert register.entry(2) is None
+
+
+@pytest.mark.parametrize("lost", [True, False], ids=["an answer was lost", "another rig was faster"])
+def test_an_entry_that_is_there_is_its_own_only_if_it_made_it(
+    register: Register, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    link = os.link
+    answers: list[int] = []
+
+    def link_over_a_lossy_network(part: Path, path: Path) -> None:
+        if not answers:
+            answers.append(1)
+            if lost:
+                link(part, path)
+            else:
+                path.write_text("{}", encoding="utf-8")
+        link(part, path)
+
+    monkeypatch.setattr(os, "link", link_over_a_lossy_network)
+    entry = register.allot(ABOUT)
+    assert entry.number == (1 if lost else 2)
+    assert register.newest(20) == (entry,)
+
+
+def test_what_a_newer_launcher_wrote_into_an_entry_stays_there_when_it_is_written_again(register: Register) -> None:
+    register.allot({**ABOUT, "session_name": "monday", "state": "running"})
+    path = register.folder / "000001.json"
+    decision = {"suggestion": "x", "outcome": "applied", "curriculum": "Ladder", "rule": [], "confidence": 0.9}
+    newer = {**json.loads(path.read_text("utf-8")), "schema": 2, "weight": 21.5, "decision": decision}
+    path.write_text(json.dumps(newer), encoding="utf-8")
+    register.write(register.entry(1).model_copy(update={"state": "completed"}))
+    assert json.loads(path.read_text("utf-8")) == {**newer, "state": "completed"}
+
+
+def test_an_entry_can_be_read_after_a_decision_that_names_no_stage(register: Register) -> None:
+    decided = EntryDecision(suggestion="x", outcome="applied", curriculum=None, stage=None)
+    entry = register.allot({**ABOUT, "decision": decided})
+    assert register.entry(1) == entry
 
 
 @pytest.mark.integration

@@ -227,12 +227,12 @@ def test_the_decisions_of_an_animal_are_shown_with_their_metrics(lab: TaskReposi
 
 def test_the_rule_of_an_older_decision_is_found_in_the_curriculum() -> None:
     def decision(
-        stage: str, *, kind: str = "suggestion", superseded: bool = False, rule: tuple[str, ...] = ()
+        stage: str, *, kind: str = "suggestion", superseded: bool = False, **recorded: tuple[str, ...]
     ) -> Decision:
         document = json.loads(trainer_state(stage).text)
         document["curriculum"]["graph"]["graph"] = {"0": [["rules.up", 1]], "1": [["rules.top", 2], ["rules.down", 0]]}
         state = json.dumps(document)
-        return Decision(kind=kind, date=now(), trainer_state=state, superseded=superseded, rule=rule)
+        return Decision(kind=kind, date=now(), trainer_state=state, superseded=superseded, **recorded)
 
     history = [
         decision("first", kind="enrolled"),
@@ -242,6 +242,8 @@ def test_the_rule_of_an_older_decision_is_found_in_the_curriculum() -> None:
         decision("third", kind="moved"),
         decision("third"),
         decision("first", rule=("rules.recorded",)),
+        # A newer launcher has recorded that none fired: the session had not run with what was before.
+        decision("second", rule=()),
     ]
-    rules = [(), ("rules.up",), ("rules.top",), ("rules.down",), (), (), ("rules.recorded",)]
+    rules = [(), ("rules.up",), ("rules.top",), ("rules.down",), (), (), ("rules.recorded",), ()]
     assert [decision.rule for decision in with_rules(history)] == rules

@@ -14,6 +14,7 @@ from task_repositories import laboratory
 from aind_launcher.errors import Refused
 from aind_launcher.journal.journal import Journal
 from aind_launcher.journal.records import StepRecord
+from aind_launcher.lifecycle import steps
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.testing import TaskRepositoryForTests
 
@@ -46,6 +47,14 @@ PLUGINS = """
         def pre_session(self, session):
             while True:
                 time.sleep(0.01)
+
+    class GivesNone:
+        @hookimpl
+        def begin_session(self, session):
+            if (session.repository.path.parent / "hangs").exists():
+                while True:
+                    time.sleep(0.01)
+            raise TransientError("not now")
 
     class Fails:
         @hookimpl
@@ -163,3 +172,20 @@ def test_ctrl_c_in_a_pause_gives_up_the_step_too(tmp_path: Path) -> None:
     steps = steps_of(lab)
     assert (steps["post_session", "fails"].error, steps["post_session", "fails"].attempt) == ("not now", 1)
     assert steps["transfer_session", "sees"].state == "done"
+
+
+def test_a_store_that_gives_no_ticket_keeps_no_animal_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab = laboratory(tmp_path, PLUGINS, names={"gives-none": "GivesNone"})
+    session = lab.run().session
+    step = lab.steps(session.name)["begin_session", "gives-none"]
+    # It is not tried again; the library's ticket counts.
+    assert (step.error, step.attempt) == ("not now", 1)
+    assert session.ticket
+    monkeypatch.setattr(steps, "_LONGEST_BEGINNING", 0.2)
+    (lab.root / "hangs").touch()
+    outcome = lab.run()
+    assert outcome.state == "completed"
+    error = lab.steps(outcome.session.name)["begin_session", "gives-none"].error
+    assert str(error).startswith("Plugin gives-none gave no ticket within 0.2 s.")

@@ -7,6 +7,7 @@ from command_line import call, launch
 from task_repositories import laboratory
 from test_unknown_sessions import lose_journal, sealed
 
+from aind_launcher.builtin.local_store.folder import SESSIONS, AnimalFolder
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.errors import BeginAgain
 from aind_launcher.journal.journal import Journal
@@ -119,6 +120,20 @@ def test_a_session_whose_launcher_was_killed_before_its_acquisition_is_cancelled
     assert entry.state == "cancelled"
 
 
+def test_a_session_whose_launcher_was_killed_before_its_acquisition_is_cancelled_when_the_next_one_begins(
+    lab: TaskRepositoryForTests,
+) -> None:
+    (lab.root / "kill").touch()
+    assert launch("run", "--subject", SUBJECT, cwd=lab.path).code == 7
+    (lab.root / "kill").unlink()
+    lab.run()
+    assert [(entry.state, entry.sessions_at_stage) for entry in sessions_in_the_register(lab)] == [
+        ("cancelled", 1),
+        ("completed", 1),
+    ]
+    assert [record.state for record in sessions_in_the_journal(lab)] == ["cancelled", "completed"]
+
+
 def test_a_ticket_comes_back_with_the_record_of_a_session_where_the_journal_was_lost(tmp_path: Path) -> None:
     lab, folder = sealed(tmp_path)
     (entry,) = sessions_in_the_register(lab)
@@ -133,3 +148,45 @@ def test_a_ticket_comes_back_with_the_record_of_a_session_where_the_journal_was_
     library_of(lab).move(SUBJECT, ladder_state("rung9"), "ready", "me")
     assert lab.resume(folder.name).state == "completed"
     assert lab.stage() == "rung9"
+
+
+@pytest.mark.parametrize("back", [1, 2], ids=["the newest", "an older one"])
+def test_an_entry_of_the_register_that_cannot_be_read_is_passed_over_with_one_warning(
+    lab: TaskRepositoryForTests, caplog: pytest.LogCaptureFixture, back: int
+) -> None:
+    for _ in range(2):
+        lab.run()
+    library = library_of(lab)
+    register = AnimalFolder(library.folder(SUBJECT)).register
+    number = register.numbers()[-back]
+    entry = register.folder / f"{number:06d}.json"
+    entry.unlink()
+    # As a share's fault, or the lack of a right: it is there and cannot be read.
+    entry.mkdir()
+    caplog.clear()
+    outcome = lab.run()
+    assert (outcome.state, lab.stage()) == ("completed", "rung4")
+    warnings = [record.getMessage() for record in caplog.records if record.levelname != "DEBUG"]
+    assert [text for text in warnings if "cannot be read" in text] == [
+        f"In {register.folder}, entry {number} cannot be read and is passed over."
+    ]
+    assert outcome.session.ticket.number == register.numbers()[-1]
+    assert len({ticket.register_id for ticket in (each.ticket for each in library.register(SUBJECT).entries)}) == 1
+    assert library.overview()[0].problem is None
+
+
+def test_a_session_whose_own_entry_cannot_be_read_keeps_its_decision_for_a_resume(lab: TaskRepositoryForTests) -> None:
+    lab.break_curriculum()
+    session = lab.run().session
+    lab.repair_curriculum()
+    entry = library_of(lab).folder(SUBJECT) / SESSIONS / f"{session.ticket.number:06d}.json"
+    written = entry.read_bytes()
+    entry.unlink()
+    entry.mkdir()
+    assert lab.resume(session.name).state == "incomplete"
+    assert lab.stage() == "rung1"
+    entry.rmdir()
+    entry.write_bytes(written)
+    assert lab.resume(session.name).state == "completed"
+    assert lab.stage() == "rung2"
+    assert sessions_in_the_register(lab)[-1].decision.outcome == "applied"

@@ -16,6 +16,9 @@ from aind_launcher.system import interrupts
 
 logger = logging.getLogger(__name__)
 
+# What is said of a session whose launcher was killed before the acquisition began.
+CUT_OFF = "ended before its acquisition; nothing was recorded"
+
 
 @contextmanager
 def logged_and_closed(launcher: Launcher, session: SessionContext) -> Iterator[None]:
@@ -91,6 +94,22 @@ def close_unacquired(launcher: Launcher, name: str, state: SessionState, code: E
         if _has_begun(launcher, name):
             for _ in launcher.steps.each("session_finished", session, state, outcome=state):
                 """Each plugin is told."""
+
+
+def close_cut_off(launcher: Launcher, session: SessionContext) -> None:
+    """Close the sessions of this animal on this rig whose launcher was killed between their ticket and acquisition.
+
+    This launcher holds the rig, so nobody is at them.
+    """
+    running = ("session", session.rig_name, "running")
+    for entry in session.animal_entries:
+        record = launcher.journal.session(str(entry.session_name))
+        if record is None or (entry.kind, entry.rig, entry.state) != running or record.state not in UNFINISHED:
+            continue
+        with suppress(LauncherError, OSError):
+            mine = record.repository == launcher.repository and record.name != session.name
+            if mine and not may_have_data(launcher, launcher.journal.context(record.name)):
+                close_unacquired(launcher, record.name, "cancelled", ExitCode.INTERRUPTED, CUT_OFF)
 
 
 def may_have_data(launcher: Launcher, session: SessionContext) -> bool:

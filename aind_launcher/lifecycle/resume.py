@@ -7,7 +7,7 @@ from pathlib import Path
 from aind_launcher.errors import ExitCode, LauncherError, Refused
 from aind_launcher.journal.records import UNFINISHED, SessionRecord
 from aind_launcher.lifecycle import road
-from aind_launcher.lifecycle.closing import close_unacquired, logged_and_closed, may_have_data
+from aind_launcher.lifecycle.closing import CUT_OFF, close_unacquired, logged_and_closed, may_have_data
 from aind_launcher.lifecycle.finish import Outcome, finish_session, standing_of
 from aind_launcher.lifecycle.inputs import data_directory_or_none
 from aind_launcher.lifecycle.launcher import Launcher
@@ -79,8 +79,7 @@ def resume_session(launcher: Launcher, record: SessionRecord, options: ResumeOpt
     session = _known_session(launcher, record)
     if not may_have_data(launcher, session):
         if record.state in UNFINISHED:
-            message = "ended before its acquisition; nothing was recorded"
-            close_unacquired(launcher, record.name, "cancelled", ExitCode.INTERRUPTED, message)
+            close_unacquired(launcher, record.name, "cancelled", ExitCode.INTERRUPTED, CUT_OFF)
             report_rig(launcher)
             return Outcome(session, "cancelled", ExitCode.DONE)
         return Outcome(session, record.state, ExitCode.DONE)

@@ -1,24 +1,22 @@
 """A session from the choice of the animal to the end of its acquisition; `road` declares what follows."""
 
 import logging
-from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import reduce
 from pathlib import Path
 from typing import NoReturn
 
 from aind_launcher.errors import AnimalError, BeginAgain, Refused
 from aind_launcher.journal.records import StepId
 from aind_launcher.lifecycle import folder, inputs
-from aind_launcher.lifecycle.closing import logged_and_closed
+from aind_launcher.lifecycle.closing import close_cut_off, logged_and_closed
 from aind_launcher.lifecycle.finish import Outcome, finish_session
 from aind_launcher.lifecycle.guards import guards
 from aind_launcher.lifecycle.launcher import Launcher
+from aind_launcher.lifecycle.loading import with_animal_state
 from aind_launcher.lifecycle.seen import CONNECT, refuse_seen, refuse_unplugged, subjects_seen
 from aind_launcher.lifecycle.steps import LAUNCHER, acquisition_of, with_result
 from aind_launcher.lifecycle.stores import ask_store, known_tickets, newest_entries, report_rig
-from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.names import did_you_mean, names_like
 from aind_launcher.model.register import Ticket
 from aind_launcher.model.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
@@ -70,7 +68,7 @@ def run_session(launcher: Launcher, request: Request) -> Outcome:
 def _run_session(launcher: Launcher, request: Request, began_again: str | None) -> Outcome:
     session = _begin(launcher, request)
     with logged_and_closed(launcher, session):
-        session = _with_animal_state(launcher, session, request)
+        session = with_animal_state(launcher, session, needed=request.task_file is None)
         session = _prepared(launcher, session, request)
         session = _checked(launcher, session, request, began_again)
         session = _confirmed(launcher, session)
@@ -116,47 +114,6 @@ def _begin(launcher: Launcher, request: Request) -> SessionContext:
     launcher.keep(context)
     launcher.work_on(context.name)
     return context
-
-
-def _with_animal_state(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
-    """The newest state that any store knows; disagreement is shown."""
-    records = list(launcher.steps.each("load_animal_state", session))
-    known = {r.id.plugin: AnimalState.model_validate(r.result) for r in records if r.result is not None}
-    session = reduce(with_result, records, session)
-    failed = [record for record in records if record.state == "failed"]
-    if not known:
-        if failed and request.task_file is None:
-            raise AnimalError(f"No store could say where animal {session.subject} stands.", failed[0].error)
-        return session
-    store = _newest(known, {call.plugin.name for call in launcher.plugins.calls("begin_session")})
-    newest = known[store]
-    why = f"{store}: tickets, not dates, say what is later" if newest.ticket else f"{store}, the newest"
-    for record in failed:
-        logger.warning("going on with what %s knows, without %s", store, record.id.plugin)
-    for other, state in known.items():
-        if state.trainer_state.digest != newest.trainer_state.digest:
-            logger.warning(
-                "The stores disagree: %s has stage %s of %s, %s has stage %s of %s. Going on with %s.",
-                *(other, state.trainer_state.stage, state.date.date()),
-                *(store, newest.trainer_state.stage, newest.date.date(), why),
-            )
-    return session.model_copy(update={"animal_state": newest})
-
-
-def _newest(known: Mapping[str, AnimalState], givers: Container[str]) -> str:
-    """The store with the newest state: by tickets of one register where there are any, else by dates.
-
-    :param givers: the stores that give tickets; their register comes before one that a store only keeps numbers of.
-    """
-    stores = sorted(known, key=lambda store: store not in givers)
-    tickets = {store: ticket for store in stores if (ticket := known[store].ticket)}
-    if not tickets:
-        return max(known, key=lambda store: known[store].date)
-    first = next(iter(tickets.values()))
-    return max(
-        (store for store, ticket in tickets.items() if ticket.register_id == first.register_id),
-        key=lambda store: tickets[store].number,
-    )
 
 
 def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
@@ -230,7 +187,10 @@ def _confirmed(launcher: Launcher, session: SessionContext) -> SessionContext:
     """
     if not launcher.operator.confirms(session):
         raise Refused("The session was not started.", "Nothing was changed.")
-    for record in launcher.steps.each("begin_session", session, known=known_tickets(launcher, session)):
+    close_cut_off(launcher, session)
+    known = known_tickets(launcher, session)
+    for call in launcher.plugins.calls("begin_session"):
+        record = launcher.steps.call(call, "begin_session", session, known=known)
         session = with_result(session, record)
         if session.ticket is None and record.result is not None:
             session = session.model_copy(update={"ticket": Ticket.model_validate(record.result)})

@@ -35,6 +35,8 @@ INTERRUPTED = "interrupted"
 NOT_BEGUN = "interrupted before it began"
 # Until the acquisition has ended, Ctrl-C cancels the session.
 _CANCELS = ("load_animal_state", "prepare_session", "pre_session", "begin_session", "run_session")
+# Seconds that a store has for the ticket: the animal is waiting, and its session can go on without one.
+_LONGEST_BEGINNING = 20.0
 # Their text is the animal's, byte for byte; hiding a secret in it would change what it means.
 _UNTOUCHED = (AnimalState, CurriculumSuggestion, Inputs, Ticket)
 # What the hooks whose answers the launcher itself reads must return, if anything.
@@ -102,9 +104,15 @@ class Steps:
         return self.run(step, part, plugin.transient, _title_in(session, step))
 
     def _limited(self, step: StepId, function: Callable[[], Any]) -> Any:
+        seconds = min(60 * self.timeout, _LONGEST_BEGINNING if step.hook == "begin_session" else inf)
         try:
-            return step_thread.call(function, 60 * self.timeout, may_answer=_can_be_given_up(step))
+            return step_thread.call(function, seconds, may_answer=_can_be_given_up(step))
         except step_thread.TookTooLong:
+            if step.hook == "begin_session":
+                raise LauncherError(
+                    f"Plugin {step.plugin} gave no ticket within {seconds:g} s.",
+                    "Check that the place of its animals is connected.",
+                ) from None
             leave_out = f"leave it out with `-p no:{step.plugin}`, or give it longer with the setting step-timeout."
             raise LauncherError(
                 f"Plugin {step.plugin} did not end {step.hook} within {self.timeout:g} minutes and was given up.",
@@ -128,8 +136,8 @@ class Steps:
         if before and before.state in ("done", "skipped"):
             return before
         record, problem = self._attempt(step, function, title)
-        # An animal's session cannot be tried again.
-        for pause in self.retry_pauses if step.hook != "run_session" else ():
+        # An animal's session cannot be tried again, and an animal does not wait for its ticket.
+        for pause in self.retry_pauses if step.hook not in ("begin_session", "run_session") else ():
             if not isinstance(problem, (TransientError, *transient)):
                 break
             logger.warning("%s failed for the moment; trying again in %g s.", _title(step), pause)

@@ -173,7 +173,7 @@ class StateRecord(BaseModel, frozen=True, extra="allow"):
 
     :param outcome: *applied*: the animal stands there now; *unchanged*: it did so before; *superseded*: the decision
         came too late and only stands in the animal's history.
-    :param because: why it was superseded.
+    :param because: why it was superseded, or what an applied one has replaced that its session did not run with.
     """
 
     outcome: Literal["applied", "unchanged", "superseded"]

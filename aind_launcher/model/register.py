@@ -34,25 +34,27 @@ class Ticket(BaseModel, frozen=True):
         return self.register_id == other.register_id and self.number > other.number
 
 
-class EntryDecision(BaseModel, frozen=True):
+class EntryDecision(BaseModel, frozen=True, extra="allow"):
     """What a curriculum decided on a session, in short; the animal's history has all of it.
 
     :param suggestion: the digest of the answer.
     :param outcome: as in `StateRecord`.
     :param rule: the rules that may have fired; see `fired_rules`.
-    :param because: why it was superseded.
+    :param because: as in `StateRecord`.
     """
 
     suggestion: str
     outcome: Literal["applied", "unchanged", "superseded"]
-    curriculum: str | None
-    stage: str | None
+    curriculum: str | None = None
+    stage: str | None = None
     rule: tuple[str, ...] = ()
     because: str | None = None
 
 
-class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
+class RegisterEntry(BaseModel, frozen=True, populate_by_name=True, extra="allow"):
     """One ticket and what it was given for: a session, or that the animal was put elsewhere.
+
+    What a newer launcher has written into it besides stays in it when it is written again.
 
     :param kind: as in `Decision`; *session* is one.
     :param rig: the rig's name; with the session's name the key of the entry.
@@ -62,6 +64,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
     :param folder: the session's, on its rig.
     :param stage: the one that the session ran with, or where the animal was put.
     :param trainer_state: names that state; the first digits of its digest.
+    :param is_counted: whether it is one of the sessions at its stage; not where the operator gave another task.
     :param sessions_at_stage: the animal's sessions at that stage since it came there, this one included.
     :param sessions_unchanged: likewise, since anything in its trainer state changed.
     :param state: how a session stands; *running* is a claim that only its rig can confirm. Of an enrolment or a move:
@@ -82,6 +85,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
     curriculum: str | None = None
     stage: str | None = None
     trainer_state: str | None = None
+    is_counted: bool = True
     sessions_at_stage: int = 0
     sessions_unchanged: int = 0
     state: str | None = None
@@ -120,7 +124,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
         made = self.decision
         if made and self.put_the_animal and (made.curriculum, made.stage) != where:
             return 0, 0  # It was elsewhere meanwhile.
-        own = 1 if self.kind == "session" and not self.was_run else 0
+        own = 1 if self.kind == "session" and self.is_counted and not self.was_run else 0
         at_stage = unchanged = 0
         if (self.curriculum, self.stage) == where:
             at_stage = self.sessions_at_stage - own

@@ -117,7 +117,8 @@ def with_rules(history: Sequence[Decision]) -> list[Decision]:
     completed = []
     for decision in history:
         then = decision.state.trainer_state
-        if decision.kind == "suggestion" and not decision.rule:
+        # That no rule fired is recorded, too.
+        if decision.kind == "suggestion" and "rule" not in decision.model_fields_set:
             decision = decision.model_copy(update={"rule": fired_rules(before, then)})
         completed.append(decision)
         before = before if decision.superseded else then

@@ -39,7 +39,9 @@ def create_whole(path: Path, content: str | bytes) -> None:
         try:
             os.link(part, path)
         except FileExistsError:
-            raise
+            # A share whose answer was lost is asked again, and then finds what it has just made.
+            if not path.samefile(part):
+                raise
         except OSError:
             with path.open("xb") as file:
                 file.write(part.read_bytes())

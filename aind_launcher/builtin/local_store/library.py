@@ -38,12 +38,12 @@ RIGS: Final = "Rigs"
 class Library:
     """The animals of one experiment: an `AnimalStore`, which says what the methods of the same name do.
 
-    :param lock_timeout: seconds to wait while another rig writes the same animal.
+    :param lock_timeout: seconds to wait while another rig writes the same animal; fewer than a ticket may take.
     """
 
     root: Path
     experiment: str
-    lock_timeout: float = 30.0
+    lock_timeout: float = 15.0
 
     @property
     def place(self) -> str:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import platformdirs
 from pydantic import Field
@@ -21,6 +22,9 @@ from aind_launcher.settings.model import ExperimentName, SettingsModel
 from aind_launcher.system.files import exists, write_problem
 
 logger = logging.getLogger(__name__)
+
+# The plugin's, by which its answers are found in a session.
+NAME: Final = "local-store"
 
 
 class LocalStore:
@@ -119,10 +123,11 @@ class LocalStore:
     @hookimpl
     def begin_session(self, session: SessionContext, known: Sequence[Ticket]) -> Ticket | None:
         """A ticket for an animal that this library or another store knows."""
-        library = self._library(session)
-        if session.animal_state is None and not library.read(session.subject).has_task:
-            return None
-        return library.begin(session, _loaded(session), known)
+        if session.animal_state is None:
+            answered = NAME in session.results.get("load_animal_state", {})
+            if not answered or not self._library(session).read(session.subject).has_task:
+                return None
+        return self._library(session).begin(session, _loaded(session), known)
 
     @hookimpl
     def record_state(self, session: SessionContext, suggestion: CurriculumSuggestion) -> Recorded:
@@ -133,7 +138,7 @@ class LocalStore:
             session.name,
             session.session.date,
             _loaded(session),
-            session.ticket,
+            _as_given(session).ticket,
             ran_with=session.animal_state.trainer_state if session.animal_state else None,
         )
         if recorded.outcome == "superseded":
@@ -143,12 +148,16 @@ class LocalStore:
                 recorded.because,
                 recorded.entry,
             )
+        elif recorded.because:
+            logger.warning("The decision on session %s applies, but %s.", session.name, recorded.because)
         return recorded
 
     @hookimpl
     def session_finished(self, session: SessionContext, outcome: str) -> None:
-        """Enter into the register how the session stands."""
-        self._library(session).finish(session, outcome)
+        """Enter into the register how the session stands; a session that needed no library has no entry there."""
+        needed = session.ticket or session.animal_state or session.task_source == "animal"
+        if needed:
+            self._library(session).finish(_as_given(session), outcome)
 
     def _library(self, session: SessionContext) -> Library:
         return self.library(session.session.experiment)
@@ -156,8 +165,14 @@ class LocalStore:
 
 def _loaded(session: SessionContext) -> AnimalState | None:
     """What this store said of the animal when the session was prepared."""
-    said = session.results.get("load_animal_state", {}).get("local-store")
+    said = session.results.get("load_animal_state", {}).get(NAME)
     return None if said is None else AnimalState.model_validate(said)
+
+
+def _as_given(session: SessionContext) -> SessionContext:
+    """`session` with the ticket that this store gave it; another store may have given the session's own before."""
+    said = session.results.get("begin_session", {}).get(NAME)
+    return session if said is None else session.model_copy(update={"ticket": Ticket.model_validate(said)})
 
 
 def _writable(problem: str | None, folder: Path, message: str, purpose: str) -> Check:

@@ -1,5 +1,6 @@
 """An animal's register on disk: one small file for each ticket, named by its number, whole, and read without a lock."""
 
+import logging
 import time
 import uuid
 from collections import deque
@@ -14,8 +15,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from aind_launcher.builtin.local_store.history import reading
+from aind_launcher.errors import AnimalError
 from aind_launcher.model.register import RegisterEntry, Ticket
 from aind_launcher.system.files import create_whole, read_whole, write_whole
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,7 +35,7 @@ _BEING_WRITTEN = 1.0
 
 @dataclass(frozen=True)
 class Register:
-    """The folder of one animal's tickets. Whatever reads it raises `AnimalError` where it cannot be read."""
+    """The folder of one animal's tickets. Whatever reads it raises `AnimalError` where the folder cannot be read."""
 
     folder: Path
 
@@ -43,7 +47,18 @@ class Register:
         return []
 
     def entry(self, number: int) -> RegisterEntry | None:
-        """One entry; None where there is none, or where its launcher was killed while it wrote it."""
+        """One entry; None where there is none, or where it cannot be read: one bad file must not stop the animal."""
+        try:
+            return self.readable(number)
+        except AnimalError as error:
+            logger.debug("%s It is passed over.", error.message)
+            return None
+
+    def readable(self, number: int) -> RegisterEntry | None:
+        """One entry; None where there is none, or where its launcher was killed while it wrote it.
+
+        :raises AnimalError: it is there and cannot be read.
+        """
         with suppress(FileNotFoundError, ValidationError), reading(self._file(number)):
             return RegisterEntry.model_validate_json(read_whole(self._file(number)))
         return None

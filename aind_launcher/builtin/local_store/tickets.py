@@ -1,7 +1,9 @@
 """What takes a ticket of an animal's register, and what its entry says of it. The animal's lock is held meanwhile."""
 
+import logging
 import platform
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any, Final, TypeGuard
 
 from pydantic import JsonValue
@@ -15,6 +17,8 @@ from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
 from aind_launcher.model.register import EntryDecision, RegisterEntry, Ticket, short_digest
 from aind_launcher.model.session import SessionContext
+
+logger = logging.getLogger(__name__)
 
 # Entries of the register in which a session's own, or one of its name, is looked for.
 _LOOKED_AT: Final = 20
@@ -39,6 +43,9 @@ def begin(
         if (entry.kind, entry.state) == ("session", "running") and entry.is_of_rig(*rig):
             # This rig is held for the session that begins: nobody is at the other.
             animal.register.write(entry.model_copy(update={"state": "incomplete"}))
+    if unread := {*animal.register.numbers()[-_LOOKED_AT:]} - {entry.number for entry in newest}:
+        entries = ", ".join(map(str, sorted(unread)))
+        logger.warning("In %s, entry %s cannot be read and is passed over.", animal.register.folder, entries)
     settle(animal, standing)
     about = {
         "state": "running",
@@ -48,6 +55,7 @@ def begin(
         "session_name": session.name,
         "by": ", ".join(session.session.experimenter) or None,
         "folder": str(session.folder),
+        "is_counted": session.task_source != "file",
     }
     # Another store's state may be the newer one.
     ran_with = session.animal_state or standing
@@ -80,9 +88,10 @@ def of_person(animal: AnimalFolder, before: AnimalState | None, entry: HistoryEn
 
 
 def settle(animal: AnimalFolder, standing: AnimalState | None) -> None:
-    """Enter into the register by what the animal stands, where a launcher was killed before it did.
+    """Enter into the register what put the animal where it stands, if the register does not have that yet.
 
-    What has no ticket gets one: an older launcher or another tool put the animal there.
+    A launcher may have been killed before it entered that. What an older launcher or another tool did has no ticket yet
+    and gets one.
     """
     if standing is None:
         return
@@ -109,8 +118,11 @@ def found_entry(standing: AnimalState, reason: str) -> HistoryEntry:
 
 
 def of_ticket(register: Register, ticket: Ticket | None, session_name: str) -> RegisterEntry | None:
-    """The entry that a session's ticket was given with; None where the register has lost it."""
-    entry = register.entry(ticket.number) if ticket else None
+    """The entry that a session's ticket was given with; None where the register has lost it.
+
+    :raises AnimalError: it is there and cannot be read. A session that decided without its ticket could not be resumed.
+    """
+    entry = register.readable(ticket.number) if ticket else None
     return entry if entry and (entry.ticket, entry.session_name) == (ticket, session_name) else None
 
 
@@ -123,35 +135,40 @@ def of_session(register: Register, session: SessionContext) -> RegisterEntry | N
 
 
 def enter_decision(
-    register: Register, entry: RegisterEntry, decision: HistoryEntry, *, because: str | None = None
+    register: Register,
+    entry: RegisterEntry,
+    decision: HistoryEntry,
+    *,
+    because: str | None = None,
+    superseded: bool = False,
 ) -> None:
     """Enter the decision on a session.
 
-    :param because: why it is superseded.
+    :param because: as in `StateRecord`.
     """
     state = decision.state.trainer_state
     made = EntryDecision(
         suggestion=str(decision.suggestion_digest),
-        outcome="superseded" if because else "applied",
+        outcome="superseded" if superseded else "applied",
         curriculum=state.curriculum,
         stage=state.stage,
         rule=decision.rule,
         because=because,
     )
     # That another answer came too late does not change that an earlier one put the animal somewhere.
-    if not (because and entry.put_the_animal):
+    if not (superseded and entry.put_the_animal):
         _write(register, entry, entry.model_copy(update={"decision": made}))
 
 
 def complete(animal: AnimalFolder, standing: AnimalState) -> None:
-    """Enter that the animal stands where something with a ticket put it."""
+    """Mark the entry that put the animal where it stands; a launcher that was killed may not have done so."""
     entry = animal.register.entry(standing.ticket.number) if standing.ticket else None
     if entry is None or entry.ticket != standing.ticket or entry.put_the_animal:
         return
     if entry.kind != "session":
         animal.register.write(entry.model_copy(update={"state": None}))
     elif made := animal.latest(standing.trainer_state.digest):
-        enter_decision(animal.register, entry, made)
+        enter_decision(animal.register, entry, made, because=made.reason)
 
 
 def cancel(animal: AnimalFolder, above: Ticket) -> None:
@@ -167,7 +184,7 @@ def cancel(animal: AnimalFolder, above: Ticket) -> None:
             return
         if entry.kind == "session" and number < above.number:
             if decision := history.supersede(path, because):
-                enter_decision(animal.register, entry, decision, because=because)
+                enter_decision(animal.register, entry, decision, because=because, superseded=True)
         elif entry.kind != "session" and number != above.number:
             history.supersede(path, because)
             animal.register.write(entry.model_copy(update={"state": "cancelled"}))
@@ -199,7 +216,7 @@ def _allot(
     if came_from and state:
         at_stage = at_stage if came_from.stage == state.stage else 0
         unchanged = unchanged if came_from.digest == state.digest else 0
-    own = 1 if kind == "session" else 0
+    own = 1 if kind == "session" and about["is_counted"] else 0
     where = {
         "kind": kind,
         "curriculum": state.curriculum if state else None,
@@ -214,16 +231,18 @@ def _allot(
 
 def _counted(animal: AnimalFolder, state: TrainerStateText | None) -> tuple[int, int]:
     """The sessions at a stage, and with the same trainer state, by the decisions of launchers without a register."""
-    at_stage = unchanged = 0
     if state is None:
         return 0, 0
-    came_there = [e for e in history.entries(animal.history) if e.kind == "suggestion" and not e.superseded]
-    for entry in reversed(came_there):
-        then = entry.state.trainer_state
-        if (then.curriculum, then.stage) != (state.curriculum, state.stage):
+    at_stage = unchanged = 0
+    is_same = True
+    applied = [entry for entry in history.entries(animal.history) if not entry.superseded]
+    for before, entry in reversed([*pairwise(applied)]):
+        ran_with, then = before.state.trainer_state, entry.state.trainer_state
+        if any((at.curriculum, at.stage) != (state.curriculum, state.stage) for at in (ran_with, then)):
             break
-        at_stage += 1
-        unchanged += then.digest == state.digest and unchanged == at_stage - 1
+        is_same = is_same and ran_with.digest == then.digest == state.digest
+        at_stage += entry.kind == "suggestion"
+        unchanged += is_same and entry.kind == "suggestion"
     return at_stage, unchanged
 
 
