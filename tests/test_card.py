@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contexts import a_session, trainer_state
+from contexts import a_session, off_curriculum, trainer_state
 from rich.console import Console
 
 from aind_launcher.board.card import Card, card_of, unusually_short
@@ -152,6 +152,24 @@ def test_a_stage_counts_its_sessions_and_those_without_any_change() -> None:
     assert fact("stage", session_of(*here[1:])) == (
         "second, since 6 days ago or longer, 3 sessions there, 2 since anything changed"
     )
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (entry(3, YESTERDAY, decision=decision(None)), "first -> off curriculum"),
+        (entry(3, YESTERDAY, "moved", stage=None, by="ana"), "yesterday 14:02: moved off curriculum by ana"),
+    ],
+    ids=["by its curriculum", "by hand"],
+)
+def test_an_animal_that_left_and_keeps_its_task_is_shown_to_have_left(left: RegisterEntry, told: str) -> None:
+    session = session_of(CLIMBS[0], left)
+    assert session.animal_state
+    off = session.animal_state.model_copy(update={"trainer_state": off_curriculum("first")})
+    session = session.model_copy(update={"animal_state": off})
+    assert fact("last decision", session) == told
+    stage = "first (off curriculum: nothing decides over this animal), since yesterday 14:02, no session there"
+    assert fact("stage", session) == stage
 
 
 def test_an_animal_that_left_its_curriculum_says_so() -> None:

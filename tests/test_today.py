@@ -13,13 +13,12 @@ from pathlib import Path
 import pytest
 from cohorts import a_day, enrol, report
 from command_line import SCRIPT, call, launch
-from contexts import folder_for_everybody, read_only, trainer_state
+from contexts import folder_for_everybody, off_curriculum, read_only, trainer_state
 from task_repositories import laboratory
 
 from aind_launcher.board.today import RigToday, Today, entry_text, today
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.model.clock import now
-from aind_launcher.model.register import EntryDecision, RegisterEntry, Ticket
 from aind_launcher.system.rig import rig_lock
 from aind_launcher.testing import TaskRepositoryForTests
 
@@ -132,8 +131,7 @@ def test_an_animal_without_a_change_for_many_sessions_is_stuck(library: Library)
         for number in range(4):
             to = "second" if (subject, number) == ("2", 2) else None
             a_day(library, subject, to=to, date=YESTERDAY + timedelta(minutes=number))
-    off = json.loads(trainer_state("first").text) | {"is_on_curriculum": False}
-    (library.folder("3") / "trainer_state.json").write_text(json.dumps(off), encoding="utf-8")
+    (library.folder("3") / "trainer_state.json").write_text(off_curriculum("first").text, encoding="utf-8")
     assert [animal.record.sessions_unchanged for animal in seen(library).animals] == [4, 1, 0]
     assert [a.record.subject for a in seen(library, 1).animals if a.is_stuck] == ["1", "2"]
     assert [a.record.subject for a in seen(library, 4).only(stuck=True).animals] == ["1"]
@@ -147,36 +145,6 @@ def test_an_animal_that_cannot_be_read_is_one_line(library: Library) -> None:
     assert [
         animal.record.subject for animal in seen(library).only(not_run=True, stage="third", rig="box-9").animals
     ] == ["1"]
-
-
-def entry(decision: EntryDecision | None = None, **more: object) -> RegisterEntry:
-    about = {"kind": "session", "rig": "box-1", "began": now(), "curriculum": "Ladder", "stage": "first", **more}
-    return RegisterEntry.model_validate(about | {"ticket": Ticket(register_id="a", number=1), "decision": decision})
-
-
-def decided(outcome: str = "applied", stage: str | None = "second", rule: tuple[str, ...] = ()) -> EntryDecision:
-    given = {"suggestion": "0", "outcome": outcome, "curriculum": "Ladder", "stage": stage, "rule": rule}
-    return EntryDecision.model_validate(given)
-
-
-@pytest.mark.parametrize(
-    ("told", "text"),
-    [
-        (entry(decided(rule=("rules.hit_rate_high",))), "first -> second by hit_rate_high"),
-        (entry(decided(rule=("a.fast", "a.slow"))), "first -> second by one of fast, slow"),
-        (entry(decided()), "first -> second"),
-        (entry(decided(stage="first")), "stays"),
-        (entry(decided(stage=None)), "first -> off curriculum"),
-        (entry(decided("superseded")), "superseded"),
-        (entry(decided("unchanged", stage="first")), "stays"),
-        (entry(kind="moved", by="me"), "moved by hand by me"),
-        (entry(kind="enrolled", by="me"), "enrolled by me"),
-        (entry(kind="found"), "changed outside"),
-    ],
-    ids=lambda told: told if isinstance(told, str) else "",
-)
-def test_a_decision_is_told_with_its_rule_or_with_who_made_it(told: RegisterEntry, text: str) -> None:
-    assert entry_text(told) == text
 
 
 # -- the command ---------------------------------------------------------------------------------------------------

@@ -82,7 +82,8 @@ class LastDecision(BaseModel, frozen=True):
     def told(self) -> str:
         """In one line, without its time and its rule."""
         if self.kind in ("enrolled", "moved"):
-            return f"{self.kind} to {self.stage} by {self.by or 'hand'}"
+            where = f"to {self.stage}" if self.stage else "off curriculum"
+            return f"{self.kind} {where} by {self.by or 'hand'}"
         if self.kind != "session":
             by = f"by session {self.session_name}" if self.session_name else "written by another tool"
             return f"{self.stage}, {by}"
@@ -229,7 +230,7 @@ def _last_decision(state: "AnimalState | None", record: AnimalRecord) -> LastDec
     if put and put.ticket == state.ticket:
         return LastDecision.of(put)
     return LastDecision(
-        kind="stored", date=state.date, session_name=state.session_name, stage=state.trainer_state.stage
+        kind="stored", date=state.date, session_name=state.session_name, stage=state.trainer_state.decided_stage
     )
 
 
@@ -242,7 +243,7 @@ def _since(record: AnimalRecord) -> tuple[datetime | None, bool]:
         if not _stood_there_after(entry, state):
             return since, False
         since = entry.began
-        if entry.decision and entry.put_the_animal and entry.stage != state.stage:
+        if entry.decision and entry.put_the_animal and entry.stage != state.decided_stage:
             return since, False
     first = record.entries[0] if record.entries else None
     return since, first is not None and first.sessions_at(state)[0] > first.was_run
@@ -251,7 +252,7 @@ def _since(record: AnimalRecord) -> tuple[datetime | None, bool]:
 def _stood_there_after(entry: RegisterEntry, state: "TrainerStateText") -> bool:
     decided = entry.decision if entry.put_the_animal else None
     where = (decided.curriculum, decided.stage) if decided else (entry.curriculum, entry.stage)
-    return where == (state.curriculum, state.stage)
+    return where == (state.curriculum, state.decided_stage)
 
 
 def unusually_short(acquisition: Acquisition | None, before: tuple[RegisterEntry, ...]) -> str | None:

@@ -174,7 +174,8 @@ def entry_text(entry: RegisterEntry) -> str:
     decision = entry.decision
     by = f" by {entry.by}" if entry.by else ""
     if decision is None:
-        return {"enrolled": f"enrolled{by}", "moved": f"moved by hand{by}"}.get(entry.kind, "changed outside")
+        moved = f"moved {'by hand' if entry.stage else 'off curriculum'}{by}"
+        return {"enrolled": f"enrolled{by}", "moved": moved}.get(entry.kind, "changed outside")
     if decision.outcome == "superseded":
         return "superseded"
     return move_text(entry.stage, decision.stage, decision.rule)

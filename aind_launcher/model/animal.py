@@ -89,6 +89,11 @@ class TrainerStateText(JsonText):
         return decides and self.curriculum is not None and self.stage is not None
 
     @property
+    def decided_stage(self) -> str | None:
+        """The stage of an animal that is on its curriculum; one that has left may still have a stage, as its task."""
+        return self.stage if self.is_on_curriculum else None
+
+    @property
     def stage_in_words(self) -> str:
         """The stage, for people; no curriculum decides over every animal that has one."""
         if self.is_on_curriculum:

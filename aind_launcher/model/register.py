@@ -33,14 +33,15 @@ class EntryDecision(BaseModel, frozen=True):
 
     :param suggestion: the digest of the answer.
     :param outcome: as in `StateRecord`.
+    :param stage: None where the animal leaves its curriculum.
     :param rule: the rules that may have fired; see `fired_rules`.
     :param because: why it was superseded.
     """
 
     suggestion: str
     outcome: Literal["applied", "unchanged", "superseded"]
-    curriculum: str | None
-    stage: str | None
+    curriculum: str | None = None
+    stage: str | None = None
     rule: tuple[str, ...] = ()
     because: str | None = None
 
@@ -53,7 +54,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
     :param began: by the rig's clock, which may be wrong.
     :param by: the experimenters, or who enrolled or moved the animal.
     :param folder: the session's, on its rig.
-    :param stage: the one that the session ran with, or where the animal was put.
+    :param stage: the one that the session ran with, or where the animal was put; None off its curriculum.
     :param trainer_state: names that state; the first digits of its digest.
     :param sessions_at_stage: the animal's sessions at that stage since it came there, this one included.
     :param sessions_unchanged: likewise, since anything in its trainer state changed.
@@ -104,7 +105,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True):
 
         :param state: where the animal stands now.
         """
-        where = (state and state.curriculum, state and state.stage)
+        where = (state and state.curriculum, state and state.decided_stage)
         made = self.decision
         if made and self.put_the_animal and (made.curriculum, made.stage) != where:
             return 0, 0  # It was elsewhere meanwhile.

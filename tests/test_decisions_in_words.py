@@ -1,0 +1,57 @@
+"""How a decision on an animal is said to people."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cohorts import a_day, enrol
+from contexts import off_curriculum
+
+from aind_launcher.board.today import entry_text, today
+from aind_launcher.builtin.local_store.library import Library
+from aind_launcher.model.clock import now
+from aind_launcher.model.register import EntryDecision, RegisterEntry, Ticket
+
+
+def entry(decision: EntryDecision | None = None, **more: object) -> RegisterEntry:
+    about = {"kind": "session", "rig": "box-1", "began": now(), "curriculum": "Ladder", "stage": "first", **more}
+    return RegisterEntry.model_validate(about | {"ticket": Ticket(register_id="a", number=1), "decision": decision})
+
+
+def decided(outcome: str = "applied", stage: str | None = "second", rule: tuple[str, ...] = ()) -> EntryDecision:
+    given = {"suggestion": "0", "outcome": outcome, "curriculum": "Ladder", "stage": stage, "rule": rule}
+    return EntryDecision.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (entry(decided(rule=("rules.hit_rate_high",))), "first -> second by hit_rate_high"),
+        (entry(decided(rule=("a.fast", "a.slow"))), "first -> second by one of fast, slow"),
+        (entry(decided()), "first -> second"),
+        (entry(decided(stage="first")), "stays"),
+        (entry(decided(stage=None)), "first -> off curriculum"),
+        (entry(decided("superseded")), "superseded"),
+        (entry(decided("unchanged", stage="first")), "stays"),
+        (entry(kind="moved", by="me"), "moved by hand by me"),
+        (entry(kind="enrolled", by="me"), "enrolled by me"),
+        (entry(kind="found"), "changed outside"),
+    ],
+    ids=lambda told: told if isinstance(told, str) else "",
+)
+def test_a_decision_is_told_with_its_rule_or_with_who_made_it(told: RegisterEntry, text: str) -> None:
+    assert entry_text(told) == text
+
+
+def test_an_animal_that_left_its_curriculum_is_shown_to_have_left(tmp_path: Path) -> None:
+    library = Library(tmp_path / "library", "climbing")
+    for subject in ("1", "2"):
+        enrol(library, subject)
+        a_day(library, subject)
+    a_day(library, "1", to=off_curriculum("first"), date=now() + timedelta(minutes=1))
+    library.move("2", off_curriculum("first"), reason="surgery", by="me")
+    for animal in today(library.overview(), library.rigs(), now(), 10).animals:
+        assert animal.decided
+        assert "off curriculum" in entry_text(animal.decided)
+        # Nobody counts how long it stands at a stage where nothing decides.
+        assert animal.record.sessions_at_stage == 0
