@@ -43,10 +43,8 @@ class AnimalToday:
 
     @property
     def decided(self) -> RegisterEntry | None:
-        """The newest entry that tells of a decision, or of a person who put the animal somewhere."""
-        return next(
-            (entry for entry in reversed(self.record.entries) if entry.kind != "session" or entry.decision), None
-        )
+        """The newest entry that tells of a decision, or of a person who did put the animal somewhere."""
+        return next((entry for entry in reversed(self.record.entries) if entry.decision or entry.put_the_animal), None)
 
     def as_data(self) -> dict[str, Any]:
         """For programs; the manual's page on `today` explains the names."""

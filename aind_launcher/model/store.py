@@ -67,12 +67,19 @@ class AnimalRecord:
     @property
     def sessions_at_stage(self) -> int | None:
         """The animal's sessions at its stage since it came there; None without a register."""
-        return self.entries[-1].sessions_at(self.trainer_state)[0] if self.entries else None
+        return self._sessions_at and self._sessions_at[0]
 
     @property
     def sessions_unchanged(self) -> int | None:
         """The animal's sessions since anything in its trainer state changed; None without a register."""
-        return self.entries[-1].sessions_at(self.trainer_state)[1] if self.entries else None
+        return self._sessions_at and self._sessions_at[1]
+
+    @property
+    def _sessions_at(self) -> tuple[int, int] | None:
+        # A move whose launcher was killed counts for nothing.
+        known = (entry for entry in reversed(self.entries) if entry.kind == "session" or entry.put_the_animal)
+        newest = next(known, None)
+        return newest.sessions_at(self.trainer_state) if newest else None
 
 
 class Decision(BaseModel, frozen=True, populate_by_name=True, ser_json_inf_nan="constants"):
