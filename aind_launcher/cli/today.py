@@ -121,7 +121,7 @@ def _row(animal: "AnimalToday", day: date) -> tuple[object, ...]:
 
     record = animal.record
     if record.problem:
-        return (record.subject, animal.status, None, None, None, None, " ".join(record.problem.split()))
+        return (record.subject, animal.status, animal.stage, None, None, None, " ".join(record.problem.split()))
     last, decided = record.last_session, animal.decided
     return (
         record.subject,

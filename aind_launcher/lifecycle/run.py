@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import reduce
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from aind_launcher.errors import AnimalError, BeginAgain, Refused
 from aind_launcher.journal.records import StepId
@@ -25,6 +25,9 @@ from aind_launcher.model.session import Acquisition, Check, Inputs, Session, Ses
 from aind_launcher.system.git import describe_repository
 from aind_launcher.system.interrupts import InterruptedAgain
 from aind_launcher.system.processes import refuse_orphans
+
+if TYPE_CHECKING:
+    from aind_launcher.model.store import AnimalStore
 
 logger = logging.getLogger(__name__)
 
@@ -177,6 +180,8 @@ def _refuse_unknown(launcher: Launcher, session: SessionContext) -> NoReturn:
     :raises AnimalError: always.
     """
     subject, experiment = session.subject, session.session.experiment
+    if refusal := ask_store(launcher, lambda store: _refusal(store, subject)):
+        raise refusal
     stores = ", ".join(call.plugin.name for call in launcher.plugins.calls("load_animal_state")) or "no store"
     refuse_seen(launcher.journal, subject, launcher.repository, experiment, stores, CONNECT)
     place, animals = ask_store(launcher, lambda store: (store.place, store.animals())) or ("", ())
@@ -188,6 +193,15 @@ def _refuse_unknown(launcher: Launcher, session: SessionContext) -> NoReturn:
         f"{did_you_mean(names_like(subject, known))}Check the number, enrol it with "
         f"`aind-launch curricula enroll {subject} --curriculum NAME`, or give its task with --task FILE.",
     )
+
+
+def _refusal(store: "AnimalStore", subject: str) -> AnimalError | None:
+    """Why the store does not let the animal begin as a new one: it had a state, which is lost."""
+    try:
+        store.refuse_known(subject)
+    except AnimalError as error:
+        return error
+    return None
 
 
 def _checked(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:

@@ -39,9 +39,9 @@ class StoredAnimal:
 class AnimalRecord:
     """Where an animal stands, and the newest entries of its register.
 
-    :param trainer_state: None where it is on no curriculum, or where there is a problem.
+    :param trainer_state: None where it has none, or where it cannot be read.
     :param entries: oldest first; as many as were asked for, or fewer.
-    :param problem: why it cannot be read.
+    :param problem: why it cannot be read, or why it is not known what the animal did last.
     """
 
     subject: str
@@ -157,7 +157,7 @@ class AnimalStore(Protocol):
         """Every animal by subject, each with the two newest entries of its register.
 
         Entries before them only where the two tell of no session, or not how the animal came where it stands. A store
-        on a share does at most four file operations for any other animal.
+        on a share does at most four file operations for any other animal that has a trainer state.
         """
 
     def rigs(self) -> Sequence[RigStatus]:

@@ -129,12 +129,20 @@ class Library:
         try:
             content = _content(folder / STATE)
             state = TrainerStateText.read(content, str(folder / STATE)) if content is not None else None
+            if further and state is None and (lost := self.lost(folder.name)):
+                raise lost
+            register = Register(folder / SESSIONS)
+            numbers = register.numbers()
 
             def suffice(entries: Sequence[RegisterEntry]) -> bool:
                 is_put = state is None or any(entry.put_the_animal for entry in entries)
                 return not further or (is_put and any(entry.was_run for entry in entries))
 
-            return AnimalRecord(folder.name, state, Register(folder / SESSIONS).newest(last, suffice))
+            record = AnimalRecord(folder.name, state, register.newest(last, suffice, numbers))
+            if further and (damaged := register.unread(numbers, record)):
+                problem = f"{damaged} cannot be read: what the animal did last is not known. Its rig knows more."
+                return AnimalRecord(folder.name, state, problem=problem)
+            return record
         except LauncherError as error:
             return AnimalRecord(folder.name, problem=str(error))
 
