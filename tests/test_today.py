@@ -190,9 +190,8 @@ def test_a_morning_is_seen_by_one_command(lab: TaskRepositoryForTests) -> None:
         ([], ["123456", "77", "88"], ["box-1", "box-2"]),
         (["--not-run"], ["88"], ["box-1", "box-2"]),
         (["--stage", "rung4"], ["77", "88"], ["box-1", "box-2"]),
-        (["--stage", "rung9"], [], ["box-1", "box-2"]),
+        (["--stage", "rung2", "--not-run"], [], ["box-1", "box-2"]),
         (["--rig", "box-2"], ["77"], ["box-2"]),
-        (["--rig", "box-9"], [], []),
         (["--stuck"], [], ["box-1", "box-2"]),
         (["--stuck", "--stuck-after", "1"], ["77"], ["box-1", "box-2"]),
     ],
@@ -208,6 +207,25 @@ def test_who_is_asked_for_is_shown(
     assert [line.split()[0] for line in told.splitlines() if line[:1].isdigit()] == subjects
     assert ("No animal is as asked for." in told) == (subjects == [])
     assert (f": {len(subjects)} of 3 animals" in told) == (len(subjects) < 3)
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("option", "name", "those"),
+    [("--rig", "box-9", "box-1, box-2"), ("--stage", "rung99", "rung2, rung4")],
+    ids=["rig", "stage"],
+)
+def test_a_name_that_nothing_has_is_refused_with_those_there_are(
+    lab: TaskRepositoryForTests, option: str, name: str, those: str, as_json: list[str]
+) -> None:
+    ended = call("today", option, name, *as_json, cwd=lab.path)
+    assert (ended.code, ended.out) == (2, "")
+    assert name in ended.err and those in ended.err
+
+
+def test_a_stage_at_which_no_animal_is_just_now_is_no_mistake(library: Library) -> None:
+    enrol(library, "1", "first")
+    assert seen(library).stages == ("first", "second", "third")
 
 
 def test_the_names_in_the_json_are_those_of_the_manual(lab: TaskRepositoryForTests) -> None:

@@ -114,6 +114,17 @@ class Today:
         found = {status: sum(animal.status == status for animal in self.animals) for status in order}
         return {status: count for status, count in found.items() if count}
 
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Every stage that an animal is at or may come to."""
+        states = [animal.record.trainer_state for animal in self.animals]
+        return _sorted(name for state in states if state for name in (state.stage, *state.curriculum_stages))
+
+    @property
+    def rig_names(self) -> tuple[str, ...]:
+        """Every rig that reported itself or at which an animal had its last session."""
+        return _sorted((*(each.rig for each in self.rigs), *(animal.last_rig for animal in self.animals)))
+
     def only(
         self, *, stage: str | None = None, rig: str | None = None, stuck: bool = False, not_run: bool = False
     ) -> Self:
@@ -140,6 +151,10 @@ class Today:
             "animals": [animal.as_data() for animal in self.animals],
             "rigs": [rig.as_data() for rig in self.rigs],
         }
+
+
+def _sorted(names: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(sorted({name for name in names if name}))
 
 
 def today(records: Sequence[AnimalRecord], statuses: Sequence[RigStatus], moment: datetime, stuck_after: int) -> Today:

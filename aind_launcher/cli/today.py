@@ -63,7 +63,10 @@ def command(repository: TaskRepository, stuck_after: int, watch: int | None, as_
         records = store.overview()
         if not records:
             repository.refuse_unplugged(store)
-        return today(records, store.rigs(), now(), stuck_after).only(**wanted)
+        whole = today(records, store.rigs(), now(), stuck_after)
+        if records:
+            _refuse_unknown(whole, wanted["stage"], wanted["rig"])
+        return whole.only(**wanted)
 
     if watch is not None:
         _watch(look, store, watch, as_json)
@@ -71,6 +74,17 @@ def command(repository: TaskRepository, stuck_after: int, watch: int | None, as_
         print_json(look().as_data())
     else:
         _print(look(), store)
+
+
+def _refuse_unknown(whole: "Today", stage: str | None, rig: str | None) -> None:
+    if stage is not None and stage not in whole.stages:
+        raise UsageError(
+            f"No animal's curriculum has a stage {stage}.", f"There are: {', '.join(whole.stages) or 'none'}."
+        )
+    if rig is not None and rig not in whole.rig_names:
+        raise UsageError(
+            f"No rig {rig} is known here.", f"Known are those that were used: {', '.join(whole.rig_names) or 'none'}."
+        )
 
 
 def _watch(look: "Callable[[], Today]", store: "AnimalStore", seconds: int, as_json: bool) -> None:

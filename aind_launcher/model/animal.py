@@ -101,6 +101,11 @@ class TrainerStateText(JsonText):
         return f"{self.stage} (off curriculum)" if self.stage else "off curriculum"
 
     @property
+    def curriculum_stages(self) -> tuple[str, ...]:
+        """The names of all stages of the curriculum, as far as the state has them."""
+        return tuple(_stages(self))
+
+    @property
     def task(self) -> dict[str, Any] | None:
         """The stage's task, which is what the animal does in its next session."""
         return _object(self._stage.get("task")) or None
