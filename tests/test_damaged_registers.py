@@ -12,7 +12,8 @@ from command_line import call
 from contexts import trainer_state
 from task_repositories import laboratory
 
-from aind_launcher.board.today import AnimalToday, entry_text, today
+from aind_launcher.board.decision import entry_text
+from aind_launcher.board.today import AnimalToday, today
 from aind_launcher.builtin.local_store import tickets
 from aind_launcher.builtin.local_store.folder import AnimalFolder
 from aind_launcher.builtin.local_store.history import HistoryEntry

@@ -7,7 +7,9 @@ import pytest
 from cohorts import a_day, enrol
 from contexts import off_curriculum
 
-from aind_launcher.board.today import entry_text, today
+from aind_launcher.board.decision import entry_text
+from aind_launcher.board.today import today
+from aind_launcher.board.words import ago
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.model.clock import now
 from aind_launcher.model.register import EntryDecision, RegisterEntry, Ticket
@@ -29,13 +31,14 @@ def decided(outcome: str = "applied", stage: str | None = "second", rule: tuple[
         (entry(decided(rule=("rules.hit_rate_high",))), "first -> second by hit_rate_high"),
         (entry(decided(rule=("a.fast", "a.slow"))), "first -> second by one of fast, slow"),
         (entry(decided()), "first -> second"),
-        (entry(decided(stage="first")), "stays"),
+        (entry(decided(stage="first")), "stays at first"),
         (entry(decided(stage=None)), "first -> off curriculum"),
         (entry(decided("superseded")), "superseded"),
-        (entry(decided("unchanged", stage="first")), "stays"),
-        (entry(kind="moved", by="me"), "moved by hand by me"),
-        (entry(kind="enrolled", by="me"), "enrolled by me"),
-        (entry(kind="found"), "changed outside"),
+        (entry(decided("unchanged", stage="first")), "stays at first"),
+        (entry(kind="moved", by="me"), "moved to first by me"),
+        (entry(kind="enrolled", by="me"), "enrolled at first by me"),
+        (entry(kind="moved", by="me", stage=None), "moved off curriculum by me"),
+        (entry(kind="found"), "first, by another tool"),
     ],
     ids=lambda told: told if isinstance(told, str) else "",
 )
@@ -55,3 +58,10 @@ def test_an_animal_that_left_its_curriculum_is_shown_to_have_left(tmp_path: Path
         assert "off curriculum" in entry_text(animal.decided)
         # Nobody counts how long it stands at a stage where nothing decides.
         assert animal.record.sessions_at_stage == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(59.4, "59 s ago"), (61, "1 min ago"), (3 * 3600, "3 h ago"), (47 * 3600, "1 d ago")]
+)
+def test_how_long_ago_a_rig_was_heard_of_is_said_in_one_unit(seconds: float, told: str) -> None:
+    assert ago(seconds) == told

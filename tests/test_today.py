@@ -16,7 +16,8 @@ from command_line import SCRIPT, call, launch
 from contexts import folder_for_everybody, off_curriculum, read_only, trainer_state
 from task_repositories import laboratory
 
-from aind_launcher.board.today import RigToday, Today, entry_text, today
+from aind_launcher.board.decision import entry_text
+from aind_launcher.board.today import RigToday, Today, today
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.model.clock import now
 from aind_launcher.system.rig import rig_lock
@@ -91,7 +92,7 @@ def test_moves_by_hand_do_not_hide_that_an_animal_ran_nor_a_failure_what_was_dec
     (animal,) = seen(library).animals
     assert (animal.status, animal.stage) == ("done", "third")
     assert animal.decided
-    assert entry_text(animal.decided) == "moved by hand by me"
+    assert entry_text(animal.decided) == "moved to third by me"
 
 
 def test_running_is_believed_where_the_rig_says_so_too(library: Library) -> None:
@@ -176,9 +177,9 @@ def test_a_morning_is_seen_by_one_command(lab: TaskRepositoryForTests) -> None:
     first, *lines = ended.out.splitlines()
     assert re.fullmatch(rf"\w+day {now().astimezone():%Y-%m-%d}: 3 animals; 1 due, 1 done, 1 not handed off\.", first)
     assert [re.sub(r"\d\d:\d\d", "TIME", line) for line in lines if line[:1].isdigit()] == [
-        "123456  done            rung2  0         0          TIME, box-1  rung1 -> rung2",
-        "77      not handed off  rung4  1         1          TIME, box-2  changed outside",
-        "88      due             rung4  0         0                        moved by hand by me",
+        "123456  done            rung2  0         0          today TIME, box-1  rung1 -> rung2",
+        "77      not handed off  rung4  1         1          today TIME, box-2  rung4, by another tool",
+        "88      due             rung4  0         0                              moved to rung4 by me",
     ]
     (left,) = [line for line in lines if line.startswith("box-2")]
     assert re.search(r"s ago +77_\S+Z: curriculum_suggest \(ladder\): RuntimeError: the ladder is broken$", left)

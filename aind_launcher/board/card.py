@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from statistics import median
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime, BaseModel, JsonValue
 
+from aind_launcher.board.decision import LastDecision
 from aind_launcher.board.words import duration, in_short, when
 from aind_launcher.model.animal import named_rules
 from aind_launcher.model.register import RegisterEntry
@@ -46,50 +47,6 @@ class LastSession(BaseModel, frozen=True):
     state: str | None
     minutes: float | None = None
     short: str | None = None
-
-
-class LastDecision(BaseModel, frozen=True):
-    """What put the animal where it stands.
-
-    :param kind: as in `RegisterEntry`, or *stored* where no register says what it was.
-    :param by: who enrolled or moved the animal.
-    :param before: the stage that the animal left, or kept.
-    :param rule: the rules that may have fired; see `fired_rules`.
-    """
-
-    kind: str
-    date: AwareDatetime
-    session_name: str | None = None
-    by: str | None = None
-    before: str | None = None
-    stage: str | None = None
-    rule: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, entry: RegisterEntry) -> Self:
-        """What an entry of the register says that put the animal somewhere."""
-        made, by_hand = entry.decision, entry.kind in ("enrolled", "moved")
-        return cls(
-            kind=entry.kind,
-            date=entry.began,
-            session_name=entry.session_name,
-            by=entry.by if by_hand else None,
-            before=entry.stage if made else None,
-            stage=made.stage if made else entry.stage,
-            rule=made.rule if made else (),
-        )
-
-    def told(self) -> str:
-        """In one line, without its time and its rule."""
-        if self.kind in ("enrolled", "moved"):
-            where = f"to {self.stage}" if self.stage else "off curriculum"
-            return f"{self.kind} {where} by {self.by or 'hand'}"
-        if self.kind != "session":
-            by = f"by session {self.session_name}" if self.session_name else "written by another tool"
-            return f"{self.stage}, {by}"
-        if self.before == self.stage:
-            return f"stays at {self.stage}; no rule fired"
-        return f"{self.before} -> {self.stage or 'off curriculum'}"
 
 
 class Card(BaseModel, frozen=True):

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Final, Literal, Self
 
+from aind_launcher.board.decision import entry_text
 from aind_launcher.journal.records import UNFINISHED
-from aind_launcher.model.animal import move_text
 from aind_launcher.model.register import RegisterEntry, RigStatus, UnfinishedSession
 from aind_launcher.model.store import AnimalRecord
 
@@ -180,18 +180,6 @@ def today(records: Sequence[AnimalRecord], statuses: Sequence[RigStatus], moment
 def is_silent(status: RigStatus) -> bool:
     """Whether a rig was not heard of for a day."""
     return status.age is not None and status.age >= STALE
-
-
-def entry_text(entry: RegisterEntry) -> str:
-    """What was decided with this entry of a register, and by which rule or by whom."""
-    decision = entry.decision
-    by = f" by {entry.by}" if entry.by else ""
-    if decision is None:
-        moved = f"moved {'by hand' if entry.stage else 'off curriculum'}{by}"
-        return {"enrolled": f"enrolled{by}", "moved": moved}.get(entry.kind, "changed outside")
-    if decision.outcome == "superseded":
-        return "superseded"
-    return move_text(entry.stage, decision.stage, decision.rule)
 
 
 def _status(record: AnimalRecord, day: date, at_work: Mapping[str, str | None]) -> Status:

@@ -51,6 +51,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(repository: TaskRepository, since: str | None, last: int, as_json: bool, **wanted: Any) -> None:
     """List this rig's sessions, oldest first."""
+    from aind_launcher.board.words import duration
     from aind_launcher.lifecycle.notes import NOTE
 
     with repository.journal() as journal:
@@ -67,11 +68,10 @@ def list_(repository: TaskRepository, since: str | None, last: int, as_json: boo
         return
     rows = []
     for record in records:
-        seconds = round((record.ended - record.started).total_seconds()) if record.ended else None
-        duration = None if seconds is None else timedelta(seconds=seconds)
+        took = duration((record.ended - record.started) / timedelta(minutes=1)) if record.ended else None
         first_sentence = re.split(r"(?<=\.)\s", record.message or "", maxsplit=1)[0]
         decision = _decision(steps[record.name])
-        rows.append((record.name, record.state, local_time(record.started), duration, decision, first_sentence))
+        rows.append((record.name, record.state, local_time(record.started), took, decision, first_sentence))
     columns = ("session", "state", "started", "duration", "decision", "message")
     print_table(columns, rows, empty="No session matches.")
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from aind_launcher.board.words import in_short
 from aind_launcher.cli.printing import local_time, print_facts, print_table
 from aind_launcher.journal.records import SessionRecord, StepRecord
-from aind_launcher.model.animal import fired_rules, named_rules
+from aind_launcher.model.animal import fired_rules, move_text, named_rules
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
@@ -68,10 +68,7 @@ def decision(session: SessionContext, suggestion: CurriculumSuggestion | None, s
     if any(state["outcome"] == "superseded" for state in states):
         return "superseded: the animal has moved on since"
     then = suggestion.trainer_state
-    stage = before.stage if before else None
-    if not then.is_on_curriculum:
-        return f"{stage} -> off curriculum"
-    return f"stays at {then.stage}" if then.stage == stage else f"{stage} -> {then.stage}"
+    return move_text(before.stage if before else None, then.decided_stage)
 
 
 def rules(session: SessionContext, suggestion: CurriculumSuggestion | None) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -110,6 +110,7 @@ def _watch(look: "Callable[[], Today]", store: "AnimalStore", seconds: int, as_j
 
 
 def _print(shown: "Today", store: "AnimalStore") -> None:
+    moment = now()
     count, stuck = len(shown.animals), sum(animal.is_stuck for animal in shown.animals)
     some = f"{count} of {shown.of} animals" if count < shown.of else f"{count} animal{'' if count == 1 else 's'}"
     counts = ", ".join(f"{number} {status}" for status, number in shown.counts().items())
@@ -118,7 +119,7 @@ def _print(shown: "Today", store: "AnimalStore") -> None:
     click.echo("")
     print_table(
         ("animal", "today", "stage", "sessions", "unchanged", "last session", "decision"),
-        [_row(animal, shown.day) for animal in shown.animals],
+        [_row(animal, moment) for animal in shown.animals],
         empty="No animal is as asked for."
         if shown.of
         else f"No animal in {store.place}. If there should be one, connect its drive or share; else enrol one with "
@@ -130,8 +131,8 @@ def _print(shown: "Today", store: "AnimalStore") -> None:
         print_table(("rig", "", "heard of", "at", "unfinished sessions"), rows, empty="")
 
 
-def _row(animal: "AnimalToday", day: date) -> tuple[object, ...]:
-    from aind_launcher.board.today import entry_text
+def _row(animal: "AnimalToday", moment: datetime) -> tuple[object, ...]:
+    from aind_launcher.board.decision import entry_text
 
     record = animal.record
     if record.problem:
@@ -143,32 +144,28 @@ def _row(animal: "AnimalToday", day: date) -> tuple[object, ...]:
         record.trainer_state.stage_in_words if record.trainer_state else "no curriculum",
         record.sessions_at_stage,
         f"{record.sessions_unchanged} stuck" if animal.is_stuck else record.sessions_unchanged,
-        last and _when_and_where(last, day),
+        last and _when_and_where(last, moment),
         decided and entry_text(decided),
     )
 
 
-def _when_and_where(session: "RegisterEntry", day: date) -> str:
-    began = session.began.astimezone()
+def _when_and_where(session: "RegisterEntry", moment: datetime) -> str:
+    from aind_launcher.board.words import when
+
     how = f", {session.state}" if session.state in ("failed", "interrupted", "discarded", "closed") else ""
-    return f"{began:%H:%M}{f' on {began:%Y-%m-%d}' if began.date() != day else ''}, {session.rig}{how}"
+    return f"{when(session.began, moment)}, {session.rig}{how}"
 
 
 def _rig_row(rig: "RigToday") -> tuple[object, ...]:
+    from aind_launcher.board.words import ago
+
     heard = "never"
     if rig.status:
         age = rig.status.age
-        heard = local_time(rig.status.written) if age is None else f"{_age(age)} ago"
+        heard = local_time(rig.status.written) if age is None else ago(age)
     return (rig.rig, "stale" if rig.is_stale else "", heard, rig.running, "\n".join(map(_left, rig.unfinished)))
 
 
 def _left(session: "UnfinishedSession") -> str:
     how = "its end was not seen" if session.state == "running" else " ".join((session.message or session.state).split())
     return f"{session.session_name}: {how}"
-
-
-def _age(seconds: float) -> str:
-    for length, unit in ((24 * 3600, "d"), (3600, "h"), (60, "min")):
-        if seconds >= length:
-            return f"{seconds // length:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -239,13 +239,13 @@ def named_rules(rules: Sequence[str], *, full: bool = False) -> str:
 
 
 def move_text(before: str | None, after: str | None, rules: Sequence[str] = ()) -> str:
-    """A decision in a line: *stays*, or from which stage to which and by which rule.
+    """A decision in a line: at which stage the animal stays, or from which stage to which and by which rule.
 
     :param after: None where the animal leaves its curriculum.
     :param rules: those that may have fired; their modules are left out.
     """
     if after is not None and before == after:
-        return "stays"
+        return f"stays at {after}"
     rule = f" by {named_rules(rules)}" if rules else ""
     return f"{before or 'no stage'} -> {after or 'off curriculum'}{rule}"
 
