@@ -283,7 +283,8 @@ def test_a_library_that_is_unplugged_does_not_look_like_one_without_animals(tmp_
     # This machine never had a session: what can be said is said.
     ended = call("today", "--set", f"state-directory={lab.root / 'new'}", cwd=lab.path)
     assert ended.code == 0
-    assert re.search(r"No animal in the library .* If there should be one, connect its drive or share", ended.out)
+    told = "" if unplugged == "empty" else ", which does not exist"
+    assert re.search(rf"No animal in the library \S.*\){told}\. If there should be one, connect its drive", ended.out)
 
 
 def test_a_store_without_a_register_shows_what_it_has(tmp_path: Path) -> None:

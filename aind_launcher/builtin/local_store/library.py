@@ -47,8 +47,9 @@ class Library:
 
     @property
     def place(self) -> str:
-        """The root and the experiment."""
-        return f"the library {self.root} (experiment {self.experiment})"
+        """The root and the experiment, and whether it is there."""
+        place = f"the library {self.root} (experiment {self.experiment})"
+        return place if self.root.is_dir() else f"{place}, which does not exist"
 
     def folder(self, subject: str) -> Path:
         """Where an animal's files are."""
