@@ -38,7 +38,8 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
         print_json([_data(animal) | _sessions(records.get(animal.subject)) for animal in animals])
         return
     print_table(
-        ("subject", "curriculum", "stage", "sessions", "since", "last run"),
+        # A problem is a long sentence: in its own column it does not widen the others.
+        ("subject", "curriculum", "stage", "sessions", "since", "last run", ""),
         [_row(animal, records.get(animal.subject)) for animal in animals],
         empty=f"No animal in {store.place}. Enrol one with `aind-launch curricula enroll SUBJECT --curriculum NAME`.",
     )
@@ -205,12 +206,13 @@ def _row(animal: "StoredAnimal", record: "AnimalRecord | None") -> tuple[Any, ..
     last = record and record.last_session
     run = last and f"{to_the_minute(last.began)}, {last.rig}"
     if animal.problem:
-        return (animal.subject, animal.problem, None, None, None, run)
+        return (animal.subject, "unreadable", None, None, None, run, " ".join(animal.problem.split()))
     if animal.state is None:
-        return (animal.subject, "own task.json" if animal.has_task else "none", None, None, None, run)
+        return (animal.subject, "own task.json" if animal.has_task else "none", None, None, None, run, None)
     state = animal.state.trainer_state
     since = to_the_minute(animal.state.date)
-    return (animal.subject, state.curriculum, state.stage_in_words, record and record.sessions_at_stage, since, run)
+    sessions = record and record.sessions_at_stage
+    return (animal.subject, state.curriculum, state.stage_in_words, sessions, since, run, None)
 
 
 def _sessions(record: "AnimalRecord | None") -> dict[str, Any]:

@@ -55,7 +55,7 @@ def list_(repository: TaskRepository, since: str | None, last: int, as_json: boo
     from aind_launcher.lifecycle.notes import NOTE
 
     with repository.journal() as journal:
-        begun = moment(since, now()) if since else None
+        begun = None if since is None else moment(since, now())
         found = journal.sessions(since=begun, last=last + 1, **wanted)
         is_cut = len(found) > last
         found = found[-last:]
@@ -124,6 +124,8 @@ def note(repository: TaskRepository, session: str, text: str, by: str | None) ->
 
     if not text.strip():
         raise UsageError("The note is empty.", "Write it in quotes after the session.")
+    if any("\ud800" <= letter <= "\udfff" for letter in text + (by or "")):
+        raise UsageError("The note has letters that are no UTF-8.", "Write it in the encoding of the terminal.")
     with repository.journal() as journal:
         add_note(journal, known_session(journal, session).name, text.strip(), by or login())
     click.echo(f"{session}: noted.")
