@@ -12,6 +12,9 @@ from aind_launcher.model.store import AnimalRecord
 
 Status = Literal["due", "running", "done", "failed", "not handed off", "unknown", "unreadable"]
 
+# The first are those that somebody should look at.
+_URGENT: Final[tuple[Status, ...]] = ("unreadable", "failed", "not handed off", "unknown", "due", "running", "done")
+
 # Seconds after which a rig that was not heard of is stale.
 STALE: Final = 24 * 3600.0
 
@@ -113,6 +116,12 @@ class Today:
         order: Iterable[Status] = ("due", "running", "done", "failed", "not handed off", "unknown", "unreadable")
         found = {status: sum(animal.status == status for animal in self.animals) for status in order}
         return {status: count for status, count in found.items() if count}
+
+    def most_urgent_first(self) -> Self:
+        """With what somebody should look at before all that is as it should be."""
+        animals = sorted(self.animals, key=lambda animal: not animal.is_stuck and _URGENT.index(animal.status))
+        rigs = sorted(self.rigs, key=lambda rig: (not rig.unfinished, not rig.is_stale))
+        return replace(self, animals=tuple(animals), rigs=tuple(rigs))
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -4,11 +4,13 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
+from math import ceil, inf
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aind_launcher.cli.printing import local_time, print_json, print_table
+from aind_launcher.cli.printing import local_time, print_json, print_table, table_height
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.model.clock import now
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from aind_launcher.board.today import AnimalToday, RigToday, Today
     from aind_launcher.model.register import RegisterEntry, UnfinishedSession
     from aind_launcher.model.store import AnimalStore
+
+
+_ANIMALS = ("animal", "today", "stage", "sessions", "unchanged", "last session", "decision")
+_RIGS = ("rig", "", "heard of", "at", "unfinished sessions")
 
 
 @click.command(
@@ -96,9 +102,11 @@ def _watch(look: "Callable[[], Today]", store: "AnimalStore", seconds: int, as_j
         while True:
             # All is read before the screen is cleared, so that it stands empty for no time.
             click.clear()
-            _print(shown, store)
-            click.echo("")
-            click.echo(problem or f"Read at {now().astimezone():%H:%M:%S}. Ctrl-C ends this.")
+            size = get_terminal_size()
+            last = problem or f"Read at {now().astimezone():%H:%M:%S}. Ctrl-C ends this."
+            # One line stands empty before the last, and the cursor is in the one after it.
+            _print(shown, store, size.lines - 2 - ceil(len(last) / size.columns))
+            click.echo(f"\n{last}")
             time.sleep(seconds)
             try:
                 shown, problem = look(), None
@@ -109,26 +117,43 @@ def _watch(look: "Callable[[], Today]", store: "AnimalStore", seconds: int, as_j
         click.echo("")
 
 
-def _print(shown: "Today", store: "AnimalStore") -> None:
+def _print(shown: "Today", store: "AnimalStore", height: float = inf) -> None:
+    """Print the day.
+
+    :param height: lines for which there is room; what is not urgent is left out.
+    """
     moment = now()
     count, stuck = len(shown.animals), sum(animal.is_stuck for animal in shown.animals)
     some = f"{count} of {shown.of} animals" if count < shown.of else f"{count} animal{'' if count == 1 else 's'}"
     counts = ", ".join(f"{number} {status}" for status, number in shown.counts().items())
     told = "; ".join(filter(None, (some, counts, f"{stuck} stuck" if stuck else "")))
-    click.echo(f"{shown.day:%A %Y-%m-%d}: {told}.")
-    click.echo("")
+    click.echo(f"{shown.day:%A %Y-%m-%d}: {told}.\n")
+    of_animals, of_rigs = _rows(shown, moment)
+    room = for_rigs = inf
+    if height < inf:
+        # The summary is written, and a line stands empty between the tables.
+        room = height - 3
+        for_rigs = min(table_height(_RIGS, of_rigs) if of_rigs else 0, room // 2)
+        room -= for_rigs
+        if table_height(_ANIMALS, of_animals) > room:
+            of_animals, of_rigs = _rows(shown.most_urgent_first(), moment)
     print_table(
-        ("animal", "today", "stage", "sessions", "unchanged", "last session", "decision"),
-        [_row(animal, moment) for animal in shown.animals],
+        _ANIMALS,
+        of_animals,
         empty="No animal is as asked for."
         if shown.of
         else f"No animal in {store.place}. If there should be one, connect its drive or share; else enrol one with "
         "`aind-launch curricula enroll SUBJECT --curriculum NAME`.",
+        room=room,
+        others="animals; a taller window shows them.",
     )
-    if shown.rigs:
+    if of_rigs:
         click.echo("")
-        rows = [_rig_row(rig) for rig in shown.rigs]
-        print_table(("rig", "", "heard of", "at", "unfinished sessions"), rows, empty="")
+        print_table(_RIGS, of_rigs, empty="", room=for_rigs, others="rigs; a taller window shows them.")
+
+
+def _rows(shown: "Today", moment: datetime) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    return [_row(animal, moment) for animal in shown.animals], [_rig_row(rig) for rig in shown.rigs]
 
 
 def _row(animal: "AnimalToday", moment: datetime) -> tuple[object, ...]:
