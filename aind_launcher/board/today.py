@@ -137,10 +137,10 @@ class Today:
     def only(
         self, *, stage: str | None = None, rig: str | None = None, stuck: bool = False, not_run: bool = False
     ) -> Self:
-        """What is asked for; an animal that cannot be read stays where it may belong.
+        """Only what is asked for. An animal that cannot be read is kept by `stage` and `rig`: it may be one of them.
 
         :param rig: animals that had their last session there, and that rig.
-        :param not_run: animals of which nobody can say that they ran.
+        :param not_run: animals that are due, and those of which it is not known.
         """
         animals = [
             animal

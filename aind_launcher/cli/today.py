@@ -59,7 +59,7 @@ Examples:
 def command(repository: TaskRepository, stuck_after: int, watch: int | None, as_json: bool, **wanted: Any) -> None:
     """Show who ran today, who is due or stuck, what was decided, and what is unfinished.
 
-    It reads the animals' store alone, from any machine that reaches it, and changes nothing.
+    It reads the animals' store alone, from any machine that reaches it, and changes no file.
     """
     store = repository.animal_store()
 
