@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 from cohorts import a_day, enrol
-from contexts import off_curriculum
+from contexts import a_session, off_curriculum, suggestion, trainer_state
 
 from aind_launcher.board.decision import entry_text
 from aind_launcher.board.today import today
 from aind_launcher.board.words import ago
 from aind_launcher.builtin.local_store.library import Library
+from aind_launcher.cli.story import decision
+from aind_launcher.journal.records import StepId, StepRecord
+from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.clock import now
 from aind_launcher.model.register import EntryDecision, RegisterEntry, Ticket
 
@@ -58,6 +61,31 @@ def test_an_animal_that_left_its_curriculum_is_shown_to_have_left(tmp_path: Path
         assert "off curriculum" in entry_text(animal.decided)
         # Nobody counts how long it stands at a stage where nothing decides.
         assert animal.record.sessions_at_stage == 0
+
+
+@pytest.mark.parametrize(
+    ("results", "told"),
+    [
+        ([("applied", None)], "first -> second"),
+        ([("applied", "the session ran with first")], "first -> second, but the session ran with first"),
+        ([("superseded", "session x is later")], "superseded: session x is later"),
+        ([("applied", None), ("superseded", "session x is later")], "superseded: session x is later"),
+        # Launchers of before gave no reason.
+        ([("superseded", None)], "superseded: the animal has moved on since"),
+    ],
+)
+def test_a_decision_that_is_not_what_it_seems_says_why(
+    tmp_path: Path, results: list[tuple[str, str | None]], told: str
+) -> None:
+    state = AnimalState(trainer_state=trainer_state("first"), date=now())
+    session = a_session(tmp_path, animal_state=state)
+    records = [
+        StepRecord(StepId(session.name, "record_state", f"store-{n}"), 1, "done", now(), now()).ended_as(
+            "done", result={"outcome": outcome, "because": because}
+        )
+        for n, (outcome, because) in enumerate(results)
+    ]
+    assert decision(session, suggestion("second"), records) == told
 
 
 @pytest.mark.parametrize(
