@@ -11,7 +11,6 @@ from aind_launcher.model.register import RegisterEntry, RigStatus, UnfinishedSes
 from aind_launcher.model.store import AnimalRecord
 
 Status = Literal["due", "running", "done", "failed", "not handed off", "unknown", "unreadable"]
-
 # The first are those that somebody should look at.
 _URGENT: Final[tuple[Status, ...]] = ("unreadable", "failed", "not handed off", "unknown", "due", "running", "done")
 

@@ -174,6 +174,15 @@ def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> 
     return session
 
 
+def _refusal(store: "AnimalStore", subject: str) -> AnimalError | None:
+    """Why the store does not let the animal begin as a new one: it had a state, which is lost."""
+    try:
+        store.refuse_known(subject)
+    except AnimalError as error:
+        return error
+    return None
+
+
 def _refuse_unknown(launcher: Launcher, session: SessionContext) -> NoReturn:
     """Say what may be wrong where no store knows the animal: its number, or the library, or that it is new.
 
@@ -193,15 +202,6 @@ def _refuse_unknown(launcher: Launcher, session: SessionContext) -> NoReturn:
         f"{did_you_mean(names_like(subject, known))}Check the number, enrol it with "
         f"`aind-launch curricula enroll {subject} --curriculum NAME`, or give its task with --task FILE.",
     )
-
-
-def _refusal(store: "AnimalStore", subject: str) -> AnimalError | None:
-    """Why the store does not let the animal begin as a new one: it had a state, which is lost."""
-    try:
-        store.refuse_known(subject)
-    except AnimalError as error:
-        return error
-    return None
 
 
 def _checked(launcher: Launcher, session: SessionContext, request: Request) -> SessionContext:
