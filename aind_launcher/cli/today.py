@@ -88,9 +88,7 @@ def _refuse_unknown(whole: "Today", stage: str | None, rig: str | None) -> None:
             f"No animal's curriculum has a stage {stage}.", f"There are: {', '.join(whole.stages) or 'none'}."
         )
     if rig is not None and rig not in whole.rig_names:
-        raise UsageError(
-            f"No rig {rig} is known here.", f"Known are those that were used: {', '.join(whole.rig_names) or 'none'}."
-        )
+        raise UsageError(f"No rig {rig} is known here.", f"There are: {', '.join(whole.rig_names) or 'none'}.")
 
 
 def _watch(look: "Callable[[], Today]", store: "AnimalStore", seconds: int, as_json: bool) -> None:
@@ -160,13 +158,14 @@ def _row(animal: "AnimalToday", moment: datetime) -> tuple[object, ...]:
     from aind_launcher.board.decision import entry_text
 
     record = animal.record
+    stage = record.trainer_state and record.trainer_state.stage_in_words
     if record.problem:
-        return (record.subject, animal.status, animal.stage, None, None, None, " ".join(record.problem.split()))
+        return (record.subject, animal.status, stage, None, None, None, " ".join(record.problem.split()))
     last, decided = record.last_session, animal.decided
     return (
         record.subject,
         animal.status,
-        record.trainer_state.stage_in_words if record.trainer_state else "no curriculum",
+        stage or "no curriculum",
         record.sessions_at_stage,
         f"{record.sessions_unchanged} stuck" if animal.is_stuck else record.sessions_unchanged,
         last and _when_and_where(last, moment),

@@ -141,8 +141,9 @@ class Library:
 
             record = AnimalRecord(folder.name, state, register.newest(last, suffice, numbers))
             if further and (damaged := register.unread(numbers, record)):
-                problem = f"{damaged} cannot be read: what the animal did last is not known. Its rig knows more."
-                return AnimalRecord(folder.name, state, problem=problem)
+                message = f"{damaged} cannot be read, so it is not known what the animal did last."
+                problem = AnimalError(message, "See `aind-launch sessions list` on its rig.")
+                return AnimalRecord(folder.name, state, problem=str(problem))
             return record
         except LauncherError as error:
             return AnimalRecord(folder.name, problem=str(error))
