@@ -5,6 +5,7 @@ from datetime import datetime
 from contexts import a_session, suggestion, trainer_state
 
 from aind_launcher.builtin.local_store.library import Library
+from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.clock import now
 from aind_launcher.model.register import RigStatus, UnfinishedSession
 
@@ -20,11 +21,11 @@ def a_day(
     *,
     date: datetime | None = None,
     rig: str = "box-1",
-    to: str | None = None,
+    to: str | TrainerStateText | None = None,
 ) -> str:
     """A session that begins and, unless it is *running*, ends as `state` says.
 
-    :param to: the stage that a curriculum decides for.
+    :param to: the stage, or the whole state, that a curriculum decides for.
     :return: its name.
     """
     standing = library.read(subject).state

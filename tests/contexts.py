@@ -37,8 +37,13 @@ def trainer_state(stage: str | None, curriculum: str = "Ladder") -> TrainerState
     return TrainerStateText(text=json.dumps(document, indent=3))
 
 
-def suggestion(stage: str, metrics: Any = None) -> CurriculumSuggestion:
-    state = trainer_state(stage)
+def off_curriculum(stage: str) -> TrainerStateText:
+    """Of an animal that left its curriculum and goes on with the task of its last stage."""
+    return TrainerStateText(text=json.dumps(trainer_state(stage).document | {"is_on_curriculum": False}))
+
+
+def suggestion(to: str | TrainerStateText, metrics: Any = None) -> CurriculumSuggestion:
+    state = trainer_state(to) if isinstance(to, str) else to
     text = json.dumps({"trainer_state": state.document, "metrics": metrics, "version": "1.0.0"})
     return CurriculumSuggestion(text=text, trainer_state=state)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contexts import a_session, trainer_state
+from contexts import a_session, off_curriculum, trainer_state
 from rich.console import Console
 
 from aind_launcher.board.card import Card, card_of, unusually_short
@@ -115,7 +115,7 @@ def fact(name: str, session: SessionContext, **how: Any) -> str | None:
         (decision("second", LONG_RULE, "other.rested"), False, "first -> second", "one of when_it_climbs_well, rested"),
         (decision("second"), False, "first -> second", None),
         (decision(None), False, "first -> off curriculum", None),
-        (decision("first"), False, "stays at first; no rule fired", None),
+        (decision("first"), False, "stays at first", None),
     ],
 )
 def test_the_last_decision_names_the_rule_that_fired(
@@ -125,10 +125,10 @@ def test_the_last_decision_names_the_rule_that_fired(
     assert (fact("last decision", session), fact("rule", session, full=full)) == (moved, rule)
 
 
-@pytest.mark.parametrize("kind", ["moved", "enrolled"])
-def test_who_put_the_animal_there_by_hand_is_named(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "told"), [("moved", "moved to"), ("enrolled", "enrolled at")])
+def test_who_put_the_animal_there_by_hand_is_named(kind: str, told: str) -> None:
     session = session_of(CLIMBS[1], entry(3, YESTERDAY, kind, stage="third", by="ana"), stage="third")
-    assert fact("last decision", session) == f"yesterday 14:02: {kind} to third by ana"
+    assert fact("last decision", session) == f"yesterday 14:02: {told} third by ana"
     assert fact("last session", session) == "3 days ago on rig-b: completed, 61 min"
 
 
@@ -152,6 +152,24 @@ def test_a_stage_counts_its_sessions_and_those_without_any_change() -> None:
     assert fact("stage", session_of(*here[1:])) == (
         "second, since 6 days ago or longer, 3 sessions there, 2 since anything changed"
     )
+
+
+@pytest.mark.parametrize(
+    ("left", "told"),
+    [
+        (entry(3, YESTERDAY, decision=decision(None)), "first -> off curriculum"),
+        (entry(3, YESTERDAY, "moved", stage=None, by="ana"), "yesterday 14:02: moved off curriculum by ana"),
+    ],
+    ids=["by its curriculum", "by hand"],
+)
+def test_an_animal_that_left_and_keeps_its_task_is_shown_to_have_left(left: RegisterEntry, told: str) -> None:
+    session = session_of(CLIMBS[0], left)
+    assert session.animal_state
+    off = session.animal_state.model_copy(update={"trainer_state": off_curriculum("first")})
+    session = session.model_copy(update={"animal_state": off})
+    assert fact("last decision", session) == told
+    stage = "first (off curriculum: nothing decides over this animal), since yesterday 14:02, no session there"
+    assert fact("stage", session) == stage
 
 
 def test_an_animal_that_left_its_curriculum_says_so() -> None:

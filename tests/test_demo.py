@@ -8,6 +8,8 @@ import sysconfig
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from command_line import launch
@@ -178,10 +180,30 @@ def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_seco
     rig_file.write_text(f"{curricula}\n", encoding="utf-8")
     offline = {**OFFLINE, "UV_CACHE_DIR": str(tmp_path / "nothing cached")}
     second = launch("demo", "a demo", "--fresh", "--sessions", "2", cwd=tmp_path, environment=installed | offline)
-    assert second.code == 1, second.err
-    assert "did not show all that it promises" in second.err
+    assert second.code == 0, second.err
+    assert "did not show all that it promises" not in second.err
     assert "habituation -> detection" in second.out
     assert "left out the plugins foreign" in second.out
+
+
+@pytest.mark.parametrize(
+    ("codes", "missed"),
+    [
+        ([0], []),
+        ([0, 0], []),
+        ([1], ["no session was to fail, and these did: 1"]),
+        ([0, 0, 0, 0], ["the animal stood at 0 stages, not at three", "session 4 alone was to fail"]),
+    ],
+    ids=["one", "two", "one that failed", "enough for all"],
+)
+def test_few_sessions_are_not_blamed_for_what_comes_later(codes: list[int], missed: list[str]) -> None:
+    from aind_launcher.cli.demo_sessions import Shown, _missing
+
+    def outcome(code: int) -> Any:
+        return SimpleNamespace(exit_code=code, suggestion=None, session=SimpleNamespace(animal_state=None))
+
+    missing = _missing([Shown(outcome(code), 1.0) for code in codes])
+    assert all(found.startswith(told) for found, told in zip(missing, missed, strict=True))
 
 
 def test_what_to_go_on_with_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

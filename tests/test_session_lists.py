@@ -1,6 +1,7 @@
 """Lists of sessions tell what was decided, people write notes, and the library learns what is given up."""
 
 import json
+import os
 import re
 import subprocess
 from datetime import UTC, datetime, time, timedelta
@@ -59,6 +60,15 @@ def test_a_list_of_animals_shows_their_last_run_and_the_sessions_at_the_stage(la
     assert re.search(r"rung2 +1 .*:\d\d, box-1$", call("animals", "list", cwd=lab.path).out, re.MULTILINE)
 
 
+def test_an_animal_that_cannot_be_read_does_not_widen_the_table(lab: TaskRepositoryForTests) -> None:
+    usual = call("animals", "list", cwd=lab.path).out.splitlines()[1]
+    (lab.subjects / "77").mkdir()
+    (lab.subjects / "77" / "trainer_state.json").write_text("{oops", encoding="utf-8")
+    whole, damaged = call("animals", "list", cwd=lab.path).out.splitlines()[1:]
+    assert (whole.split(), len(whole) < len(usual) + 20) == (usual.split(), True)
+    assert re.search(r"^77 +unreadable +The trainer state in .* is not JSON", damaged)
+
+
 # -- since ---------------------------------------------------------------------------------------------------------
 
 
@@ -66,6 +76,7 @@ def test_sessions_since_a_day(lab: TaskRepositoryForTests) -> None:
     assert len(listed(lab, "--since", "today")) == 2
     assert len(listed(lab, "--since", "yesterday")) == 2
     assert listed(lab, "--since", f"{now() + timedelta(days=1):%Y-%m-%d}") == []
+    assert call("sessions", "list", "--since", "", cwd=lab.path).code == 2
 
 
 @given(st.datetimes(datetime(1980, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))
@@ -94,6 +105,15 @@ def test_what_is_no_moment_is_refused_in_a_sentence(text: str) -> None:
 
 
 # -- notes ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="arguments on Windows are Unicode")
+def test_a_note_that_is_no_text_is_refused(lab: TaskRepositoryForTests) -> None:
+    name = listed(lab)[0]["session"]
+    for words in (("spout \udcff",), ("spout", "--by", "kim \udcff")):
+        ended = launch("sessions", "note", name, *words, cwd=lab.path)
+        assert (ended.code, "no UTF-8" in ended.err) == (2, True)
+    assert listed(lab)[0]["notes"] == []
 
 
 def test_notes_are_shown_with_their_session_also_after_the_journal_was_lost(lab: TaskRepositoryForTests) -> None:

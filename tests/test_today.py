@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from cohorts import a_day, enrol, report
 from command_line import SCRIPT, call, launch
-from contexts import folder_for_everybody, read_only, trainer_state
+from contexts import folder_for_everybody, off_curriculum, read_only, trainer_state
 from task_repositories import laboratory
 
-from aind_launcher.board.today import RigToday, Today, entry_text, today
+from aind_launcher.board.decision import entry_text
+from aind_launcher.board.today import RigToday, Today, today
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.model.clock import now
-from aind_launcher.model.register import EntryDecision, RegisterEntry, Ticket
 from aind_launcher.system.rig import rig_lock
 from aind_launcher.testing import TaskRepositoryForTests
 
@@ -92,7 +92,7 @@ def test_moves_by_hand_do_not_hide_that_an_animal_ran_nor_a_failure_what_was_dec
     (animal,) = seen(library).animals
     assert (animal.status, animal.stage) == ("done", "third")
     assert animal.decided
-    assert entry_text(animal.decided) == "moved by hand by me"
+    assert entry_text(animal.decided) == "moved to third by me"
 
 
 def test_running_is_believed_where_the_rig_says_so_too(library: Library) -> None:
@@ -132,8 +132,7 @@ def test_an_animal_without_a_change_for_many_sessions_is_stuck(library: Library)
         for number in range(4):
             to = "second" if (subject, number) == ("2", 2) else None
             a_day(library, subject, to=to, date=YESTERDAY + timedelta(minutes=number))
-    off = json.loads(trainer_state("first").text) | {"is_on_curriculum": False}
-    (library.folder("3") / "trainer_state.json").write_text(json.dumps(off), encoding="utf-8")
+    (library.folder("3") / "trainer_state.json").write_text(off_curriculum("first").text, encoding="utf-8")
     assert [animal.record.sessions_unchanged for animal in seen(library).animals] == [4, 1, 0]
     assert [a.record.subject for a in seen(library, 1).animals if a.is_stuck] == ["1", "2"]
     assert [a.record.subject for a in seen(library, 4).only(stuck=True).animals] == ["1"]
@@ -147,36 +146,6 @@ def test_an_animal_that_cannot_be_read_is_one_line(library: Library) -> None:
     assert [
         animal.record.subject for animal in seen(library).only(not_run=True, stage="third", rig="box-9").animals
     ] == ["1"]
-
-
-def entry(decision: EntryDecision | None = None, **more: object) -> RegisterEntry:
-    about = {"kind": "session", "rig": "box-1", "began": now(), "curriculum": "Ladder", "stage": "first", **more}
-    return RegisterEntry.model_validate(about | {"ticket": Ticket(register_id="a", number=1), "decision": decision})
-
-
-def decided(outcome: str = "applied", stage: str | None = "second", rule: tuple[str, ...] = ()) -> EntryDecision:
-    given = {"suggestion": "0", "outcome": outcome, "curriculum": "Ladder", "stage": stage, "rule": rule}
-    return EntryDecision.model_validate(given)
-
-
-@pytest.mark.parametrize(
-    ("told", "text"),
-    [
-        (entry(decided(rule=("rules.hit_rate_high",))), "first -> second by hit_rate_high"),
-        (entry(decided(rule=("a.fast", "a.slow"))), "first -> second by one of fast, slow"),
-        (entry(decided()), "first -> second"),
-        (entry(decided(stage="first")), "stays"),
-        (entry(decided(stage=None)), "first -> off curriculum"),
-        (entry(decided("superseded")), "superseded"),
-        (entry(decided("unchanged", stage="first")), "stays"),
-        (entry(kind="moved", by="me"), "moved by hand by me"),
-        (entry(kind="enrolled", by="me"), "enrolled by me"),
-        (entry(kind="found"), "changed outside"),
-    ],
-    ids=lambda told: told if isinstance(told, str) else "",
-)
-def test_a_decision_is_told_with_its_rule_or_with_who_made_it(told: RegisterEntry, text: str) -> None:
-    assert entry_text(told) == text
 
 
 # -- the command ---------------------------------------------------------------------------------------------------
@@ -208,9 +177,9 @@ def test_a_morning_is_seen_by_one_command(lab: TaskRepositoryForTests) -> None:
     first, *lines = ended.out.splitlines()
     assert re.fullmatch(rf"\w+day {now().astimezone():%Y-%m-%d}: 3 animals; 1 due, 1 done, 1 not handed off\.", first)
     assert [re.sub(r"\d\d:\d\d", "TIME", line) for line in lines if line[:1].isdigit()] == [
-        "123456  done            rung2  0         0          TIME, box-1  rung1 -> rung2",
-        "77      not handed off  rung4  1         1          TIME, box-2  changed outside",
-        "88      due             rung4  0         0                        moved by hand by me",
+        "123456  done            rung2  0         0          today TIME, box-1  rung1 -> rung2",
+        "77      not handed off  rung4  1         1          today TIME, box-2  rung4, by another tool",
+        "88      due             rung4  0         0                              moved to rung4 by me",
     ]
     (left,) = [line for line in lines if line.startswith("box-2")]
     assert re.search(r"s ago +77_\S+Z: curriculum_suggest \(ladder\): RuntimeError: the ladder is broken$", left)
@@ -222,9 +191,8 @@ def test_a_morning_is_seen_by_one_command(lab: TaskRepositoryForTests) -> None:
         ([], ["123456", "77", "88"], ["box-1", "box-2"]),
         (["--not-run"], ["88"], ["box-1", "box-2"]),
         (["--stage", "rung4"], ["77", "88"], ["box-1", "box-2"]),
-        (["--stage", "rung9"], [], ["box-1", "box-2"]),
+        (["--stage", "rung2", "--not-run"], [], ["box-1", "box-2"]),
         (["--rig", "box-2"], ["77"], ["box-2"]),
-        (["--rig", "box-9"], [], []),
         (["--stuck"], [], ["box-1", "box-2"]),
         (["--stuck", "--stuck-after", "1"], ["77"], ["box-1", "box-2"]),
     ],
@@ -240,6 +208,25 @@ def test_who_is_asked_for_is_shown(
     assert [line.split()[0] for line in told.splitlines() if line[:1].isdigit()] == subjects
     assert ("No animal is as asked for." in told) == (subjects == [])
     assert (f": {len(subjects)} of 3 animals" in told) == (len(subjects) < 3)
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("option", "name", "those"),
+    [("--rig", "box-9", "box-1, box-2"), ("--stage", "rung99", "rung2, rung4")],
+    ids=["rig", "stage"],
+)
+def test_a_name_that_nothing_has_is_refused_with_those_there_are(
+    lab: TaskRepositoryForTests, option: str, name: str, those: str, as_json: list[str]
+) -> None:
+    ended = call("today", option, name, *as_json, cwd=lab.path)
+    assert (ended.code, ended.out) == (2, "")
+    assert name in ended.err and those in ended.err
+
+
+def test_a_stage_at_which_no_animal_is_just_now_is_no_mistake(library: Library) -> None:
+    enrol(library, "1", "first")
+    assert seen(library).stages == ("first", "second", "third")
 
 
 def test_the_names_in_the_json_are_those_of_the_manual(lab: TaskRepositoryForTests) -> None:
@@ -296,7 +283,8 @@ def test_a_library_that_is_unplugged_does_not_look_like_one_without_animals(tmp_
     # This machine never had a session: what can be said is said.
     ended = call("today", "--set", f"state-directory={lab.root / 'new'}", cwd=lab.path)
     assert ended.code == 0
-    assert re.search(r"No animal in the library .* If there should be one, connect its drive or share", ended.out)
+    told = "" if unplugged == "empty" else ", which does not exist"
+    assert re.search(rf"No animal in the library \S.*\){told}\. If there should be one, connect its drive", ended.out)
 
 
 def test_a_store_without_a_register_shows_what_it_has(tmp_path: Path) -> None:

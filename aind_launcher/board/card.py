@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from statistics import median
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from pydantic import AwareDatetime, BaseModel, JsonValue
 
+from aind_launcher.board.decision import LastDecision
 from aind_launcher.board.words import duration, in_short, when
 from aind_launcher.model.animal import named_rules
 from aind_launcher.model.register import RegisterEntry
@@ -46,49 +47,6 @@ class LastSession(BaseModel, frozen=True):
     state: str | None
     minutes: float | None = None
     short: str | None = None
-
-
-class LastDecision(BaseModel, frozen=True):
-    """What put the animal where it stands.
-
-    :param kind: as in `RegisterEntry`, or *stored* where no register says what it was.
-    :param by: who enrolled or moved the animal.
-    :param before: the stage that the animal left, or kept.
-    :param rule: the rules that may have fired; see `fired_rules`.
-    """
-
-    kind: str
-    date: AwareDatetime
-    session_name: str | None = None
-    by: str | None = None
-    before: str | None = None
-    stage: str | None = None
-    rule: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, entry: RegisterEntry) -> Self:
-        """What an entry of the register says that put the animal somewhere."""
-        made, by_hand = entry.decision, entry.kind in ("enrolled", "moved")
-        return cls(
-            kind=entry.kind,
-            date=entry.began,
-            session_name=entry.session_name,
-            by=entry.by if by_hand else None,
-            before=entry.stage if made else None,
-            stage=made.stage if made else entry.stage,
-            rule=made.rule if made else (),
-        )
-
-    def told(self) -> str:
-        """In one line, without its time and its rule."""
-        if self.kind in ("enrolled", "moved"):
-            return f"{self.kind} to {self.stage} by {self.by or 'hand'}"
-        if self.kind != "session":
-            by = f"by session {self.session_name}" if self.session_name else "written by another tool"
-            return f"{self.stage}, {by}"
-        if self.before == self.stage:
-            return f"stays at {self.stage}; no rule fired"
-        return f"{self.before} -> {self.stage or 'off curriculum'}"
 
 
 class Card(BaseModel, frozen=True):
@@ -229,7 +187,7 @@ def _last_decision(state: "AnimalState | None", record: AnimalRecord) -> LastDec
     if put and put.ticket == state.ticket:
         return LastDecision.of(put)
     return LastDecision(
-        kind="stored", date=state.date, session_name=state.session_name, stage=state.trainer_state.stage
+        kind="stored", date=state.date, session_name=state.session_name, stage=state.trainer_state.decided_stage
     )
 
 
@@ -242,7 +200,7 @@ def _since(record: AnimalRecord) -> tuple[datetime | None, bool]:
         if not _stood_there_after(entry, state):
             return since, False
         since = entry.began
-        if entry.decision and entry.put_the_animal and entry.stage != state.stage:
+        if entry.decision and entry.put_the_animal and entry.stage != state.decided_stage:
             return since, False
     first = record.entries[0] if record.entries else None
     return since, first is not None and first.sessions_at(state)[0] > first.was_run
@@ -251,7 +209,7 @@ def _since(record: AnimalRecord) -> tuple[datetime | None, bool]:
 def _stood_there_after(entry: RegisterEntry, state: "TrainerStateText") -> bool:
     decided = entry.decision if entry.put_the_animal else None
     where = (decided.curriculum, decided.stage) if decided else (entry.curriculum, entry.stage)
-    return where == (state.curriculum, state.stage)
+    return where == (state.curriculum, state.decided_stage)
 
 
 def unusually_short(acquisition: Acquisition | None, before: tuple[RegisterEntry, ...]) -> str | None:

@@ -3,14 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
+from aind_launcher.board.decision import entry_text
 from aind_launcher.journal.records import UNFINISHED
-from aind_launcher.model.animal import move_text
 from aind_launcher.model.register import RegisterEntry, RigStatus, UnfinishedSession
 from aind_launcher.model.store import AnimalRecord
 
 Status = Literal["due", "running", "done", "failed", "not handed off", "unknown", "unreadable"]
+# The first are those that somebody should look at.
+_URGENT: Final[tuple[Status, ...]] = ("unreadable", "failed", "not handed off", "unknown", "due", "running", "done")
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,8 @@ class AnimalToday:
 
     @property
     def decided(self) -> RegisterEntry | None:
-        """The newest entry that tells of a decision, or of a person who put the animal somewhere."""
-        return next(
-            (entry for entry in reversed(self.record.entries) if entry.kind != "session" or entry.decision), None
-        )
+        """The newest entry that tells of a decision, or of a person who did put the animal somewhere."""
+        return next((entry for entry in reversed(self.record.entries) if entry.decision or entry.put_the_animal), None)
 
     def as_data(self) -> dict[str, Any]:
         """For programs; the manual's page on `today` explains the names."""
@@ -119,13 +119,30 @@ class Today:
         found = {status: sum(animal.status == status for animal in self.animals) for status in order}
         return {status: count for status, count in found.items() if count}
 
+    def most_urgent_first(self) -> Self:
+        """With what somebody should look at before all that is as it should be."""
+        animals = sorted(self.animals, key=lambda animal: not animal.is_stuck and _URGENT.index(animal.status))
+        rigs = sorted(self.rigs, key=lambda rig: (not rig.problem, not rig.unfinished, not rig.is_stale))
+        return replace(self, animals=tuple(animals), rigs=tuple(rigs))
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Every stage that an animal is at or may come to."""
+        states = [animal.record.trainer_state for animal in self.animals]
+        return _sorted(name for state in states if state for name in (state.stage, *state.curriculum_stages))
+
+    @property
+    def rig_names(self) -> tuple[str, ...]:
+        """Every rig that reported itself or at which an animal had its last session."""
+        return _sorted((*(each.rig for each in self.rigs), *(animal.last_rig for animal in self.animals)))
+
     def only(
         self, *, stage: str | None = None, rig: str | None = None, stuck: bool = False, not_run: bool = False
     ) -> Self:
-        """What is asked for; an animal that cannot be read stays where it may belong.
+        """Only what is asked for. An animal that cannot be read is kept by `stage` and `rig`: it may be one of them.
 
         :param rig: animals that had their last session there, and that rig.
-        :param not_run: animals of which nobody can say that they ran.
+        :param not_run: animals that are due, and those of which it is not known.
         """
         animals = [
             animal
@@ -147,6 +164,10 @@ class Today:
         }
 
 
+def _sorted(names: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(sorted({name for name in names if name}))
+
+
 def today(records: Sequence[AnimalRecord], statuses: Sequence[RigStatus], moment: datetime, stuck_after: int) -> Today:
     """The day of `moment`.
 
@@ -165,17 +186,6 @@ def today(records: Sequence[AnimalRecord], statuses: Sequence[RigStatus], moment
         for record in records
     )
     return Today(day, len(animals), animals, tuple(_rigs(records, rigs)))
-
-
-def entry_text(entry: RegisterEntry) -> str:
-    """What was decided with this entry of a register, and by which rule or by whom."""
-    decision = entry.decision
-    by = f" by {entry.by}" if entry.by else ""
-    if decision is None:
-        return {"enrolled": f"enrolled{by}", "moved": f"moved by hand{by}"}.get(entry.kind, "changed outside")
-    if decision.outcome == "superseded":
-        return "superseded"
-    return move_text(entry.stage, decision.stage, decision.rule)
 
 
 def _status(record: AnimalRecord, day: date, rigs: Mapping[str, RigStatus]) -> Status:

@@ -15,12 +15,25 @@ def when(moment: datetime, now: datetime) -> str:
     days = (now.astimezone().date() - then.date()).days
     if days in (0, 1):
         return f"{'yesterday' if days else 'today'} {then:%H:%M}"
-    return f"{days} days ago" if 1 < days < _LONG_AGO else f"{then:%Y-%m-%d %H:%M}"
+    return f"{days} days ago" if 1 < days < _LONG_AGO else to_the_minute(moment)
+
+
+def to_the_minute(moment: datetime) -> str:
+    """A moment by this machine's clock."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def duration(minutes: float) -> str:
     """How long something took."""
     return f"{minutes:.0f} min" if minutes >= 1 else f"{60 * minutes:.0f} s"
+
+
+def ago(seconds: float) -> str:
+    """How long ago something was, in the largest unit that it fills."""
+    for length, unit in ((24 * 3600, "d"), (3600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
 
 
 def in_short(value: Any) -> str:

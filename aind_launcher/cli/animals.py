@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import local_time, print_facts, print_json, print_table
+from aind_launcher.cli.printing import print_facts, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.model.names import checked_name, did_you_mean, names_like
@@ -38,7 +38,8 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
         print_json([_data(animal) | _sessions(records.get(animal.subject)) for animal in animals])
         return
     print_table(
-        ("subject", "curriculum", "stage", "sessions", "since", "last run"),
+        # A problem is a long sentence: in its own column it does not widen the others.
+        ("subject", "curriculum", "stage", "sessions", "since", "last run", ""),
         [_row(animal, records.get(animal.subject)) for animal in animals],
         empty=f"No animal in {store.place}. Enrol one with `aind-launch curricula enroll SUBJECT --curriculum NAME`.",
     )
@@ -50,6 +51,8 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the trainer state itself.")
 def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
     """Show where an animal stands and every decision that put it there."""
+    from aind_launcher.board.words import to_the_minute
+    from aind_launcher.model.animal import named_rules
     from aind_launcher.model.store import with_rules
 
     store = repository.animal_store()
@@ -69,7 +72,7 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
         facts = {
             "curriculum": f"{trainer_state.curriculum} {trainer_state.curriculum_version or ''}",
             "stage": trainer_state.stage_in_words,
-            "since": f"{state.date.astimezone():%Y-%m-%d %H:%M}",
+            "since": to_the_minute(state.date),
             "from": "changed outside the launcher" if animal.changed_outside else state.session_name,
             "metrics": json.dumps(state.metrics)[:_WIDEST] if state.metrics is not None else None,
         }
@@ -82,10 +85,10 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
         ("date", "what", "stage", "rule", "session", "metrics", "by", "reason"),
         [
             (
-                f"{entry.date.astimezone():%Y-%m-%d %H:%M}",
+                to_the_minute(entry.date),
                 f"{entry.kind} (superseded)" if entry.superseded else entry.kind,
                 entry.state.trainer_state.stage_in_words,
-                ", ".join(entry.rule),
+                named_rules(entry.rule),
                 entry.session_name,
                 # A move by hand carries them on.
                 json.dumps(entry.metrics)[:_WIDEST] if entry.kind == "suggestion" else None,
@@ -198,15 +201,18 @@ def _known(repository: TaskRepository, store: "AnimalStore", subject: str) -> "S
 
 
 def _row(animal: "StoredAnimal", record: "AnimalRecord | None") -> tuple[Any, ...]:
+    from aind_launcher.board.words import to_the_minute
+
     last = record and record.last_session
-    run = last and f"{local_time(last.began)[:-3]}, {last.rig}"
+    run = last and f"{to_the_minute(last.began)}, {last.rig}"
     if animal.problem:
-        return (animal.subject, animal.problem, None, None, None, run)
+        return (animal.subject, "unreadable", None, None, None, run, " ".join(animal.problem.split()))
     if animal.state is None:
-        return (animal.subject, "own task.json" if animal.has_task else "none", None, None, None, run)
+        return (animal.subject, "own task.json" if animal.has_task else "none", None, None, None, run, None)
     state = animal.state.trainer_state
-    since = f"{animal.state.date.astimezone():%Y-%m-%d %H:%M}"
-    return (animal.subject, state.curriculum, state.stage_in_words, record and record.sessions_at_stage, since, run)
+    since = to_the_minute(animal.state.date)
+    sessions = record and record.sessions_at_stage
+    return (animal.subject, state.curriculum, state.stage_in_words, sessions, since, run, None)
 
 
 def _sessions(record: "AnimalRecord | None") -> dict[str, Any]:

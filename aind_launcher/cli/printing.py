@@ -53,8 +53,14 @@ def print_facts(facts: Mapping[str, object]) -> None:
     print_table(("", ""), [(f"  {name}", value) for name, value in facts.items() if value], empty="")
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table on stdout, without colours and not wrapped in a pipe; `empty` where there are no rows."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, room: float = inf, others: str = ""
+) -> None:
+    """A table on stdout, without colours and not wrapped in a pipe; `empty` where there are no rows.
+
+    :param room: lines of a terminal for which there is room.
+    :param others: what to say of the rows that are left out then, after how many they are.
+    """
     from aind_launcher.cli.table import Table
 
     listed = [[_cell(value) for value in row] for row in rows]
@@ -62,11 +68,24 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, emp
         click.echo(empty)
     elif sys.stdout is not None and sys.stdout.isatty():
         # A line that fills the last column as well would be followed by an empty one on some consoles of Windows.
-        _print_coloured(Table(columns, listed, get_terminal_size().columns - 1))
+        table = Table(columns, listed, get_terminal_size().columns - 1)
+        room -= sum(1 for _ in table.head())
+        is_cut = table.fitting(room) < len(listed)
+        _print_coloured(table, room - is_cut)
+        if is_cut:
+            click.echo(f"and {len(listed) - table.fitting(room - 1)} more {others}")
     else:
         table = Table(columns, listed, inf)
         for line in (*table.head(), *table.body()):
             click.echo("  ".join(line).rstrip())
+
+
+def table_height(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
+    """How many lines of a terminal a table takes, with its head."""
+    from aind_launcher.cli.table import Table
+
+    table = Table(columns, [[_cell(value) for value in row] for row in rows], get_terminal_size().columns - 1)
+    return sum(1 for _ in (*table.head(), *table.body()))
 
 
 def _cell(value: object) -> str | PurePath:
@@ -74,14 +93,14 @@ def _cell(value: object) -> str | PurePath:
     return PurePath(text) if isinstance(value, PurePath) else text
 
 
-def _print_coloured(table: "Table") -> None:
+def _print_coloured(table: "Table", room: float) -> None:
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False)
     for line in table.head():
         console.print(Text("  ".join(line).rstrip(), style="bold"), soft_wrap=True)
-    for line in table.body():
+    for line in table.body(room):
         coloured = Text("  ").join(Text(cell, style=STYLES.get(cell.rstrip(), "")) for cell in line)
         coloured.rstrip()
         console.print(coloured, soft_wrap=True)

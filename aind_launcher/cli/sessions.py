@@ -51,10 +51,11 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(repository: TaskRepository, since: str | None, last: int, as_json: bool, **wanted: Any) -> None:
     """List this rig's sessions, oldest first."""
+    from aind_launcher.board.words import duration
     from aind_launcher.lifecycle.notes import NOTE
 
     with repository.journal() as journal:
-        begun = moment(since, now()) if since else None
+        begun = None if since is None else moment(since, now())
         found = journal.sessions(since=begun, last=last + 1, **wanted)
         is_cut = len(found) > last
         found = found[-last:]
@@ -67,11 +68,10 @@ def list_(repository: TaskRepository, since: str | None, last: int, as_json: boo
         return
     rows = []
     for record in records:
-        seconds = round((record.ended - record.started).total_seconds()) if record.ended else None
-        duration = None if seconds is None else timedelta(seconds=seconds)
+        took = duration((record.ended - record.started) / timedelta(minutes=1)) if record.ended else None
         first_sentence = re.split(r"(?<=\.)\s", record.message or "", maxsplit=1)[0]
         decision = _decision(steps[record.name])
-        rows.append((record.name, record.state, local_time(record.started), duration, decision, first_sentence))
+        rows.append((record.name, record.state, local_time(record.started), took, decision, first_sentence))
     columns = ("session", "state", "started", "duration", "decision", "message")
     print_table(columns, rows, empty="No session matches.")
 
@@ -124,6 +124,8 @@ def note(repository: TaskRepository, session: str, text: str, by: str | None) ->
 
     if not text.strip():
         raise UsageError("The note is empty.", "Write it in quotes after the session.")
+    if any("\ud800" <= letter <= "\udfff" for letter in text + (by or "")):
+        raise UsageError("The note has letters that are no UTF-8.", "Write it in the encoding of the terminal.")
     with repository.journal() as journal:
         add_note(journal, known_session(journal, session).name, text.strip(), by or login())
     click.echo(f"{session}: noted.")

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from aind_launcher.board.words import in_short
 from aind_launcher.cli.printing import local_time, print_facts, print_table
 from aind_launcher.journal.records import SessionRecord, StepRecord
-from aind_launcher.model.animal import fired_rules, named_rules
+from aind_launcher.model.animal import fired_rules, move_text, named_rules
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
@@ -60,18 +60,16 @@ def facts(
 
 
 def decision(session: SessionContext, suggestion: CurriculumSuggestion | None, steps: Sequence[StepRecord]) -> str:
-    """One line: where the animal goes next, and why it stays where it does."""
+    """One line: where the animal goes next, or why it stays where it is, and what is unusual about that."""
     before = session.animal_state.trainer_state if session.animal_state else None
     if suggestion is None:
         return "none; the animal's state is unchanged" if before else "none; no curriculum decides over this animal"
     states = [record.result for record in steps if record.id.hook == "record_state" and record.result]
-    if any(state["outcome"] == "superseded" for state in states):
-        return "superseded: the animal has moved on since"
-    then = suggestion.trainer_state
-    stage = before.stage if before else None
-    if not then.is_on_curriculum:
-        return f"{stage} -> off curriculum"
-    return f"stays at {then.stage}" if then.stage == stage else f"{stage} -> {then.stage}"
+    for state in states:
+        if state["outcome"] == "superseded":
+            return f"superseded: {state.get('because') or 'the animal has moved on since'}"
+    moved = move_text(before.stage if before else None, suggestion.trainer_state.decided_stage)
+    return ", but ".join((moved, *(state["because"] for state in states if state.get("because"))))
 
 
 def rules(session: SessionContext, suggestion: CurriculumSuggestion | None) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """How a table stands in a given width: no word is broken, so that names and paths can be read and copied."""
 
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
+from math import inf
 from pathlib import PurePath
 from typing import Final
 
@@ -29,10 +30,18 @@ class Table:
         if any(self._columns):
             yield from self._laid_out(self._columns)
 
-    def body(self) -> Iterator[list[str]]:
-        """The lines of the rows, each as its cells."""
-        for row in self._rows:
+    def body(self, room: float = inf) -> Iterator[list[str]]:
+        """The lines of the rows, each as its cells.
+
+        :param room: lines for which there is room; a row that would be cut, and those after it, are left out.
+        """
+        for row in self._rows[: self.fitting(room)]:
             yield from self._laid_out(row)
+
+    def fitting(self, room: float) -> int:
+        """How many of the first rows there is room for."""
+        heights = accumulate(sum(1 for _ in self._laid_out(row)) for row in self._rows)
+        return sum(height <= room for height in heights)
 
     def _laid_out(self, row: Sequence[str | PurePath]) -> Iterator[list[str]]:
         for number, line in enumerate(self._lines):

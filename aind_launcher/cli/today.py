@@ -3,12 +3,14 @@
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import datetime
+from math import ceil, inf
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aind_launcher.cli.printing import local_time, print_json, print_table
+from aind_launcher.cli.printing import local_time, print_json, print_table, table_height
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.model.clock import now
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from aind_launcher.board.today import AnimalToday, RigToday, Today
     from aind_launcher.model.register import RegisterEntry, UnfinishedSession
     from aind_launcher.model.store import AnimalStore
+
+
+_ANIMALS = ("animal", "today", "stage", "sessions", "unchanged", "last session", "decision")
+_RIGS = ("rig", "", "heard of", "at", "unfinished sessions")
 
 
 @click.command(
@@ -53,7 +59,7 @@ Examples:
 def command(repository: TaskRepository, stuck_after: int, watch: int | None, as_json: bool, **wanted: Any) -> None:
     """Show who ran today, who is due or stuck, what was decided, and what is unfinished.
 
-    It reads the animals' store alone, from any machine that reaches it, and changes nothing.
+    It reads the animals' store alone, from any machine that reaches it, and changes no file.
     """
     store = repository.animal_store()
 
@@ -63,7 +69,10 @@ def command(repository: TaskRepository, stuck_after: int, watch: int | None, as_
         records = store.overview()
         if not records:
             repository.refuse_unplugged(store)
-        return today(records, store.rigs(), now(), stuck_after).only(**wanted)
+        whole = today(records, store.rigs(), now(), stuck_after)
+        if records:
+            _refuse_unknown(whole, wanted["stage"], wanted["rig"])
+        return whole.only(**wanted)
 
     if watch is not None:
         _watch(look, store, watch, as_json)
@@ -71,6 +80,15 @@ def command(repository: TaskRepository, stuck_after: int, watch: int | None, as_
         print_json(look().as_data())
     else:
         _print(look(), store)
+
+
+def _refuse_unknown(whole: "Today", stage: str | None, rig: str | None) -> None:
+    if stage is not None and stage not in whole.stages:
+        raise UsageError(
+            f"No animal's curriculum has a stage {stage}.", f"There are: {', '.join(whole.stages) or 'none'}."
+        )
+    if rig is not None and rig not in whole.rig_names:
+        raise UsageError(f"No rig {rig} is known here.", f"There are: {', '.join(whole.rig_names) or 'none'}.")
 
 
 def _watch(look: "Callable[[], Today]", store: "AnimalStore", seconds: int, as_json: bool) -> None:
@@ -82,9 +100,11 @@ def _watch(look: "Callable[[], Today]", store: "AnimalStore", seconds: int, as_j
         while True:
             # All is read before the screen is cleared, so that it stands empty for no time.
             click.clear()
-            _print(shown, store)
-            click.echo("")
-            click.echo(problem or f"Read at {now().astimezone():%H:%M:%S}. Ctrl-C ends this.")
+            size = get_terminal_size()
+            last = problem or f"Read at {now().astimezone():%H:%M:%S}. Ctrl-C ends this."
+            # One line stands empty before the last, and the cursor is in the one after it.
+            _print(shown, store, size.lines - 2 - ceil(len(last) / size.columns))
+            click.echo(f"\n{last}")
             time.sleep(seconds)
             try:
                 shown, problem = look(), None
@@ -95,56 +115,78 @@ def _watch(look: "Callable[[], Today]", store: "AnimalStore", seconds: int, as_j
         click.echo("")
 
 
-def _print(shown: "Today", store: "AnimalStore") -> None:
+def _print(shown: "Today", store: "AnimalStore", height: float = inf) -> None:
+    """Print the day.
+
+    :param height: lines for which there is room; what is not urgent is left out.
+    """
+    moment = now()
     count, stuck = len(shown.animals), sum(animal.is_stuck for animal in shown.animals)
     some = f"{count} of {shown.of} animals" if count < shown.of else f"{count} animal{'' if count == 1 else 's'}"
     counts = ", ".join(f"{number} {status}" for status, number in shown.counts().items())
     told = "; ".join(filter(None, (some, counts, f"{stuck} stuck" if stuck else "")))
-    click.echo(f"{shown.day:%A %Y-%m-%d}: {told}.")
-    click.echo("")
+    click.echo(f"{shown.day:%A %Y-%m-%d}: {told}.\n")
+    of_animals, of_rigs = _rows(shown, moment)
+    room = for_rigs = inf
+    if height < inf:
+        # The summary is written, and a line stands empty between the tables.
+        room = height - 3
+        for_rigs = min(table_height(_RIGS, of_rigs) if of_rigs else 0, room // 2)
+        room -= for_rigs
+        if table_height(_ANIMALS, of_animals) > room:
+            of_animals, of_rigs = _rows(shown.most_urgent_first(), moment)
     print_table(
-        ("animal", "today", "stage", "sessions", "unchanged", "last session", "decision"),
-        [_row(animal, shown.day) for animal in shown.animals],
+        _ANIMALS,
+        of_animals,
         empty="No animal is as asked for."
         if shown.of
         else f"No animal in {store.place}. If there should be one, connect its drive or share; else enrol one with "
         "`aind-launch curricula enroll SUBJECT --curriculum NAME`.",
+        room=room,
+        others="animals; a taller window shows them.",
     )
-    if shown.rigs:
+    if of_rigs:
         click.echo("")
-        rows = [_rig_row(rig) for rig in shown.rigs]
-        print_table(("rig", "", "heard of", "at", "unfinished sessions"), rows, empty="")
+        print_table(_RIGS, of_rigs, empty="", room=for_rigs, others="rigs; a taller window shows them.")
 
 
-def _row(animal: "AnimalToday", day: date) -> tuple[object, ...]:
-    from aind_launcher.board.today import entry_text
+def _rows(shown: "Today", moment: datetime) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    return [_row(animal, moment) for animal in shown.animals], [_rig_row(rig) for rig in shown.rigs]
+
+
+def _row(animal: "AnimalToday", moment: datetime) -> tuple[object, ...]:
+    from aind_launcher.board.decision import entry_text
 
     record = animal.record
+    stage = record.trainer_state and record.trainer_state.stage_in_words
     if record.problem:
-        return (record.subject, animal.status, None, None, None, None, " ".join(record.problem.split()))
+        return (record.subject, animal.status, stage, None, None, None, " ".join(record.problem.split()))
     last, decided = record.last_session, animal.decided
     return (
         record.subject,
         animal.status,
-        record.trainer_state.stage_in_words if record.trainer_state else "no curriculum",
+        stage or "no curriculum",
         record.sessions_at_stage,
         f"{record.sessions_unchanged} stuck" if animal.is_stuck else record.sessions_unchanged,
-        last and _when_and_where(last, day),
+        last and _when_and_where(last, moment),
         decided and entry_text(decided),
     )
 
 
-def _when_and_where(session: "RegisterEntry", day: date) -> str:
-    began = session.began.astimezone()
+def _when_and_where(session: "RegisterEntry", moment: datetime) -> str:
+    from aind_launcher.board.words import when
+
     how = f", {session.state}" if session.state in ("failed", "interrupted", "discarded", "closed") else ""
-    return f"{began:%H:%M}{f' on {began:%Y-%m-%d}' if began.date() != day else ''}, {session.rig}{how}"
+    return f"{when(session.began, moment)}, {session.rig}{how}"
 
 
 def _rig_row(rig: "RigToday") -> tuple[object, ...]:
+    from aind_launcher.board.words import ago
+
     heard = "never"
     if rig.status:
         age = rig.status.age
-        heard = local_time(rig.status.written) if age is None else f"{_age(age)} ago"
+        heard = local_time(rig.status.written) if age is None else ago(age)
     how = "unreadable" if rig.problem else "stale" if rig.is_stale else ""
     told = [" ".join(rig.problem.split())] if rig.problem else []
     return (rig.rig, how, heard, rig.running, "\n".join([*told, *map(_left, rig.unfinished)]))
@@ -153,10 +195,3 @@ def _rig_row(rig: "RigToday") -> tuple[object, ...]:
 def _left(session: "UnfinishedSession") -> str:
     how = "its end was not seen" if session.state == "running" else " ".join((session.message or session.state).split())
     return f"{session.session_name}: {how}"
-
-
-def _age(seconds: float) -> str:
-    for length, unit in ((24 * 3600, "d"), (3600, "h"), (60, "min")):
-        if seconds >= length:
-            return f"{seconds // length:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -118,8 +118,7 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
 def _in_a_line(session: SessionContext, suggestion: CurriculumSuggestion) -> str:
     before = session.animal_state.trainer_state if session.animal_state else None
     then = suggestion.trainer_state
-    after = then.stage if then.is_on_curriculum else None
-    return move_text(before.stage if before else None, after, fired_rules(before, then))
+    return move_text(before.stage if before else None, then.decided_stage, fired_rules(before, then))
 
 
 def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[StepRecord]) -> list[str]:

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from aind_launcher.errors import AnimalError, BeginAgain, Refused
 from aind_launcher.journal.records import StepId
@@ -24,6 +24,9 @@ from aind_launcher.system.git import describe_repository
 from aind_launcher.system.interrupts import InterruptedAgain
 from aind_launcher.system.processes import refuse_orphans
 from aind_launcher.system.rig import installation
+
+if TYPE_CHECKING:
+    from aind_launcher.model.store import AnimalStore
 
 logger = logging.getLogger(__name__)
 
@@ -133,12 +136,23 @@ def _prepared(launcher: Launcher, session: SessionContext, request: Request) -> 
     return session
 
 
+def _refusal(store: "AnimalStore", subject: str) -> AnimalError | None:
+    """Why the store does not let the animal begin as a new one: it had a state, which is lost."""
+    try:
+        store.refuse_known(subject)
+    except AnimalError as error:
+        return error
+    return None
+
+
 def _refuse_unknown(launcher: Launcher, session: SessionContext) -> NoReturn:
     """Say what may be wrong where no store knows the animal: its number, or the library, or that it is new.
 
     :raises AnimalError: always.
     """
     subject, experiment = session.subject, session.session.experiment
+    if refusal := ask_store(launcher, lambda store: _refusal(store, subject)):
+        raise refusal
     stores = ", ".join(call.plugin.name for call in launcher.plugins.calls("load_animal_state")) or "no store"
     refuse_seen(launcher.journal, subject, launcher.repository, experiment, stores, CONNECT)
     place, animals = ask_store(launcher, lambda store: (store.place, store.animals())) or ("", ())

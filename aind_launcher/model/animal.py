@@ -89,11 +89,21 @@ class TrainerStateText(JsonText):
         return decides and self.curriculum is not None and self.stage is not None
 
     @property
+    def decided_stage(self) -> str | None:
+        """The stage of an animal that is on its curriculum; one that has left may still have a stage, as its task."""
+        return self.stage if self.is_on_curriculum else None
+
+    @property
     def stage_in_words(self) -> str:
         """The stage, for people; no curriculum decides over every animal that has one."""
         if self.is_on_curriculum:
             return str(self.stage)
         return f"{self.stage} (off curriculum)" if self.stage else "off curriculum"
+
+    @property
+    def curriculum_stages(self) -> tuple[str, ...]:
+        """The names of all stages of the curriculum, as far as the state has them."""
+        return tuple(_stages(self))
 
     @property
     def task(self) -> dict[str, Any] | None:
@@ -229,13 +239,13 @@ def named_rules(rules: Sequence[str], *, full: bool = False) -> str:
 
 
 def move_text(before: str | None, after: str | None, rules: Sequence[str] = ()) -> str:
-    """A decision in a line: *stays*, or from which stage to which and by which rule.
+    """A decision in a line: at which stage the animal stays, or from which stage to which and by which rule.
 
     :param after: None where the animal leaves its curriculum.
     :param rules: those that may have fired; their modules are left out.
     """
     if after is not None and before == after:
-        return "stays"
+        return f"stays at {after}"
     rule = f" by {named_rules(rules)}" if rules else ""
     return f"{before or 'no stage'} -> {after or 'off curriculum'}{rule}"
 

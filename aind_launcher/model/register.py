@@ -39,6 +39,7 @@ class EntryDecision(BaseModel, frozen=True, extra="allow"):
 
     :param suggestion: the digest of the answer.
     :param outcome: as in `StateRecord`.
+    :param stage: None where the animal leaves its curriculum.
     :param rule: the rules that may have fired; see `fired_rules`.
     :param because: as in `StateRecord`.
     """
@@ -62,7 +63,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True, extra="allow"
     :param began: by the rig's clock, which may be wrong.
     :param by: the experimenters, or who enrolled or moved the animal.
     :param folder: the session's, on its rig.
-    :param stage: the one that the session ran with, or where the animal was put.
+    :param stage: the one that the session ran with, or where the animal was put; None off its curriculum.
     :param trainer_state: names that state; the first digits of its digest.
     :param is_counted: whether it is one of the sessions at its stage; not where the operator gave another task.
     :param sessions_at_stage: the animal's sessions at that stage since it came there, this one included.
@@ -120,7 +121,7 @@ class RegisterEntry(BaseModel, frozen=True, populate_by_name=True, extra="allow"
 
         :param state: where the animal stands now.
         """
-        where = (state and state.curriculum, state and state.stage)
+        where = (state and state.curriculum, state and state.decided_stage)
         made = self.decision
         if made and self.put_the_animal and (made.curriculum, made.stage) != where:
             return 0, 0  # It was elsewhere meanwhile.

@@ -39,9 +39,9 @@ class StoredAnimal:
 class AnimalRecord:
     """Where an animal stands, and the newest entries of its register.
 
-    :param trainer_state: None where it is on no curriculum, or where there is a problem.
+    :param trainer_state: None where it has none, or where it cannot be read.
     :param entries: oldest first; as many as were asked for, or fewer.
-    :param problem: why it cannot be read.
+    :param problem: why it cannot be read, or why it is not known what the animal did last.
     """
 
     subject: str
@@ -67,12 +67,19 @@ class AnimalRecord:
     @property
     def sessions_at_stage(self) -> int | None:
         """The animal's sessions at its stage since it came there; None without a register."""
-        return self.entries[-1].sessions_at(self.trainer_state)[0] if self.entries else None
+        return self._sessions_at and self._sessions_at[0]
 
     @property
     def sessions_unchanged(self) -> int | None:
         """The animal's sessions since anything in its trainer state changed; None without a register."""
-        return self.entries[-1].sessions_at(self.trainer_state)[1] if self.entries else None
+        return self._sessions_at and self._sessions_at[1]
+
+    @property
+    def _sessions_at(self) -> tuple[int, int] | None:
+        # A move whose launcher was killed counts for nothing.
+        known = (entry for entry in reversed(self.entries) if entry.kind == "session" or entry.put_the_animal)
+        newest = next(known, None)
+        return newest.sessions_at(self.trainer_state) if newest else None
 
 
 class Decision(BaseModel, frozen=True, populate_by_name=True, ser_json_inf_nan="constants"):
@@ -154,7 +161,7 @@ class AnimalStore(Protocol):
         """Every animal by subject, each with the two newest entries of its register.
 
         Entries before them only where the two tell of no session, or not how the animal came where it stands. A store
-        on a share does at most four file operations for any other animal.
+        on a share does at most four file operations for any other animal that has a trainer state.
         """
 
     def rigs(self) -> Sequence[RigStatus]:

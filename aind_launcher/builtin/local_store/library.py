@@ -47,8 +47,9 @@ class Library:
 
     @property
     def place(self) -> str:
-        """The root and the experiment."""
-        return f"the library {self.root} (experiment {self.experiment})"
+        """The root and the experiment, and whether it is there."""
+        place = f"the library {self.root} (experiment {self.experiment})"
+        return place if self.root.is_dir() else f"{place}, which does not exist"
 
     def folder(self, subject: str) -> Path:
         """Where an animal's files are."""
@@ -133,12 +134,21 @@ class Library:
         try:
             content = _content(folder / STATE)
             state = TrainerStateText.read(content, str(folder / STATE)) if content is not None else None
+            if further and state is None and (lost := self.lost(folder.name)):
+                raise lost
+            register = Register(folder / SESSIONS)
+            numbers = register.numbers()
 
             def suffice(entries: Sequence[RegisterEntry]) -> bool:
                 is_put = state is None or any(entry.put_the_animal for entry in entries)
                 return not further or (is_put and any(entry.was_run for entry in entries))
 
-            return AnimalRecord(folder.name, state, Register(folder / SESSIONS).newest(last, suffice))
+            record = AnimalRecord(folder.name, state, register.newest(last, suffice, numbers))
+            if further and (damaged := register.unread(numbers, record)):
+                message = f"{damaged} cannot be read, so it is not known what the animal did last."
+                problem = AnimalError(message, "See `aind-launch sessions list` on its rig.")
+                return AnimalRecord(folder.name, state, problem=str(problem))
+            return record
         except LauncherError as error:
             return AnimalRecord(folder.name, problem=str(error))
 

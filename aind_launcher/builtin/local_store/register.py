@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from aind_launcher.builtin.local_store.history import reading
 from aind_launcher.errors import AnimalError
 from aind_launcher.model.register import RegisterEntry, Ticket
+from aind_launcher.model.store import AnimalRecord
 from aind_launcher.system.files import create_whole, read_whole, write_whole
 
 logger = logging.getLogger(__name__)
@@ -64,13 +65,17 @@ class Register:
         return None
 
     def newest(
-        self, count: int, suffice: Callable[[Sequence[RegisterEntry]], bool] | None = None
+        self,
+        count: int,
+        suffice: Callable[[Sequence[RegisterEntry]], bool] | None = None,
+        numbers: Sequence[int] | None = None,
     ) -> tuple[RegisterEntry, ...]:
         """The newest entries that can be read, oldest first.
 
         :param suffice: entries before them are added, one by one, until all together do; none is looked for for ever.
+        :param numbers: all that were given, where they were listed already.
         """
-        numbers = self.numbers()
+        numbers = self.numbers() if numbers is None else numbers
         found = self.entries(numbers[-count:])
         for number in reversed(numbers[-_LOOKED_AT:-count]):
             if suffice is None or suffice(found):
@@ -131,6 +136,13 @@ class Register:
         :raises OSError: it cannot be written.
         """
         write_whole(self._file(entry.number), _text(entry))
+
+    def unread(self, numbers: Sequence[int], read: AnimalRecord) -> Path | None:
+        """The newest entry that is damaged, unless a session that could be read came after it."""
+        known = {entry.number for entry in read.entries}
+        after = read.last_session.number if read.last_session else 0
+        damaged = [number for number in numbers[-_LOOKED_AT:] if number > after and number not in known]
+        return self._file(damaged[-1]) if damaged else None
 
     def _file(self, number: int) -> Path:
         return self.folder / f"{number:06d}.json"

@@ -151,7 +151,7 @@ def enter_decision(
         suggestion=str(decision.suggestion_digest),
         outcome="superseded" if superseded else "applied",
         curriculum=state.curriculum,
-        stage=state.stage,
+        stage=state.decided_stage,
         rule=decision.rule,
         because=because,
     )
@@ -220,7 +220,7 @@ def _allot(
     where = {
         "kind": kind,
         "curriculum": state.curriculum if state else None,
-        "stage": state.stage if state else None,
+        "stage": state.decided_stage if state else None,
         "trainer_state": short_digest(state),
         "sessions_at_stage": at_stage + own,
         "sessions_unchanged": unchanged + own,
