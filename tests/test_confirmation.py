@@ -13,7 +13,8 @@ from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.model.session import SessionContext
 from aind_launcher.testing import TaskRepositoryForTests, ladder_state
 
-pytestmark = pytest.mark.posix_only("Windows has no pseudo-terminals that Python opens")
+# Each starts the whole program at a terminal.
+pytestmark = [pytest.mark.integration, pytest.mark.posix_only("Windows has no pseudo-terminals that Python opens")]
 
 RUN = ("run", "--subject", "123456")
 QUESTION = "Start this session?"
@@ -47,7 +48,6 @@ def test_enter_starts_an_animal_of_which_nothing_is_unusual(lab: TaskRepositoryF
 
 
 @pytest.mark.parametrize("answer", ["no\n", "\n"], ids=["no", "only Enter"])
-@pytest.mark.integration
 def test_what_is_unusual_starts_only_with_a_yes(lab: TaskRepositoryForTests, answer: str) -> None:
     assert call(*RUN, cwd=lab.path).code == 0
     known = entries(lab)

@@ -41,6 +41,10 @@ TASK = """
 """
 
 
+# Each starts the whole program at a terminal, or sends it signals.
+pytestmark = pytest.mark.integration
+
+
 def with_task(root: Path, listens: bool, grace: float) -> TaskRepositoryForTests:
     command = [sys.executable, "{repository}/task.py", "{session_directory}", "listens" if listens else "does not"]
     lab = laboratory(
@@ -88,7 +92,6 @@ def test_during_the_acquisition_the_task_closes_and_its_data_is_kept(tmp_path: P
 
 
 @pytest.mark.not_in_wine("Wine 8 cannot send Ctrl-Break")
-@pytest.mark.integration
 def test_a_task_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     lab = with_task(tmp_path, listens=False, grace=0.4)
     with started(*RUN, cwd=lab.path) as process:

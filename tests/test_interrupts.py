@@ -9,6 +9,9 @@ from task_repositories import laboratory
 
 from aind_launcher.testing import TaskRepositoryForTests
 
+# Each starts the whole program at a terminal, or sends it signals.
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def lab(tmp_path: Path) -> TaskRepositoryForTests:
@@ -56,7 +59,6 @@ def test_after_the_acquisition_ctrl_c_gives_up_the_step_and_hands_off(lab: TaskR
 
 
 @pytest.mark.posix_only("Windows cannot send Ctrl-C to one process alone")
-@pytest.mark.integration
 def test_ctrl_c_gives_up_an_endless_step_of_a_resume_too(lab: TaskRepositoryForTests) -> None:
     for command in (RUN, ("resume", "--all")):
         assert interrupted_in(lab, "a push", command=command).code == 1
@@ -83,7 +85,6 @@ def test_a_second_ctrl_c_in_the_next_step_ends_the_launcher(lab: TaskRepositoryF
 
 @pytest.mark.not_in_wine("Wine 8 cannot send Ctrl-Break")
 @pytest.mark.parametrize("name", [name for name in ENDINGS if name != "SIGINT"])
-@pytest.mark.integration
 def test_after_the_acquisition_whatever_ends_the_program_leaves_the_step_to_resume(
     lab: TaskRepositoryForTests, name: str
 ) -> None:
@@ -94,7 +95,6 @@ def test_after_the_acquisition_whatever_ends_the_program_leaves_the_step_to_resu
 
 
 @pytest.mark.not_in_wine("Wine 8 cannot send Ctrl-Break")
-@pytest.mark.integration
 def test_a_plugin_that_swallows_ctrl_c_is_ended_by_the_second(lab: TaskRepositoryForTests) -> None:
     mark = hangs(lab, "patience")
     with started(*RUN, cwd=lab.path) as process:

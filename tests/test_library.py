@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from contexts import MONDAY, TUESDAY, folder_for_everybody, read_only, suggestion, trainer_state
 from filelock import FileLock
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from libraries import ANIMAL, begin, decide, folder_of, stage, standing
 
@@ -240,6 +240,7 @@ def test_a_superseded_decision_that_is_recorded_again_is_kept_once(library: Libr
     assert sum(entry.superseded for entry in library.history(ANIMAL)) == 1
 
 
+@settings(max_examples=40)
 @given(order=st.permutations(range(4)), again=st.lists(st.integers(0, 3), max_size=4))
 def test_in_whatever_order_decisions_come_the_latest_sessions_stands(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], again: list[int]

@@ -13,6 +13,9 @@ from terminals import at_terminal
 
 from aind_launcher.testing import TaskRepositoryForTests
 
+# Each starts the whole program at a terminal, or sends it signals.
+pytestmark = pytest.mark.integration
+
 # Ten lines, of which the ninth is long and would clear the screen.
 TASK = """
     import pathlib, sys, time

@@ -12,7 +12,8 @@ from terminals import Window, at_terminal
 
 from aind_launcher.testing import TaskRepositoryForTests
 
-pytestmark = pytest.mark.posix_only("Windows has no terminals that a test can make")
+# Each starts the whole program at a terminal.
+pytestmark = [pytest.mark.integration, pytest.mark.posix_only("Windows has no terminals that a test can make")]
 
 # A task that ends with an error once the test lets it.
 TASK = """
@@ -66,7 +67,6 @@ def test_what_is_typed_while_the_task_runs_answers_no_question(lab: TaskReposito
     assert story(lab)[0].state == "discarded"
 
 
-@pytest.mark.integration
 def test_what_is_typed_while_the_launcher_starts_answers_no_question(lab: TaskRepositoryForTests) -> None:
     with at_terminal(*RUN, cwd=lab.path) as window:
         running(lab, window).touch()
@@ -127,7 +127,6 @@ def is_asked_again(lab: TaskRepositoryForTests) -> None:
 
 
 @pytest.mark.parametrize("hears_closing", [True, False])
-@pytest.mark.integration
 def test_a_window_closed_at_a_question_leaves_it_open(lab: TaskRepositoryForTests, hears_closing: bool) -> None:
     with at_terminal(*RUN, cwd=lab.path, hears_closing=hears_closing) as window:
         running(lab, window).touch()
@@ -138,7 +137,6 @@ def test_a_window_closed_at_a_question_leaves_it_open(lab: TaskRepositoryForTest
 
 
 @pytest.mark.parametrize("hears_closing", [True, False])
-@pytest.mark.integration
 def test_a_window_closed_while_the_task_runs_leaves_the_question_open(
     lab: TaskRepositoryForTests, hears_closing: bool
 ) -> None:
