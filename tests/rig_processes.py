@@ -22,7 +22,9 @@ class Rig:
 
     def ask(self, task: dict[str, Any]) -> None:
         """Let it begin; it is at work when this returns."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is not None and self.process.poll() is not None:
+            self.stop()
+        if self.process is None:
             program = [sys.executable, str(Path(__file__).with_name("rig_worker.py"))]
             self.process = subprocess.Popen(
                 program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"

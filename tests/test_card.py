@@ -62,7 +62,7 @@ def session_of(*entries: RegisterEntry, stage: str | None = "second", **more: An
 
 
 def text_of(card: Card) -> list[str]:
-    console = Console(width=80, file=io.StringIO(), force_terminal=False, highlight=False)
+    console = Console(width=80, file=io.StringIO(), force_terminal=False, highlight=False, legacy_windows=False)
     console.print(drawn(card, NOON, 80, str))
     return [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
 

@@ -64,7 +64,7 @@ def test_a_terminal_shows_animal_stage_time_and_the_last_lines_cut_to_its_width(
 def test_without_a_terminal_every_line_is_printed_as_it_comes(tmp_path: Path) -> None:
     lab = lab_with_task(tmp_path)
     run = launch(*RUN, cwd=lab.path)
-    assert run.code == 0
+    assert run.code == 0, run.err
     assert [line for line in run.err.splitlines() if line.startswith("  trial")] == [
         *(f"  trial {number}" for number in range(1, 9)),
         "  trial 9\N{REPLACEMENT CHARACTER}[2J" + 100 * ".",
