@@ -37,18 +37,19 @@ BY_TICKET = AnimalState.yields_to
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.chmod", "os.listdir", "os.scandir", "os.link")
 
 
-def die_at(fatal: int) -> None:
-    """End this process in front of its file operation of that number."""
-    count = 0
+# The file operations of a task so far, and the one in front of which this process ends; 0 for none.
+LIFE = {"operations": 0, "fatal": 0}
 
-    def die(event: str, arguments: object) -> None:
-        nonlocal count
-        if event in EVENTS:
-            count += 1
-            if count == fatal:
-                os._exit(DEATH)
 
-    sys.addaudithook(die)
+def die(event: str, arguments: object) -> None:
+    """End this process in front of the file operation that it was told; a hook can be added only once for all tasks."""
+    if event in EVENTS:
+        LIFE["operations"] += 1
+        if LIFE["operations"] == LIFE["fatal"]:
+            os._exit(DEATH)
+
+
+sys.addaudithook(die)
 
 
 def session_of(task: dict[str, Any]) -> SessionContext:
@@ -163,8 +164,7 @@ def work(task: dict[str, Any]) -> str:
         without_hard_links()
     if task.get("without_locks"):
         without_locks()
-    if task.get("fatal"):
-        die_at(task["fatal"])
+    LIFE.update(operations=0, fatal=task.get("fatal", 0))
     return json.dumps(DEEDS[task["do"]](Library(Path(task["library"]), "odours"), task))
 
 
