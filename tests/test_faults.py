@@ -357,7 +357,7 @@ def test_a_locked_journal_is_gone_on_without_and_completed_later(tmp_path: Path)
     with Journal.open(lab.journal, lab.data) as journal:
         first, second = journal.sessions()
     assert (first.name, first.state, second.state) == (earlier, "incomplete", "incomplete")
-    assert list(lab.data.glob(".*")) == []
+    assert list(lab.data.glob(".*.sqlite*")) == []
     assert lab.resume(second.name, operator=Somebody()).state == "completed"
 
 

@@ -276,7 +276,7 @@ def test_the_summary_and_the_next_card_name_the_rule_that_moved_an_animal(rig: R
     rig.done("curricula", "enroll", "567890", "--curriculum", "depletion", "--by", "ana")
     first = launch(*run, cwd=rig.task)
     assert first.code == 0, first.err
-    assert re.search(rf"^  last decision +today \d\d:\d\d: enrolled to {before} by ana$", first.err, re.M)
+    assert re.search(rf"^  last decision +today \d\d:\d\d: enrolled at {before} by ana$", first.err, re.M)
     assert re.search(rf"^  decision +{before} -> {after}$", first.out, re.M)
     assert re.search(rf"^  rule +{rule}$", first.out, re.M)
     second = launch(*run, "-v", cwd=rig.task)
