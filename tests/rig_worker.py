@@ -28,7 +28,7 @@ from aind_launcher.builtin.local_store.history import HistoryEntry  # noqa: E402
 from aind_launcher.builtin.local_store.library import Library  # noqa: E402
 from aind_launcher.errors import BeginAgain  # noqa: E402
 from aind_launcher.model.animal import AnimalState, TrainerStateText  # noqa: E402
-from aind_launcher.model.register import Ticket  # noqa: E402
+from aind_launcher.model.register import NO_TICKET, RegisterEntry, Ticket  # noqa: E402
 from aind_launcher.model.session import SessionContext  # noqa: E402
 from aind_launcher.system.files import write_whole  # noqa: E402
 
@@ -124,10 +124,10 @@ def decide_as_before_tickets(library: Library, task: dict[str, Any]) -> dict[str
 
 def allot(library: Library, task: dict[str, Any]) -> dict[str, Any]:
     """Take tickets of the register alone."""
-    about = {"kind": "session", "rig": task["rig"], "began": clock.now()}
+    entry = RegisterEntry(ticket=NO_TICKET, kind="session", rig=task["rig"], began=clock.now())
     animal = AnimalFolder(library.folder(ANIMAL))
-    names = [f"{task['name']}-{number}" for number in range(task["count"])]
-    return {"tickets": [animal.register.allot({**about, "session_name": name}).ticket.model_dump() for name in names]}
+    entries = [entry.model_copy(update={"session_name": f"{task['name']}-{n}"}) for n in range(task["count"])]
+    return {"tickets": [animal.register.allot(each).ticket.model_dump() for each in entries]}
 
 
 def _by_date(of_session: datetime) -> Any:

@@ -14,7 +14,7 @@ from aind_launcher.builtin.local_store.history import HistoryEntry, entries
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.errors import BeginAgain
 from aind_launcher.model.animal import TrainerStateText, fired_rules
-from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket
+from aind_launcher.model.register import NO_TICKET, RegisterEntry, RigStatus, Ticket
 from aind_launcher.model.session import Acquisition, SessionContext
 
 DATA = Path(__file__).parent / "data" / "suggestions"
@@ -281,8 +281,8 @@ def test_a_decision_that_a_killed_launcher_did_not_enter_stays_applied_after_a_m
 def test_a_move_that_was_cut_off_is_not_believed_and_does_not_disturb_the_count(library: Library) -> None:
     session(library, "one", "first")
     animal = AnimalFolder(folder_of(library))
-    about = {"kind": "moved", "rig": "here", "began": MONDAY, "stage": "second", "state": "running"}
-    ticket = animal.register.allot(about).ticket
+    cut_off = RegisterEntry(ticket=NO_TICKET, kind="moved", rig="here", began=MONDAY, stage="second", state="running")
+    ticket = animal.register.allot(cut_off).ticket
     move = HistoryEntry(kind="moved", date=MONDAY, trainer_state=trainer_state("second").text, ticket=ticket, by="me")
     (animal.history / move.file_name).write_text(move.model_dump_json(by_alias=True), encoding="utf-8")
     assert library.register(ANIMAL).last_put.session_name == "one"

@@ -15,10 +15,10 @@ from rig_processes import Rig, rigs
 from aind_launcher.builtin.local_store.folder import AnimalFolder
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.builtin.local_store.register import Register
-from aind_launcher.model.register import EntryDecision, Ticket
+from aind_launcher.model.register import NO_TICKET, EntryDecision, RegisterEntry, Ticket
 from aind_launcher.system.files import unfinished_files
 
-ABOUT = {"kind": "session", "rig": "here", "began": MONDAY}
+ENTRY = RegisterEntry(ticket=NO_TICKET, kind="session", rig="here", began=MONDAY)
 AT = '{"ticket": {"register_id": "r", "number": 2}, "kind": "session", "rig": "here", "began": "%s"}'
 
 
@@ -78,7 +78,7 @@ def test_a_rig_that_dies_while_it_writes_an_entry_leaves_the_old_one_or_the_new(
     west = two[0]
     library.folder(ANIMAL).mkdir(parents=True)
     for fatal in itertools.count(1):
-        entry = register.allot({**ABOUT, "session_name": f"monday {fatal}", "state": "running"})
+        entry = register.allot(ENTRY.model_copy(update={"session_name": f"monday {fatal}", "state": "running"}))
         task = {
             **allotment(library, f"monday {fatal}"),
             "do": "finish",
@@ -118,32 +118,32 @@ def test_rigs_that_take_tickets_at_once_without_a_lock_get_each_its_own(
 
 
 def test_a_ticket_that_the_register_has_not_given_yet_shows_that_it_is_an_old_copy(register: Register) -> None:
-    first, second = (register.allot(ABOUT).ticket for _ in range(2))
-    register.allot(ABOUT, [first, second, None])
-    assert register.allot(ABOUT, [second]).ticket.register_id == first.register_id
+    first, second = (register.allot(ENTRY).ticket for _ in range(2))
+    register.allot(ENTRY, [first, second, None])
+    assert register.allot(ENTRY, [second]).ticket.register_id == first.register_id
     of_the_future = first.model_copy(update={"number": 9})
-    after = register.allot(ABOUT, [of_the_future]).ticket
+    after = register.allot(ENTRY, [of_the_future]).ticket
     assert after.register_id != first.register_id
     # No number is given twice, so that files that are named by it keep their order.
     assert after.number == 10
     assert not after.is_above(second)
-    assert register.allot(ABOUT).ticket.is_above(after)
-    assert register.allot(ABOUT, [of_the_future]).ticket.register_id == after.register_id
+    assert register.allot(ENTRY).ticket.is_above(after)
+    assert register.allot(ENTRY, [of_the_future]).ticket.register_id == after.register_id
 
 
 def test_a_register_that_is_lost_goes_on_above_the_numbers_that_are_known(register: Register) -> None:
     known = Ticket(register_id="lost", number=7)
-    ticket = register.allot(ABOUT, [known]).ticket
+    ticket = register.allot(ENTRY, [known]).ticket
     assert (ticket.number, ticket.register_id == "lost") == (8, False)
 
 
 @pytest.mark.parametrize("content", ["", "{ half", "[]", AT % "0001-01-01T00:00:00Z", AT % "9999-12-31T23:59:00Z"])
 def test_what_is_no_entry_is_passed_over_and_its_number_is_not_given_again(register: Register, content: str) -> None:
-    first = register.allot(ABOUT)
+    first = register.allot(ENTRY)
     (register.folder / "000002.json").write_text(content, encoding="utf-8")
     (register.folder / ".000003.json.x.part").write_text(content, encoding="utf-8")
     (register.folder / "notes.json").write_text(content, encoding="utf-8")
-    third = register.allot(ABOUT)
+    third = register.allot(ENTRY)
     assert third.number == 3
     assert third.ticket.is_above(first.ticket)
     assert register.newest(20) == (first, third)
@@ -167,13 +167,13 @@ def test_an_entry_that_is_there_is_its_own_only_if_it_made_it(
         link(part, path)
 
     monkeypatch.setattr(os, "link", link_over_a_lossy_network)
-    entry = register.allot(ABOUT)
+    entry = register.allot(ENTRY)
     assert entry.number == (1 if lost else 2)
     assert register.newest(20) == (entry,)
 
 
 def test_what_a_newer_launcher_wrote_into_an_entry_stays_there_when_it_is_written_again(register: Register) -> None:
-    register.allot({**ABOUT, "session_name": "monday", "state": "running"})
+    register.allot(ENTRY.model_copy(update={"session_name": "monday", "state": "running"}))
     path = register.folder / "000001.json"
     decision = {"suggestion": "x", "outcome": "applied", "curriculum": "Ladder", "rule": [], "confidence": 0.9}
     newer = {**json.loads(path.read_text("utf-8")), "schema": 2, "weight": 21.5, "decision": decision}
@@ -184,7 +184,7 @@ def test_what_a_newer_launcher_wrote_into_an_entry_stays_there_when_it_is_writte
 
 def test_an_entry_can_be_read_after_a_decision_that_names_no_stage(register: Register) -> None:
     decided = EntryDecision(suggestion="x", outcome="applied", curriculum=None, stage=None)
-    entry = register.allot({**ABOUT, "decision": decided})
+    entry = register.allot(ENTRY.model_copy(update={"decision": decided}))
     assert register.entry(1) == entry
 
 
@@ -192,4 +192,4 @@ def test_an_entry_can_be_read_after_a_decision_that_names_no_stage(register: Reg
 def test_a_register_whose_only_entry_was_cut_off_goes_on(register: Register) -> None:
     register.folder.mkdir(parents=True)
     (register.folder / "000001.json").touch()
-    assert register.allot(ABOUT).number == 2
+    assert register.allot(ENTRY).number == 2

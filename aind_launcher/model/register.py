@@ -34,6 +34,10 @@ class Ticket(BaseModel, frozen=True):
         return self.register_id == other.register_id and self.number > other.number
 
 
+# What an entry has until its ticket is given.
+NO_TICKET: Final = Ticket(register_id="", number=1)
+
+
 class EntryDecision(BaseModel, frozen=True, extra="allow"):
     """What a curriculum decided on a session, in short; the animal's history has all of it.
 

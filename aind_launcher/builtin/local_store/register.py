@@ -4,7 +4,7 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,10 +97,9 @@ class Register:
         entry = self.entry(number)
         return entry is not None and entry.put_the_animal
 
-    def allot(self, about: Mapping[str, Any], known: Iterable[Ticket | None] = (), *, above: int = 0) -> RegisterEntry:
-        """A new ticket and its entry, written.
+    def allot(self, entry: RegisterEntry, known: Iterable[Ticket | None] = (), *, above: int = 0) -> RegisterEntry:
+        """`entry` with a new ticket, written.
 
-        :param about: the entry, without its ticket.
         :param known: tickets of this animal that its stores and this rig know of. One above all that this register has
             given shows that it is an old copy.
         :param above: a number that files of the animal have, also where its register is lost.
@@ -114,7 +113,7 @@ class Register:
                 register_id = None
             number = max(number, highest) + 1
             ticket = Ticket(register_id=register_id or uuid.uuid4().hex[:12], number=number)
-            entry = RegisterEntry(ticket=ticket, **about)
+            entry = entry.model_copy(update={"ticket": ticket})
             # Another rig may be faster, where the file system has no locks.
             with suppress(FileExistsError):
                 create_whole(self._file(number), _text(entry))

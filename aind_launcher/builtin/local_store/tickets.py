@@ -2,9 +2,9 @@
 
 import logging
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any, Final, TypeGuard
+from typing import Final, Literal, TypeGuard
 
 from pydantic import JsonValue
 
@@ -15,7 +15,7 @@ from aind_launcher.builtin.local_store.register import Register
 from aind_launcher.errors import BeginAgain
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
-from aind_launcher.model.register import EntryDecision, RegisterEntry, Ticket, short_digest
+from aind_launcher.model.register import NO_TICKET, EntryDecision, RegisterEntry, Ticket, short_digest
 from aind_launcher.model.session import SessionContext
 
 logger = logging.getLogger(__name__)
@@ -47,19 +47,21 @@ def begin(
         entries = ", ".join(map(str, sorted(unread)))
         logger.warning("In %s, entry %s cannot be read and is passed over.", animal.register.folder, entries)
     settle(animal, standing)
-    about = {
-        "state": "running",
-        "rig": session.rig_name,
-        "installation": session.installation,
-        "began": session.session.date,
-        "session_name": session.name,
-        "by": ", ".join(session.session.experimenter) or None,
-        "folder": str(session.folder),
-        "is_counted": session.task_source != "file",
-    }
+    entry = RegisterEntry(
+        ticket=NO_TICKET,
+        kind="session",
+        state="running",
+        rig=session.rig_name,
+        installation=session.installation,
+        began=session.session.date,
+        session_name=session.name,
+        by=", ".join(session.session.experimenter) or None,
+        folder=str(session.folder),
+        is_counted=session.task_source != "file",
+    )
     # Another store's state may be the newer one.
     ran_with = session.animal_state or standing
-    return _allot(animal, ran_with.trainer_state if ran_with else None, "session", about, known)
+    return _allot(animal, ran_with.trainer_state if ran_with else None, entry, known)
 
 
 def finish(register: Register, session: SessionContext, state: str) -> None:
@@ -82,25 +84,28 @@ def of_person(animal: AnimalFolder, before: AnimalState | None, entry: HistoryEn
     :param before: where the animal stands until then.
     """
     settle(animal, before)
-    about = {"rig": platform.node(), "began": entry.date, "by": entry.by, "state": "running"}
-    state, came_from = entry.state.trainer_state, before.trainer_state if before else None
-    return _allot(animal, state, entry.kind, about, came_from=came_from)
+    kind: Literal["moved", "enrolled"] = "moved" if entry.kind == "moved" else "enrolled"
+    what = RegisterEntry(
+        ticket=NO_TICKET, kind=kind, rig=platform.node(), began=entry.date, by=entry.by, state="running"
+    )
+    return _allot(animal, entry.state.trainer_state, what, came_from=before.trainer_state if before else None)
 
 
 def settle(animal: AnimalFolder, standing: AnimalState | None) -> None:
-    """Enter into the register what put the animal where it stands, if the register does not have that yet.
+    """Give what put the animal where it stands its entry in the register.
 
-    A launcher may have been killed before it entered that. What an older launcher or another tool did has no ticket yet
-    and gets one.
+    A launcher that was killed may not have written it. What an older launcher or another tool did gets a ticket, too.
     """
     if standing is None:
         return
     if standing.ticket is not None:
         complete(animal, standing)
         return
-    about = {"rig": "", "began": standing.date, "session_name": standing.session_name}
+    what = RegisterEntry(
+        ticket=NO_TICKET, kind="found", rig="", began=standing.date, session_name=standing.session_name
+    )
     found = found_entry(standing, "found without a ticket: an older launcher or another tool wrote it")
-    ticket = _allot(animal, standing.trainer_state, "found", about)
+    ticket = _allot(animal, standing.trainer_state, what)
     cancel(animal, ticket)
     history.write(animal.history, found.model_copy(update={"ticket": ticket}))
 
@@ -172,7 +177,7 @@ def complete(animal: AnimalFolder, standing: AnimalState) -> None:
 
 
 def cancel(animal: AnimalFolder, above: Ticket) -> None:
-    """Mark what was to put the animal elsewhere and did not, since its launcher was killed, and cannot any more.
+    """Mark as cancelled what killed launchers left half-done.
 
     :param above: of what is about to put the animal elsewhere; a later session may still be resumed.
     """
@@ -198,27 +203,25 @@ def _write(register: Register, entry: RegisterEntry, changed: RegisterEntry) -> 
 def _allot(
     animal: AnimalFolder,
     state: TrainerStateText | None,
-    kind: str,
-    about: Mapping[str, Any],
+    entry: RegisterEntry,
     known: Iterable[Ticket | None] = (),
     came_from: TrainerStateText | None = None,
 ) -> Ticket:
     """A ticket for a session that begins at `state`, or for what puts the animal there.
 
-    :param about: what else its entry says.
+    :param entry: it without what follows from `state` and from the entries before it.
     :param came_from: where the animal stood before a person put it at `state`.
     """
     numbers = reversed(animal.register.numbers())
-    entries = (entry for entry in map(animal.register.entry, numbers) if entry)
+    entries = (before for before in map(animal.register.entry, numbers) if before)
     # A move that was cut off counts for nothing.
-    newest = next((entry for entry in entries if entry.kind == "session" or entry.put_the_animal), None)
+    newest = next((before for before in entries if before.kind == "session" or before.put_the_animal), None)
     at_stage, unchanged = newest.sessions_at(state) if newest else _counted(animal, state)
     if came_from and state:
         at_stage = at_stage if came_from.stage == state.stage else 0
         unchanged = unchanged if came_from.digest == state.digest else 0
-    own = 1 if kind == "session" and about["is_counted"] else 0
+    own = 1 if entry.kind == "session" and entry.is_counted else 0
     where = {
-        "kind": kind,
         "curriculum": state.curriculum if state else None,
         "stage": state.decided_stage if state else None,
         "trainer_state": short_digest(state),
@@ -226,7 +229,7 @@ def _allot(
         "sessions_unchanged": unchanged + own,
     }
     above = history.highest_number(animal.history)
-    return animal.register.allot({**where, **about}, known, above=above).ticket
+    return animal.register.allot(entry.model_copy(update=where), known, above=above).ticket
 
 
 def _counted(animal: AnimalFolder, state: TrainerStateText | None) -> tuple[int, int]:
