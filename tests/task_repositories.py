@@ -18,3 +18,10 @@ def laboratory(
     made.write("more.py", plugins)
     made.configure(settings, {name: f"more:{target}" for name, target in (names or {}).items()})
     return made
+
+
+def laboratory_with_data(root: Path) -> TaskRepositoryForTests:
+    """A `laboratory` whose data directory is there, so that no check warns."""
+    made = laboratory(root)
+    made.data.mkdir()
+    return made

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from command_line import call, launch
 from contexts import a_session
-from task_repositories import laboratory
+from task_repositories import laboratory, laboratory_with_data
 
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.builtin.local_store.register import Register
@@ -25,9 +25,7 @@ RUN = ("run", "--subject", "123456")
 
 @pytest.fixture
 def lab(tmp_path: Path) -> TaskRepositoryForTests:
-    made = laboratory(tmp_path)
-    made.data.mkdir()
-    return made
+    return laboratory_with_data(tmp_path)
 
 
 def library_of(lab: TaskRepositoryForTests) -> Library:

@@ -55,12 +55,17 @@ def running(lab: TaskRepositoryForTests, window: Window) -> Path:
     return told.with_name("go on")
 
 
+def type_during_the_task(lab: TaskRepositoryForTests, window: Window) -> None:
+    """What would answer a later question is typed and shown before the task ends."""
+    go_on = running(lab, window)
+    window.type("score\n")
+    window.until("score")
+    go_on.touch()
+
+
 def test_what_is_typed_while_the_task_runs_answers_no_question(lab: TaskRepositoryForTests) -> None:
     with at_terminal(*RUN, cwd=lab.path) as window:
-        go_on = running(lab, window)
-        window.type("score\n")
-        window.until("score")
-        go_on.touch()
+        type_during_the_task(lab, window)
         window.until("Answer")
         window.type("discard\n")
         assert window.end() == 4
@@ -98,10 +103,7 @@ def test_what_is_typed_while_the_task_runs_answers_no_plugin_either(tmp_path: Pa
 """
     lab = lab_with(tmp_path, plugin, {"weighs": "Weighs"}, TASK.replace("sys.exit", "print"))
     with at_terminal(*RUN, cwd=lab.path) as window:
-        go_on = running(lab, window)
-        window.type("score\n")
-        window.until("score")
-        go_on.touch()
+        type_during_the_task(lab, window)
         window.until("What does it weigh? ")
         window.type("21 g\n")
         assert window.end() == 0

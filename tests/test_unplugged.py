@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from command_line import call
-from task_repositories import laboratory
+from task_repositories import laboratory, laboratory_with_data
 
 from aind_launcher.system.files import write_whole
 from aind_launcher.testing import TaskRepositoryForTests
@@ -21,9 +21,7 @@ RUN = ("run", "--subject", "123456")
 
 @pytest.fixture
 def lab(tmp_path: Path) -> TaskRepositoryForTests:
-    made = laboratory(tmp_path)
-    made.data.mkdir()
-    return made
+    return laboratory_with_data(tmp_path)
 
 
 def unplug(lab: TaskRepositoryForTests, how: str) -> None:

@@ -10,18 +10,15 @@ from pydantic import AwareDatetime, BaseModel, JsonValue
 from aind_launcher.board.decision import LastDecision
 from aind_launcher.board.words import duration, in_short, when
 from aind_launcher.model.animal import named_rules
-from aind_launcher.model.register import RegisterEntry
+from aind_launcher.model.register import FEWEST_SESSIONS, RECENT_SESSIONS, RegisterEntry
 from aind_launcher.model.session import Acquisition, Check, SessionContext
 from aind_launcher.model.store import AnimalRecord
 
 if TYPE_CHECKING:
     from aind_launcher.model.animal import AnimalState, TrainerStateText
 
-# Completed sessions of the animal beside which one is short: the newest so many, and at least so many.
-_LAST = 5
-_FEWEST = 3
-# Of their median. An animal that works less than usual ends a session somewhat earlier; less than half of it means
-# that something else did.
+# Of the median of the animal's last completed sessions. An animal that works less than usual ends a session somewhat
+# earlier; less than half of it means that something else did.
 _SHORT = 0.5
 # Minutes; where sessions take less, something is being tried out.
 _TRIAL = 1
@@ -224,7 +221,7 @@ def unusually_short(acquisition: Acquisition | None, before: tuple[RegisterEntry
 def _short(minutes: float | None, before: tuple[RegisterEntry, ...]) -> str | None:
     # Those that were broken off say nothing of how long a session is.
     last = sorted(_minutes(before))
-    if minutes is None or len(last) < _FEWEST or median(last) < _TRIAL or minutes >= _SHORT * median(last):
+    if minutes is None or len(last) < FEWEST_SESSIONS or median(last) < _TRIAL or minutes >= _SHORT * median(last):
         return None
     shortest, longest = duration(last[0]), duration(last[-1])
     span = longest if shortest == longest else f"{shortest.removesuffix(' min')} to {longest}"
@@ -233,7 +230,7 @@ def _short(minutes: float | None, before: tuple[RegisterEntry, ...]) -> str | No
 
 def _minutes(sessions: tuple[RegisterEntry, ...]) -> Iterator[float]:
     completed = [entry for entry in sessions if entry.state == "completed" and entry.minutes is not None]
-    yield from (entry.minutes for entry in completed[-_LAST:] if entry.minutes is not None)
+    yield from (entry.minutes for entry in completed[-RECENT_SESSIONS:] if entry.minutes is not None)
 
 
 def _counted(sessions: int) -> str:

@@ -13,13 +13,10 @@ from aind_launcher.lifecycle.seen import subjects_seen
 from aind_launcher.lifecycle.stores import ask_store
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import did_you_mean, names_like
-from aind_launcher.model.register import NOT_RUN, RegisterEntry
+from aind_launcher.model.register import FEWEST_SESSIONS, NOT_RUN, RECENT_SESSIONS, RegisterEntry
 from aind_launcher.model.session import Check, SessionContext
 from aind_launcher.model.store import AnimalRecord
 
-# Of an animal's sessions, those by which it has a rig of its own: the newest so many, and at least so many.
-_LAST = 5
-_FEWEST = 3
 # The newest sessions of this machine among which one is looked for that was written where this one goes.
 _LOOKED_AT = 100
 # How long an animal may still be in a session whose end nobody saw.
@@ -125,9 +122,9 @@ def _is_own(entry: RegisterEntry, session: SessionContext) -> bool:
 
 def _another_rig(session: SessionContext, sessions: tuple[RegisterEntry, ...]) -> Iterator[Check]:
     # An animal that changes rigs has none of its own.
-    rigs = {entry.rig for entry in sessions[-_LAST:]}
-    if len(sessions) >= _FEWEST and len(rigs) == 1 and session.rig_name not in rigs:
-        count = min(len(sessions), _LAST)
+    rigs = {entry.rig for entry in sessions[-RECENT_SESSIONS:]}
+    if len(sessions) >= FEWEST_SESSIONS and len(rigs) == 1 and session.rig_name not in rigs:
+        count = min(len(sessions), RECENT_SESSIONS)
         message = f"This is rig {session.rig_name}; the animal's last {count} sessions were on {rigs.pop()}."
         yield Check.warning("another rig", message, "See that it is the right animal.")
 

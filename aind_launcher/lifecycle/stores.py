@@ -12,7 +12,7 @@ from aind_launcher.lifecycle import inputs, step_thread
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.clock import now
-from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket, UnfinishedSession
+from aind_launcher.model.register import LOOKED_AT, RegisterEntry, RigStatus, Ticket, UnfinishedSession
 from aind_launcher.system.rig import installation
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def ask(
     return None
 
 
-def newest_entries(launcher: Launcher, subject: str, last: int = 20) -> tuple[RegisterEntry, ...]:
+def newest_entries(launcher: Launcher, subject: str, last: int = LOOKED_AT) -> tuple[RegisterEntry, ...]:
     """The newest entries of an animal's register, oldest first."""
     record = ask_store(launcher, lambda store: store.register(subject, last))
     return record.entries if record else ()

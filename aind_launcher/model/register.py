@@ -34,6 +34,11 @@ class Ticket(BaseModel, frozen=True):
         return self.register_id == other.register_id and self.number > other.number
 
 
+# The newest entries of a register that are looked at, in which whatever matters now is found.
+LOOKED_AT: Final = 20
+# The newest sessions that an animal's next one is compared with, and how many there must be.
+RECENT_SESSIONS: Final = 5
+FEWEST_SESSIONS: Final = 3
 # What an entry has until its ticket is given.
 NO_TICKET: Final = Ticket(register_id="", number=1)
 

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, JsonValue, ValidationError
 
 from aind_launcher.model.animal import AnimalState, TrainerStateText, fired_rules
 from aind_launcher.model.clock import now
-from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket
+from aind_launcher.model.register import LOOKED_AT, RegisterEntry, RigStatus, Ticket
 
 if TYPE_CHECKING:
     from aind_launcher.model.session import SessionContext
@@ -154,14 +154,14 @@ class AnimalStore(Protocol):
     def history(self, subject: str) -> Sequence[Decision]:
         """Every decision on an animal, oldest first."""
 
-    def register(self, subject: str, last: int = 20) -> AnimalRecord:
+    def register(self, subject: str, last: int = LOOKED_AT) -> AnimalRecord:
         """Where an animal stands, and the newest entries of its register; without any if the store keeps none."""
 
     def overview(self) -> Sequence[AnimalRecord]:
         """Every animal by subject, each with the two newest entries of its register.
 
-        Entries before them only where the two tell of no session, or not how the animal came where it stands. A store
-        on a share does at most four file operations for any other animal that has a trainer state.
+        Older entries are read only if these two contain no session or no decision. For any other animal that has a
+        trainer state, a store on a share does at most four file operations.
         """
 
     def rigs(self) -> Sequence[RigStatus]:

@@ -6,8 +6,8 @@ Whatever reads it raises `AnimalError` where the folder cannot be read.
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC
 from functools import cached_property
 from itertools import groupby
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, Field, ValidationError, computed_field
 
-from aind_launcher.errors import AnimalError
+from aind_launcher.builtin.local_store.reading import reading
 from aind_launcher.model.clock import now
 from aind_launcher.model.store import Decision
 from aind_launcher.model.suggestion import Provenance
@@ -165,21 +165,3 @@ def _files(history: Path) -> list[Path]:
     with suppress(FileNotFoundError), reading(history):
         return sorted(path for path in history.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
     return []
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """A file or folder of the library is read, which may be missing.
-
-    :raises FileNotFoundError: it is.
-    :raises AnimalError: it is there and cannot be read.
-    """
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise AnimalError(
-            f"{path} cannot be read: {error.strerror or error}.",
-            "Check that the library is connected and that this login may read it.",
-        ) from None

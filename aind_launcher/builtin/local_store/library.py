@@ -18,6 +18,7 @@ from aind_launcher.builtin.local_store.decisions import Recorded
 from aind_launcher.builtin.local_store.folder import HISTORY, LOCK, SESSIONS, STATE, TASK, AnimalFolder
 from aind_launcher.builtin.local_store.history import HistoryEntry
 from aind_launcher.builtin.local_store.locks import locked
+from aind_launcher.builtin.local_store.reading import reading
 from aind_launcher.builtin.local_store.register import Register, at_once
 from aind_launcher.builtin.local_store.rigs import read_statuses, write_status
 from aind_launcher.errors import AnimalError, BeginAgain, LauncherError, TransientError
@@ -25,7 +26,7 @@ from aind_launcher.model.animal import AnimalState, TrainerStateText, fired_rule
 from aind_launcher.model.clock import now
 from aind_launcher.model.json_text import object_in
 from aind_launcher.model.names import checked_name
-from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket
+from aind_launcher.model.register import LOOKED_AT, RegisterEntry, RigStatus, Ticket
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.store import AnimalRecord, StoredAnimal
 from aind_launcher.model.suggestion import CurriculumSuggestion
@@ -64,7 +65,7 @@ class Library:
         return tuple(at_once(self._listed, self._folders()))
 
     def _folders(self) -> list[Path]:
-        with suppress(FileNotFoundError), history.reading(self._subjects):
+        with suppress(FileNotFoundError), reading(self._subjects):
             # Of a share, the listing knows what is a folder; a path for each would ask again.
             with os.scandir(self._subjects) as found:
                 names = [entry.name for entry in found if entry.name[0] != "." and entry.is_dir()]
@@ -119,7 +120,7 @@ class Library:
         """Every decision, oldest first; files that are none are passed over."""
         return history.entries(self.folder(subject) / HISTORY)
 
-    def register(self, subject: str, last: int = 20) -> AnimalRecord:
+    def register(self, subject: str, last: int = LOOKED_AT) -> AnimalRecord:
         """Where an animal stands, and the newest entries of its register."""
         return self._record(self.folder(subject), last)
 
@@ -328,7 +329,7 @@ class Library:
         """
         for parent, name in ((self.root, self.experiment), (self._subjects, subject)):
             known = set[str]()
-            with suppress(FileNotFoundError), history.reading(parent):
+            with suppress(FileNotFoundError), reading(parent):
                 known = {path.name for path in parent.iterdir()}
             if name not in known and (other := next((x for x in known if x.lower() == name.lower()), None)):
                 raise AnimalError(f"The library {self.root} has no {name}, but it has {other}.", f"Write {other}.")
@@ -359,6 +360,6 @@ class Library:
 
 def _content(path: Path) -> bytes | None:
     """What is in `path`; None where it does not exist."""
-    with suppress(FileNotFoundError), history.reading(path):
+    with suppress(FileNotFoundError), reading(path):
         return read_whole(path)
     return None

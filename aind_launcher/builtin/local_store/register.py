@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from aind_launcher.builtin.local_store.history import reading
+from aind_launcher.builtin.local_store.reading import reading
 from aind_launcher.errors import AnimalError
-from aind_launcher.model.register import RegisterEntry, Ticket
+from aind_launcher.model.register import LOOKED_AT, RegisterEntry, Ticket
 from aind_launcher.model.store import AnimalRecord
 from aind_launcher.system.files import create_whole, read_whole, write_whole
 
@@ -28,8 +28,6 @@ Result = TypeVar("Result")
 _AT_ONCE = 16
 # Seconds after which it is looked whether Ctrl-C was pressed.
 _PIECE = 0.1
-# Entries that are read at most for one that tells something.
-_LOOKED_AT = 20
 # Seconds for which another rig may be writing its entry, where the file system has no hard links.
 _BEING_WRITTEN = 1.0
 
@@ -72,12 +70,12 @@ class Register:
     ) -> tuple[RegisterEntry, ...]:
         """The newest entries that can be read, oldest first.
 
-        :param suffice: entries before them are added, one by one, until all together do; none is looked for for ever.
+        :param suffice: entries before them are read, too, until all together do; at most `LOOKED_AT`.
         :param numbers: all that were given, where they were listed already.
         """
         numbers = self.numbers() if numbers is None else numbers
         found = self.entries(numbers[-count:])
-        for number in reversed(numbers[-_LOOKED_AT:-count]):
+        for number in reversed(numbers[-LOOKED_AT:-count]):
             if suffice is None or suffice(found):
                 break
             found = (*self.entries([number]), *found)
@@ -140,7 +138,7 @@ class Register:
         """The newest entry that is damaged, unless a session that could be read came after it."""
         known = {entry.number for entry in read.entries}
         after = read.last_session.number if read.last_session else 0
-        damaged = [number for number in numbers[-_LOOKED_AT:] if number > after and number not in known]
+        damaged = [number for number in numbers[-LOOKED_AT:] if number > after and number not in known]
         return self._file(damaged[-1]) if damaged else None
 
     def _file(self, number: int) -> Path:

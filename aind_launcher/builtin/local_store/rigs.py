@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from aind_launcher.builtin.local_store.history import reading
+from aind_launcher.builtin.local_store.reading import reading
 from aind_launcher.builtin.local_store.register import at_once
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name

@@ -4,7 +4,7 @@ import logging
 import platform
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Final, Literal, TypeGuard
+from typing import Literal, TypeGuard
 
 from pydantic import JsonValue
 
@@ -15,13 +15,10 @@ from aind_launcher.builtin.local_store.register import Register
 from aind_launcher.errors import BeginAgain
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.clock import now
-from aind_launcher.model.register import NO_TICKET, EntryDecision, RegisterEntry, Ticket, short_digest
+from aind_launcher.model.register import LOOKED_AT, NO_TICKET, EntryDecision, RegisterEntry, Ticket, short_digest
 from aind_launcher.model.session import SessionContext
 
 logger = logging.getLogger(__name__)
-
-# Entries of the register in which a session's own, or one of its name, is looked for.
-_LOOKED_AT: Final = 20
 
 
 def begin(
@@ -33,7 +30,7 @@ def begin(
     :param known: as in `Register.allot`.
     :raises BeginAgain: another rig has a session of this name.
     """
-    newest, rig = animal.register.newest(_LOOKED_AT), (session.rig_name, session.installation)
+    newest, rig = animal.register.newest(LOOKED_AT), (session.rig_name, session.installation)
     for entry in newest:
         if (entry.kind, entry.session_name) == ("session", session.name):
             if entry.is_of_rig(*rig):
@@ -43,7 +40,7 @@ def begin(
         if (entry.kind, entry.state) == ("session", "running") and entry.is_of_rig(*rig):
             # This rig is held for the session that begins: nobody is at the other.
             animal.register.write(entry.model_copy(update={"state": "incomplete"}))
-    if unread := {*animal.register.numbers()[-_LOOKED_AT:]} - {entry.number for entry in newest}:
+    if unread := {*animal.register.numbers()[-LOOKED_AT:]} - {entry.number for entry in newest}:
         entries = ", ".join(map(str, sorted(unread)))
         logger.warning("In %s, entry %s cannot be read and is passed over.", animal.register.folder, entries)
     settle(animal, standing)
@@ -134,7 +131,7 @@ def of_ticket(register: Register, ticket: Ticket | None, session_name: str) -> R
 def of_session(register: Register, session: SessionContext) -> RegisterEntry | None:
     """The entry of a session: by its ticket, or by its key where its launcher was killed before it kept the ticket."""
     key = ("session", session.name)
-    mine = (e for e in register.newest(_LOOKED_AT) if e.is_of_rig(session.rig_name, session.installation))
+    mine = (e for e in register.newest(LOOKED_AT) if e.is_of_rig(session.rig_name, session.installation))
     by_key = (entry for entry in mine if (entry.kind, entry.session_name) == key)
     return of_ticket(register, session.ticket, session.name) or next(by_key, None)
 
