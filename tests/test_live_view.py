@@ -1,6 +1,7 @@
 """While the acquisition runs, a terminal shows animal, stage, time and the task's last lines; a pipe gets all lines."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -61,13 +62,16 @@ def test_a_terminal_shows_animal_stage_time_and_the_last_lines_cut_to_its_width(
     assert "done    run session (acquisition)" in STEERING.sub("", window.shown)
 
 
+@pytest.mark.not_in_wine("Wine reads nothing more of a file once it was at its end")
 def test_without_a_terminal_every_line_is_printed_as_it_comes(tmp_path: Path) -> None:
     lab = lab_with_task(tmp_path)
     run = launch(*RUN, cwd=lab.path)
     assert run.code == 0, run.err
+    # A pipe on Windows has the code page of the country, in which that character is escaped.
+    replaced = r"\ufffd" if os.name == "nt" else "\N{REPLACEMENT CHARACTER}"
     assert [line for line in run.err.splitlines() if line.startswith("  trial")] == [
         *(f"  trial {number}" for number in range(1, 9)),
-        "  trial 9\N{REPLACEMENT CHARACTER}[2J" + 100 * ".",
+        f"  trial 9{replaced}[2J" + 100 * ".",
         "  trial 10",
     ]
     assert "\x1b" not in run.err + run.out
