@@ -314,3 +314,37 @@ def test_what_an_operator_types_leaves_without_secrets_and_so_does_what_a_store_
     told = {"run": run.out + run.err, "close": closed.out + closed.err}
     told |= {str(path): path.read_text("utf-8", "replace") for path in lab.root.rglob("*.json*")}
     assert [where for where, text in told.items() if "hunter2" in text] == []
+
+
+@pytest.mark.parametrize("command", [("today",), ("animals", "list"), ("animals", "show", "123456")])
+def test_what_a_store_says_to_a_command_is_shown_without_its_secrets(tmp_path: Path, command: tuple[str, ...]) -> None:
+    store = """
+        from pydantic import BaseModel, SecretStr
+        from aind_launcher import LauncherError, hookimpl
+        from aind_launcher.builtin.local_store.library import Library
+
+        class Store(Library):
+            def overview(self):
+                raise LauncherError("The store says: 401 for lab:hunter2-secret@db.", "Ask hunter2-secret.")
+
+            def animals(self):
+                return self.overview()
+
+            def read(self, subject):
+                return self.overview()
+
+        class Vault:
+            class Settings(BaseModel):
+                password: SecretStr = SecretStr("hunter2-secret")
+
+            def __init__(self, settings):
+                self.settings = settings
+
+            @hookimpl
+            def animal_store(self, repository, experiment):
+                return Store(repository.parent / "library", "climbing")
+    """
+    lab = laboratory(tmp_path, store, names={"vault": "Vault"})
+    ended = call(*command, cwd=lab.path)
+    assert (ended.code, "The store says: 401" in ended.err) == (1, True), ended.err
+    assert "hunter2" not in ended.err + ended.out

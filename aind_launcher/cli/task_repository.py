@@ -5,7 +5,7 @@ Each command imports this file for its options: what a method needs is imported 
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from aind_launcher.model.store import AnimalStore
     from aind_launcher.plugins import Plugins
     from aind_launcher.settings.layers import LauncherSettings, Resolved, SettingsLayers
+    from aind_launcher.system.redaction import Redactor
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -64,9 +65,15 @@ class TaskRepository:
 
     def redact(self, text: str) -> str:
         """`text` without the secrets of any plugin."""
+        return self.secrets_hidden()(text)
+
+    def secrets_hidden(self) -> "Redactor":
+        """What hides the secrets of every plugin that can be loaded."""
         from aind_launcher.system.redaction import Redactor
 
-        return Redactor(self.plugins().secrets())(text)
+        with suppress(LauncherError):
+            return Redactor(self.plugins().secrets())
+        return Redactor()
 
     def curriculum_sources(self) -> "CurriculumSources":
         """What builds and asks the curricula.
@@ -215,7 +222,16 @@ def in_task_repository(function: Command) -> Command:
     def wrapped(
         task_repository: Path, blocked: tuple[str, ...], overrides: tuple[str, ...], verbose: bool, **options: Any
     ) -> Any:
-        return function(repository=open_repository(task_repository, blocked, overrides, verbose), **options)
+        repository = open_repository(task_repository, blocked, overrides, verbose)
+        try:
+            return function(repository=repository, **options)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            from aind_launcher.cli.terminal import show_error
+
+            # Shown here, where the secrets that a store may have told are known.
+            raise click.exceptions.Exit(show_error(error, repository.secrets_hidden())) from error
 
     wrapped.__doc__ = function.__doc__
     wrapped.__name__ = function.__name__
