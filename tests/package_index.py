@@ -55,7 +55,7 @@ def put_wheel(folder: Path, version: str) -> None:
 
 @dataclass
 class Index:
-    """The package ``tones``, as PEP 691 and PEP 700 describe it.
+    """Packages without dependencies, as PEP 691 and PEP 700 describe them.
 
     :param files: each wheel, and when it was uploaded; None where the index does not say so.
     """
@@ -63,17 +63,19 @@ class Index:
     url: str = ""
     files: dict[str, tuple[bytes, datetime | None]] = field(default_factory=dict)
 
-    def upload(self, version: str, when: datetime | None) -> None:
-        self.files[f"tones-{version}-py3-none-any.whl"] = (wheel(version), when)
+    def upload(self, version: str, when: datetime | None, name: str = "tones") -> None:
+        self.files[f"{name}-{version}-py3-none-any.whl"] = (wheel(version, name), when)
 
     def answer(self, path: str) -> bytes | None:
-        name = path.rstrip("/").rpartition("/")[2]
-        if name in self.files:
-            return self.files[name][0]
-        return json.dumps(self._listing()).encode() if name == "tones" else None
+        last = path.rstrip("/").rpartition("/")[2]
+        if last in self.files:
+            return self.files[last][0]
+        listed = self._listed(last.replace("-", "_"))
+        answer = {"meta": {"api-version": "1.1"}, "name": last, "versions": [], "files": listed}
+        return json.dumps(answer).encode() if listed else None
 
-    def _listing(self) -> dict[str, object]:
-        listed = [
+    def _listed(self, package: str) -> list[dict[str, object]]:
+        return [
             {
                 "filename": name,
                 "url": f"/files/{name}",
@@ -82,8 +84,8 @@ class Index:
                 **({"upload-time": when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")} if when else {}),
             }
             for name, (content, when) in self.files.items()
+            if name.startswith(f"{package}-")
         ]
-        return {"meta": {"api-version": "1.1"}, "name": "tones", "versions": [], "files": listed}
 
 
 @contextmanager

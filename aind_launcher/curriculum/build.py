@@ -64,6 +64,18 @@ def build(spec: EnvironmentSpec, progress: Progress) -> None:
         )
 
 
+def refresh_lock(folder: Path) -> None:
+    """Write the ``uv.lock`` of the project in `folder` anew if it is not of this machine's package index.
+
+    uv refuses a lock that names an index which is not configured. The versions stay where the index has them; where it
+    is not reached, the lock stays.
+    """
+    own = ("--python", sys.executable, "--no-python-downloads")
+    subprocess.run(
+        [_program(), "lock", *own], cwd=folder, env=_environment(os.environ), capture_output=True, check=False
+    )
+
+
 def scripts_folder(environment: Path, platform: str) -> Path:
     """Where a virtual environment keeps its programs."""
     return environment / ("Scripts" if platform == "win32" else "bin")
@@ -205,7 +217,7 @@ class _Uv:
             # What a version manager says, before it advises.
             reason = asked.strip()
         elif reason.startswith("No interpreter found"):
-            reason = "and uv knows none to fetch"
+            reason = "and uv fetched none"
         if "'never'" in reason:
             install = "Install it, or let uv fetch it (UV_PYTHON_DOWNLOADS=automatic)"
         return EnvironmentBuildError(
@@ -218,7 +230,7 @@ class _Uv:
         source, whole = self.spec.source.name, f"The whole output is in {self.spec.log}."
         if any("needs to be updated" in line and "lock" in line for line in lines):
             return EnvironmentBuildError(
-                f"The lock file of {source} does not fit its pyproject.toml.",
+                f"The lock file of {source} does not fit its pyproject.toml, or this machine's package index.",
                 f"Run `uv lock` in the source and commit {LOCK}. {whole}",
             )
         if any(_UNREACHABLE.search(line) for line in lines):
