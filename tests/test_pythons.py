@@ -93,6 +93,21 @@ def test_a_python_that_is_missing_is_fetched_and_that_is_shown(task: Path, cache
     assert [line for line in told if line.startswith(f"Downloading cpython-{OWN_PYTHON}.")]
 
 
+@pytest.mark.posix_only("a Python there is no script")
+def test_a_python_that_cannot_be_fetched_for_want_of_a_connection_is_named_shortly(
+    task: Path, cache: Path, downloads: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    known = (tmp_path / "downloads.json").read_text(encoding="utf-8")
+    nowhere = known.replace((tmp_path / "python.tar.gz").as_uri(), "http://127.0.0.1:9/python.tar.gz")
+    (tmp_path / "downloads.json").write_text(nowhere, encoding="utf-8")
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+
+    with pytest.raises(EnvironmentBuildError, match=r"\(and what uv would fetch was not reached\)") as caught:
+        ensure_environment(the_spec(task, cache, python=SAME_FOR_UV))
+
+    assert "when this machine is connected" in str(caught.value.hint)
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "reason", "hint"),
     [

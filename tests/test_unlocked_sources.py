@@ -53,6 +53,13 @@ def tones(environment: Environment) -> list[str]:
     return [path.name.removesuffix(".dist-info").removeprefix("tones-") for path in found]
 
 
+def lock_of(folder: Path) -> str:
+    """What uv locks for the curriculum."""
+    project = write(folder / "locked", needy_files())
+    subprocess.run([uv.find_uv_bin(), "lock", "--quiet"], cwd=project, env=dict(os.environ), check=True)
+    return (project / "uv.lock").read_text(encoding="utf-8")
+
+
 def test_a_source_without_a_lock_gets_what_there_was_when_it_was_committed(
     index: Index, build: Build, tmp_path: Path
 ) -> None:
@@ -86,9 +93,7 @@ def test_a_directory_is_dated_by_the_last_commit_that_changed_it(
 
 def test_a_lock_holds_on_every_rig(index: Index, build: Build, tmp_path: Path) -> None:
     index.upload("1.0", BEFORE)
-    origin = write(tmp_path / "locked", needy_files())
-    subprocess.run([uv.find_uv_bin(), "lock", "--quiet"], cwd=origin, env=dict(os.environ), check=True)
-    lock = (origin / "uv.lock").read_text(encoding="utf-8")
+    lock = lock_of(tmp_path)
     task = make_task_with_submodule(tmp_path, {**needy_files(), "uv.lock": lock})
     first = build(task)
     index.upload("2.0", AFTER)
@@ -97,6 +102,14 @@ def test_a_lock_holds_on_every_rig(index: Index, build: Build, tmp_path: Path) -
     assert tones(first) == tones(second) == ["1.0"]
     assert first.locked and second.locked
     assert first.packages_digest == second.packages_digest
+
+
+def test_a_lock_of_another_index_is_named(index: Index, build: Build, tmp_path: Path) -> None:
+    index.upload("1.0", BEFORE)
+    lock = lock_of(tmp_path).replace(index.url, "http://127.0.0.1:9/simple")
+
+    with pytest.raises(EnvironmentBuildError, match="does not fit its pyproject.toml, or this machine's package index"):
+        build(make_task_with_submodule(tmp_path, {**needy_files(), "uv.lock": lock}))
 
 
 def test_an_index_that_dates_nothing_makes_a_difference_that_shows(

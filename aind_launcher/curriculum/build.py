@@ -213,6 +213,8 @@ class _Uv:
         install, reason = f'Run `uv python install "{wanted}"`', complaint(lines).rstrip(".")
         if refused := next(filter(None, map(_NOT_FETCHED.match, lines)), None):
             reason = refused[1]
+        elif any(_UNREACHABLE.search(line) for line in lines):
+            reason, install = "and what uv would fetch was not reached", f"{install} when this machine is connected"
         elif asked := next((after for line, after in pairwise(lines) if line.strip() == "[stderr]"), None):
             # What a version manager says, before it advises.
             reason = asked.strip()
