@@ -14,9 +14,7 @@ def installed_packages(environment: Path) -> tuple[str, ...]:
     A package of the source's own tree has no more than its version: what it is made of, the commit says.
     """
     folders = [*environment.glob("lib/python*/site-packages"), *environment.glob("Lib/site-packages")]
-    # Windows sees one folder under both names.
-    found = {str(folder.resolve()) for folder in folders}
-    return tuple(sorted({_line(distribution) for distribution in distributions(path=sorted(found))}))
+    return tuple(sorted(_line(distribution) for distribution in distributions(path=[str(x) for x in folders])))
 
 
 def _line(distribution: Distribution) -> str:
