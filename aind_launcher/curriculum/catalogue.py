@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aind_launcher.curriculum.environments import Environment, list_environments, prune
 from aind_launcher.curriculum.installed import Installed
-from aind_launcher.curriculum.sources import Source, pin
+from aind_launcher.curriculum.sources import Source, passed_over, pin
 from aind_launcher.errors import CurriculumError, LauncherError, UsageError
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, Progress, SourceStatus
@@ -29,12 +29,19 @@ class Catalogue:
 
     def names(self) -> tuple[str, ...]:
         """The name of every source."""
-        return tuple(source.name for source in self.plugin.sources(self.repository))
+        return tuple(source.name for source in self.plugin.expected(self.repository))
+
+    def passed_over(self) -> tuple[SourceStatus, ...]:
+        """The submodules that are no source."""
+        reasons = passed_over(self.repository, self.plugin.expected(self.repository))
+        return tuple(
+            SourceStatus(name=path, kind="submodule", path=path, passed_over=reason) for path, reason in reasons.items()
+        )
 
     def status(self) -> tuple[SourceStatus, ...]:
         """Every source: its pin, whether it is clean and built, and its curricula."""
         with ThreadPoolExecutor(max_workers=4) as pool:
-            return tuple(pool.map(self._status, self.plugin.sources(self.repository)))
+            return tuple(pool.map(self._status, self.plugin.expected(self.repository)))
 
     def build(self, name: str, *, check: bool, allow_dirty: bool, progress: Progress) -> BuiltSource:
         """Build the environment of a source at its pin."""
@@ -91,7 +98,7 @@ class Catalogue:
 
     def _providing(self, curriculum: str, wanted: str | None, allow_dirty: bool, progress: Progress) -> Installed:
         """The source that has `curriculum`: the chosen or only one, else the one whose ``list`` names it."""
-        sources = self.plugin.sources(self.repository)
+        sources = self.plugin.expected(self.repository)
         if wanted or self.plugin.settings.source or len(sources) < 2:
             chosen = self.plugin.choose(self.repository, None, wanted)
             return self.plugin.install(chosen, allow_dirty=allow_dirty, progress=progress)

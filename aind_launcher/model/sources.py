@@ -15,7 +15,7 @@ Progress = Callable[[str], None]
 
 
 class SourceStatus(BaseModel):
-    """A curriculum source as it is now; finding out builds nothing.
+    """A curriculum source as it is now, or a submodule that is none; finding out builds nothing.
 
     :param kind: for people, such as *submodule*.
     :param path: in the task repository, with forward slashes.
@@ -24,6 +24,7 @@ class SourceStatus(BaseModel):
     :param built: whether it can be asked at once.
     :param curricula: the names of its curricula; None where they are not known.
     :param unasked: why they are not known.
+    :param passed_over: why it is no curriculum source, as the end of a sentence: *has no pyproject.toml*.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -37,6 +38,7 @@ class SourceStatus(BaseModel):
     built: bool = False
     curricula: tuple[str, ...] | None = None
     unasked: str | None = None
+    passed_over: str | None = None
 
 
 class BuiltEnvironment(BaseModel):
@@ -83,6 +85,9 @@ class CurriculumSources(Protocol):
     def names(self) -> Sequence[str]:
         """The name of every source."""
 
+    def passed_over(self) -> Sequence[SourceStatus]:
+        """What looks like a source to people, such as a submodule, and is none; each says why."""
+
     def status(self) -> Sequence[SourceStatus]:
         """Every source as it is now. Builds nothing."""
 
@@ -99,6 +104,12 @@ class CurriculumSources(Protocol):
         """The state in which an animal starts `curriculum`, at its first stage or at `stage`.
 
         :param source: the source's name, where several have a curriculum of that name.
+        """
+
+    def verify(self, trainer_state: TrainerStateText, *, allow_dirty: bool, progress: Progress) -> None:
+        """Do what is done before each session of an animal in this state: make its source ready, and try it.
+
+        :raises LauncherError: no session would start.
         """
 
     def suggest(
