@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aind_launcher.curriculum.environments import Environment, list_environments, prune
 from aind_launcher.curriculum.installed import Installed
 from aind_launcher.curriculum.sources import Source, passed_over, pin
-from aind_launcher.errors import CurriculumError, LauncherError, UsageError
+from aind_launcher.errors import CurriculumError, LauncherError, NoCommand, SourceError, UsageError
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, Progress, SourceStatus
 from aind_launcher.model.suggestion import CurriculumSuggestion
@@ -47,25 +47,31 @@ class Catalogue:
         """Build the environment of a source at its pin."""
         source = self.plugin.choose(self.repository, None, name)
         installed = self.plugin.install(source, allow_dirty=allow_dirty, progress=progress)
-        versions = installed.check(None) if check else None
-        return BuiltSource(
+        built = BuiltSource(
             commit=installed.environment.commit,
             environment=installed.environment.key,
             python_version=installed.environment.python_version,
-            package=versions.package if versions else None,
-            dsl=versions.dsl if versions else None,
         )
+        if not check:
+            return built
+        versions = installed.check(None)
+        told: dict[str, object] = {"package": versions.package, "dsl": versions.dsl}
+        try:
+            told["imported"] = installed.import_curricula()
+        except NoCommand as error:
+            told["untried"] = error.message
+        return built.model_copy(update=told)
 
     def first_state(
         self, curriculum: str, stage: str | None, *, source: str | None, allow_dirty: bool, progress: Progress
     ) -> TrainerStateText:
         """The state that the curriculum's own `init` gives.
 
-        :raises LauncherError: no source has it, or its source cannot answer.
+        :raises LauncherError: no source has it, its source cannot answer, or sessions would refuse the animal.
         """
         installed = self._providing(curriculum, source, allow_dirty, progress)
         try:
-            return installed.enrolled(curriculum, stage)
+            state = installed.enrolled(curriculum, stage)
         except CurriculumError as error:
             known = installed.curricula()
             if known is not None and curriculum not in known:
@@ -75,6 +81,18 @@ class Catalogue:
                 ) from None
             hint = "Name a stage that it has, or none for its first." if stage else error.hint
             raise UsageError(f"The curriculum {curriculum} gave no first state. {error.message}", hint) from None
+        self.verify(state, allow_dirty=allow_dirty, progress=progress)
+        return state
+
+    def verify(self, trainer_state: TrainerStateText, *, allow_dirty: bool, progress: Progress) -> None:
+        """Make the animal's source ready and import its curriculum, as before a session.
+
+        :raises LauncherError: no session would start.
+        """
+        try:
+            self.plugin.ready(self.repository, trainer_state, allow_dirty=allow_dirty, progress=progress)
+        except CurriculumError as error:
+            raise SourceError(error.message, error.hint) from None
 
     def suggest(
         self, folder: Path, trainer_state: Path, *, source: str | None, allow_dirty: bool, progress: Progress
@@ -107,10 +125,13 @@ class Catalogue:
         for source in sources:
             try:
                 installed = self.plugin.install(source, allow_dirty=allow_dirty, progress=progress)
-                if curriculum in (installed.curricula() or ()):
+                known = installed.curricula()
+                if known is None:
+                    problems.append(f"{source.name}, which has no 'list' command")
+                elif curriculum in known:
                     found.append(installed)
             except LauncherError as error:
-                problems.append(f"{source.name}: {error.message}")
+                problems.append(f"{source.name} ({error.message})")
         if len(found) == 1:
             return found[0]
         which = "Several curriculum sources have" if found else "No curriculum source has"

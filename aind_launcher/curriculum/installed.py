@@ -3,6 +3,7 @@
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from aind_launcher.curriculum.contract import MODULE, Commands, Limits, parse_li
 from aind_launcher.curriculum.environments import Environment
 from aind_launcher.curriculum.runner import ask, run_curriculum
 from aind_launcher.curriculum.sources import Pin, Source
-from aind_launcher.errors import CurriculumError
+from aind_launcher.errors import CurriculumError, NoCommand
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
@@ -19,6 +20,8 @@ from aind_launcher.system.tail import OnLine
 
 logger = logging.getLogger(__name__)
 
+# Processes that a source is asked by at once; each imports for seconds.
+_AT_ONCE = 4
 # Imports its argument in the source's environment: versions answer also where a curriculum itself is broken.
 _IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
 
@@ -53,9 +56,10 @@ class Installed:
         """
         command = self.commands.init(curriculum, stage)
         if command is None:
-            raise CurriculumError(
+            raise NoCommand(
                 f"The curriculum source {self.source.name} has no 'init' command.",
-                "Give the animal its first trainer state with `aind-launch animals move SUBJECT --to FILE`.",
+                "Enrol with `aind-launch curricula enroll SUBJECT --trainer-state FILE`, or give the command in the "
+                "settings of the source, as commands.init.",
             )
         return read_trainer_state(self._ask(command))
 
@@ -73,9 +77,25 @@ class Installed:
                 self._import(package)
         versions = Versions(asked.result(), asked_dsl.result())
         if not package and own and versions == Versions(None, None):
-            # Raises what is wrong.
-            self._ask(own)
+            # Raises what is wrong, unless it has no such command.
+            with suppress(NoCommand):
+                self._ask(own)
         return versions
+
+    def import_curricula(self) -> tuple[str, ...]:
+        """Import every curriculum of the source, as before a session of an animal that was enrolled on it.
+
+        :return: their names.
+        :raises NoCommand: no command tells which there are, or how an animal starts.
+        :raises CurriculumError: one cannot be imported.
+        """
+        names = self.curricula()
+        if names is None:
+            raise NoCommand(f"The curriculum source {self.source.name} has no 'list' command.")
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            packages = {state.package for state in pool.map(self.enrolled, names)}
+            [*pool.map(self._import, filter(None, packages))]
+        return names
 
     def _import(self, package: str) -> None:
         """Import the module of an animal's curriculum in the environment, as evaluating it will."""

@@ -68,6 +68,8 @@ class BuiltSource(BaseModel):
 
     :param environment: the key of its environment.
     :param package: the version of its package, and `dsl` of its DSL, where it was asked for them and says so.
+    :param imported: the curricula that were imported in it, where it was asked to.
+    :param untried: why none was.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,6 +79,8 @@ class BuiltSource(BaseModel):
     python_version: str
     package: str | None = None
     dsl: str | None = None
+    imported: tuple[str, ...] = ()
+    untried: str | None = None
 
 
 class CurriculumSources(Protocol):
@@ -94,7 +98,7 @@ class CurriculumSources(Protocol):
     def build(self, name: str, *, check: bool, allow_dirty: bool, progress: Progress) -> BuiltSource:
         """Make a source ready to be asked.
 
-        :param check: verify that it answers, too.
+        :param check: verify that it answers and that its curricula can be imported, too.
         :param allow_dirty: also with uncommitted changes.
         """
 
