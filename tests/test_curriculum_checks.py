@@ -204,7 +204,12 @@ def test_a_past_session_is_decided_once_more_and_nothing_changes(tmp_path: Path)
     ]
     assert contents(session) == before
 
-    recorded: dict[str, Any] = {"trainer_state": state(), "metrics": {"sessions": 1}, "version": "0.9.0", "dsl_version": "0"}
+    recorded: dict[str, Any] = {
+        "trainer_state": state(),
+        "metrics": {"sessions": 1},
+        "version": "0.9.0",
+        "dsl_version": "0",
+    }
     recorded["trainer_state"]["curriculum"]["version"] = "0.9.0"
     written(behavior / "Logs" / "suggestion.json", recorded)
     same = call(*check, cwd=made.task)

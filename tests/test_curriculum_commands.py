@@ -12,6 +12,8 @@ from command_line import call
 from pinned_curricula import Pinned, made_in, pinned
 from repositories import commit, curriculum_files, library_files, make_repository, run_git
 
+LIST = ("curricula", "list")
+
 
 def not_initialised(made: Pinned) -> None:
     run_git("submodule", "--quiet", "deinit", "--force", "curricula", cwd=made.task)
@@ -64,6 +66,13 @@ def test_a_source_outside_of_the_task_repository_is_refused(tmp_path: Path) -> N
     made.refuse(
         "source 'mine' lies outside the task repository, in .* add it as a submodule", "curricula", "list", code=2
     )
+
+
+def test_a_curriculum_is_given_no_longer_than_its_step(tmp_path: Path) -> None:
+    made = made_in(tmp_path, more="isolated-curriculum.timeout = 1801")
+    made.refuse("timeout' in pyproject.toml is wrong: 1801 seconds are more than a step gets, which", *LIST, code=2)
+    made.refuse("ends after 30 minutes. Raise step-timeout", *LIST, "--set", "step-timeout=30.0", code=2)
+    assert call(*LIST, "--set", "step-timeout=31", cwd=made.task).code == 0
 
 
 @pytest.mark.parametrize(

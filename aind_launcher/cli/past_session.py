@@ -64,12 +64,20 @@ class PastSession:
         """What a curriculum decides on a scratch copy of the folder.
 
         :param ask: is given the copy and the file in it with the trainer state.
-        :raises Refused: the curriculum changed one of the large files, which are linked into the copy.
+        :raises Refused: it cannot be copied, or one of its large files, which are linked into the copy, was changed.
         """
         before = _files(self.folder)
         with tempfile.TemporaryDirectory(prefix="aind-launch-", ignore_cleanup_errors=True) as scratch:
             copy = Path(scratch, self.folder.name)
-            shutil.copytree(self.folder, copy, copy_function=_copied)
+            try:
+                shutil.copytree(self.folder, copy, copy_function=_copied, ignore_dangling_symlinks=True)
+            except OSError as error:
+                # shutil collects all that went wrong.
+                reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+                raise Refused(
+                    f"{self.folder.name} cannot be copied to {scratch}: {reason}.",
+                    "Free that disk, or set TMPDIR (on Windows TEMP) to a folder on another.",
+                ) from None
             suggestion = ask(copy, copy / self.behavior.name / "trainer_state.json")
         if changed := sorted(name for name, state in _files(self.folder).items() if before.get(name) != state):
             raise Refused(

@@ -10,6 +10,7 @@ import click
 from aind_launcher.cli.printing import plain, print_json
 from aind_launcher.cli.task_repository import TaskRepository
 from aind_launcher.errors import ExitCode, LauncherError
+from aind_launcher.system.git import few
 
 if TYPE_CHECKING:
     from aind_launcher.model.animal import TrainerStateText
@@ -114,7 +115,7 @@ class Readiness:
             facts = {
                 "decision": move_text(before.stage, after.decided_stage),
                 "rule": named_rules(rules),
-                "policies": ", ".join(policies),
+                "policies": ", ".join(policy.rpartition(".")[2] for policy in policies),
                 "metrics": in_short(answer.metrics),
                 "recorded": "nothing" if differences is None else compared,
             }
@@ -160,5 +161,5 @@ def _in_words(name: str, built: "BuiltSource", *, check: bool) -> str:
     if check:
         known += [f"package {built.package or 'unknown'}", f"DSL {built.dsl or 'unknown'}"]
     if built.imported:
-        known.append(f"imports {', '.join(built.imported)}")
+        known.append(f"imports {few(built.imported)}")
     return f"{name}: ready at {built.commit[:10]} in {built.environment} ({', '.join(known)})"

@@ -43,7 +43,9 @@ Size = Annotated[
 class Limits(SettingsModel):
     """What a curriculum may take before it is ended."""
 
-    timeout: PositiveFloat = Field(900, description="Seconds that a curriculum may take to decide.")
+    timeout: PositiveFloat = Field(
+        900, description="Seconds that a curriculum may take to decide, within step-timeout."
+    )
     answer_timeout: PositiveFloat = Field(120, description="Seconds for list, init, version and for importing.")
     output_limit: Size = Field(ByteSize(1 << 30), description="What a curriculum may print, as in '1 GiB'.")
 

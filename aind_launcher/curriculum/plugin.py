@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from aind_launcher.curriculum.choosing import choose_source
 from aind_launcher.curriculum.contract import Commands, Limits, SourceSettings
@@ -18,6 +18,7 @@ from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import Check, SessionContext
 from aind_launcher.model.sources import Progress
 from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher.settings.layers import SettingsLayers
 
 if TYPE_CHECKING:
     # What asks a curriculum starts programs; what only lists animals or settings has no use for that.
@@ -39,6 +40,18 @@ class IsolatedCurriculum:
             default_factory=lambda: Path(platformdirs.user_cache_dir("aind-launcher", appauthor=False)),
             description="Where environments are built; a short path on a local disk.",
         )
+
+        @field_validator("timeout")
+        @classmethod
+        def _within_a_step(cls, seconds: float, info: ValidationInfo) -> float:
+            if isinstance(info.context, SettingsLayers):
+                minutes = info.context.launcher().settings.step_timeout
+                if seconds > 60 * minutes:
+                    raise ValueError(
+                        f"{seconds:g} seconds are more than a step gets, which ends after {minutes:g} minutes. "
+                        "Raise step-timeout, too"
+                    )
+            return seconds
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
