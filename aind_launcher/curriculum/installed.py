@@ -10,7 +10,7 @@ from pathlib import Path
 from aind_launcher import __version__
 from aind_launcher.curriculum.contract import MODULE, Commands, Limits, parse_list, read_trainer_state
 from aind_launcher.curriculum.environments import Environment
-from aind_launcher.curriculum.runner import ask, run_curriculum
+from aind_launcher.curriculum.runner import ask, require_program, run_curriculum
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.errors import CurriculumError, NoCommand
 from aind_launcher.model.animal import TrainerStateText
@@ -68,8 +68,9 @@ class Installed:
 
         A source may lack the commands that tell its versions; the import then shows that it works.
 
-        :raises CurriculumError: the import failed or, without `package`, nothing answered.
+        :raises CurriculumError: its program is missing, the import failed or, without `package`, nothing answered.
         """
+        require_program(self.commands.run(Path(), Path(), ""), self.environment.source_folder)
         own, dsl = self.commands.ask("version"), self.commands.ask("dsl-version")
         with ThreadPoolExecutor(max_workers=2) as pool:
             asked, asked_dsl = pool.submit(self._version, own), pool.submit(self._version, dsl)
@@ -90,12 +91,13 @@ class Installed:
         :raises CurriculumError: one cannot be imported.
         """
         names = self.curricula()
-        if names is None:
-            raise NoCommand(f"The curriculum source {self.source.name} has no 'list' command.")
+        if not names:
+            lacks = "no 'list' command" if names is None else "a 'list' command that names no curriculum"
+            raise NoCommand(f"The curriculum source {self.source.name} has {lacks}.")
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            packages = {state.package for state in pool.map(self.enrolled, names)}
-            [*pool.map(self._import, filter(None, packages))]
-        return names
+            packages = {name: state.package for name, state in zip(names, pool.map(self.enrolled, names), strict=True)}
+            [*pool.map(self._import, {package for package in packages.values() if package})]
+        return tuple(name for name, package in packages.items() if package)
 
     def _import(self, package: str) -> None:
         """Import the module of an animal's curriculum in the environment, as evaluating it will."""
