@@ -109,6 +109,8 @@ def test_an_animal_that_every_session_would_refuse_is_not_enrolled(tmp_path: Pat
     file = written(tmp_path / "state.json", state("gone.counting"))
     made.refuse(sentence, "curricula", "enroll", "123456", "--trainer-state", str(file))
     assert subjects(made) == []
+    written(tmp_path / "library" / "pinned" / "Subjects" / "7" / "trainer_state.json", state())
+    made.refuse(sentence, "animals", "move", "7", "-c", "counting", "--stage", "second", "--reason", "a try")
 
 
 def test_an_environment_that_can_decide_nothing_is_not_ready(tmp_path: Path) -> None:

@@ -55,15 +55,14 @@ def enroll_animal(
             known |= subjects_seen(journal, repository.path)
         _ask_about(terminal, subject, names_like(subject, known, only_looks=True))
     sources = repository.curriculum_sources()
-    if given:
-        state = given
-        with terminal.working(f"trying the curriculum of {trainer_state}"):
-            sources.verify(state, allow_dirty=allow_dirty, progress=terminal.say)
-    else:
+    state = given
+    if state is None:
         with terminal.working(f"asking {curriculum} for its first state"):
             state = sources.first_state(
                 curriculum or "", stage, source=source, allow_dirty=allow_dirty, progress=terminal.say
             )
+    with terminal.working(f"trying {state.curriculum}"):
+        sources.verify(state, allow_dirty=allow_dirty, progress=terminal.say)
     store.enroll(subject, state, by=by or login(), replace=replace)
     return f"stage {state.stage} of {state.curriculum} {state.curriculum_version or ''}".rstrip()
 

@@ -67,11 +67,11 @@ class Catalogue:
     ) -> TrainerStateText:
         """The state that the curriculum's own `init` gives.
 
-        :raises LauncherError: no source has it, its source cannot answer, or sessions would refuse the animal.
+        :raises LauncherError: no source has it, or its source cannot answer.
         """
         installed = self._providing(curriculum, source, allow_dirty, progress)
         try:
-            state = installed.enrolled(curriculum, stage)
+            return installed.enrolled(curriculum, stage)
         except CurriculumError as error:
             known = installed.curricula()
             if known is not None and curriculum not in known:
@@ -81,8 +81,6 @@ class Catalogue:
                 ) from None
             hint = "Name a stage that it has, or none for its first." if stage else error.hint
             raise UsageError(f"The curriculum {curriculum} gave no first state. {error.message}", hint) from None
-        self.verify(state, allow_dirty=allow_dirty, progress=progress)
-        return state
 
     def verify(self, trainer_state: TrainerStateText, *, allow_dirty: bool, progress: Progress) -> None:
         """Make the animal's source ready and import its curriculum, as before a session.

@@ -108,13 +108,13 @@ def find_sources(
     """
     root = toplevel(repository)
     submodules = tuple(root / path for path in _submodules(root))
-    folders = {name: path for name, path in (named or {}).items() if path}
-    chosen = {name: _named_folder(name, repository / path, root) for name, path in folders.items()}
-    seen = dict.fromkeys((*submodules, *_members(repository, root)))
-    found = [path for path in seen if path not in chosen.values() and _may_provide(path, submodules)]
+    chosen = {x: _named_folder(x, repository / path, root) for x, path in (named or {}).items() if path}
+    everything = dict.fromkeys((*submodules, *_members(repository, root)))
+    seen = [path for path in everything if path not in chosen.values()]
+    found = {path: _last_part(path, root) for path in seen if _may_provide(path, submodules)}
     # A last component that is not unique, or that settings gave to another folder, names nothing.
-    taken = Counter([*(_last_part(path, root) for path in found), *chosen])
-    names = {path.relative_to(root).as_posix() if taken[x := _last_part(path, root)] > 1 else x: path for path in found}
+    taken = Counter([*found.values(), *chosen])
+    names = {path.relative_to(root).as_posix() if taken[last] > 1 else last: path for path, last in found.items()}
     others = [path for path in seen if path not in found]
     refined = {x: _meant(x, others, names, root) for x in named or () if x not in chosen and x not in names}
     sources = []
