@@ -186,7 +186,7 @@ def test_a_plugin_that_quits_or_returns_what_cannot_be_stored_stops_nothing(tmp_
     lab = laboratory(tmp_path, SUBSCRIBERS, names={"quits": "Quits", "odd": "Odd", "notes": "Notes"})
     outcome = lab.run()
     recorded = steps(lab, outcome.session.name)
-    assert recorded["post_session", "quits"].error == "SystemExit: goodbye"
+    assert recorded["post_session", "quits"].error == "It raised SystemExit('goodbye'). Tell the plugin's author."
     assert recorded["post_session", "odd"].state == "done"
     assert "object object" in recorded["post_session", "odd"].result["unstorable"]
     assert recorded["post_session", "notes"].state == "done"

@@ -1,8 +1,11 @@
 """Whatever a plugin raises or declares, the session takes its road."""
 
+import re
+
 import pytest
 
-from aind_launcher.errors import PluginError
+from aind_launcher.errors import PluginError, Refused
+from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.testing import TaskRepositoryForTests
 
 PLUGINS = """
@@ -28,6 +31,40 @@ class Cancelled:
     @hookimpl
     def post_session(self):
         raise asyncio.CancelledError
+
+
+class Ends:
+    @hookimpl
+    def post_session(self, session):
+        raise eval((session.repository.path.parent / "raises").read_text())
+
+
+class EndsEarly:
+    @hookimpl
+    def pre_session(self, session):
+        Ends().post_session(session)
+
+
+class EndsTheRun:
+    @hookimpl(tryfirst=True)
+    def run_session(self, session):
+        Ends().post_session(session)
+
+
+class EndsAWindow(Ends):
+    interactive = True
+
+
+class EndsAStore:
+    @hookimpl
+    def animal_store(self, repository):
+        raise eval((repository.parent / "raises").read_text())
+
+
+class Sees:
+    @hookimpl
+    def transfer_session(self):
+        return "seen"
 
 
 class Declares:
@@ -60,6 +97,42 @@ def test_a_plugin_may_raise_whatever_there_is(repository: TaskRepositoryForTests
     repository.configure(plugins={"cancelled": "mine:Cancelled"})
     outcome = repository.run()
     assert (outcome.state, repository.stage()) == ("incomplete", "rung2")
+
+
+class Somebody(Operator):
+    attended = True
+
+
+SAID = {
+    "KeyboardInterrupt()": "It raised KeyboardInterrupt(), though nobody pressed Ctrl-C. Tell the plugin's author.",
+    "SystemExit(3)": "It raised SystemExit(3). Tell the plugin's author.",
+    "GeneratorExit()": "It raised GeneratorExit(). Tell the plugin's author.",
+}
+
+
+@pytest.mark.usefixtures("interrupts_held")
+@pytest.mark.parametrize("raised", SAID)
+@pytest.mark.parametrize("plugin", ["Ends", "EndsEarly", "EndsTheRun", "EndsAWindow", "EndsAStore"])
+def test_what_a_plugin_raises_is_not_the_operator(
+    repository: TaskRepositoryForTests, plugin: str, raised: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (repository.root / "raises").write_text(raised)
+    repository.configure(plugins={"ends": f"mine:{plugin}", "sees": "mine:Sees"})
+    if plugin == "EndsEarly":
+        with pytest.raises(Refused, match=re.escape(SAID[raised])):
+            repository.run()
+        return
+    outcome = repository.run(operator=Somebody())
+    steps = repository.steps(outcome.session.name)
+    assert steps["transfer_session", "sees"].state == "done"
+    if plugin == "EndsAStore":
+        assert outcome.state == "completed"
+        assert f"The animals' store cannot be asked: {SAID[raised]}" in caplog.messages
+    elif plugin == "EndsTheRun":
+        assert outcome.session.acquisition
+        assert (outcome.state, outcome.session.acquisition.message) == ("failed", SAID[raised])
+    else:
+        assert (outcome.state, steps["post_session", "ends"].error) == ("incomplete", SAID[raised])
 
 
 def test_transient_errors_that_are_no_tuple_refuse_the_session(repository: TaskRepositoryForTests) -> None:

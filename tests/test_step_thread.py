@@ -1,7 +1,9 @@
 """A call in a thread of its own: what goes in and comes out, and what becomes of one that has to be given up."""
 
+import asyncio
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -61,10 +63,7 @@ def test_it_answers_as_if_called_here() -> None:
         current_step.reset(token)
 
 
-@pytest.mark.parametrize(
-    "problem",
-    [ValueError("x"), LauncherError("x"), SystemExit(3), KeyboardInterrupt(), BaseExceptionGroup("x", [OSError()])],
-)
+@pytest.mark.parametrize("problem", [ValueError("x"), LauncherError("x"), BaseExceptionGroup("x", [OSError()])])
 def test_what_it_raises_is_what_comes_out(problem: BaseException) -> None:
     def raises() -> None:
         raise problem
@@ -72,6 +71,15 @@ def test_what_it_raises_is_what_comes_out(problem: BaseException) -> None:
     with pytest.raises(type(problem)) as raised:
         call(raises)
     assert raised.value is problem
+
+
+@pytest.mark.parametrize("problem", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()])
+def test_what_would_end_the_launcher_is_an_error_of_the_call(problem: BaseException) -> None:
+    def raises() -> None:
+        raise problem
+
+    with pytest.raises(LauncherError, match=f"It raised {re.escape(repr(problem))}"):
+        call(raises)
 
 
 def test_at_its_limit_it_is_asked_to_end_and_clears_up() -> None:
