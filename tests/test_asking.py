@@ -1,12 +1,14 @@
 """A plugin asks the person at the rig; where nobody is there it gets the default, or its step waits."""
 
 import asyncio
+import json
 import threading
 import time
 from pathlib import Path
 from typing import Any, assert_type
 
 import pytest
+from command_line import launch
 from task_repositories import laboratory
 
 from aind_launcher import ask
@@ -83,6 +85,16 @@ PLUGINS = """
         @hookimpl
         def post_session(self):
             ask("side", "Which side?", choices=("left", "right"), default="lef")
+
+    class Loud:
+        @hookimpl
+        def post_session(self):
+            import os, subprocess, sys
+            print("printed")
+            print("past the launcher", file=sys.__stdout__)
+            os.write(1, b"to the descriptor\\n")
+            subprocess.run([sys.executable, "-c", "print('of a program')"], check=True)
+            raise OSError("as a resume has more to do then")
 
     class Sees:
         @hookimpl
@@ -190,6 +202,16 @@ def test_what_a_test_does_not_answer_is_named(tmp_path: Path) -> None:
     lab = lab_with(tmp_path, "Weighs")
     error = lab.steps(lab.run(answers={}).session.name)["post_session", "weighs"].error
     assert error == "The test has no answer to the question 'weight'. Give it: answers={'weight': ...}."
+
+
+@pytest.mark.integration
+def test_whatever_a_plugin_writes_the_answer_stands_alone_on_stdout(tmp_path: Path) -> None:
+    lab = lab_with(tmp_path, "Loud")
+    run = launch("run", "--subject", "123456", "--json", cwd=lab.path)
+    resume = launch("resume", "--json", cwd=lab.path)
+    assert [json.loads(run.out)["state"], json.loads(resume.out)[0]["state"]] == ["incomplete"] * 2
+    for said in ("printed", "past the launcher", "to the descriptor", "of a program"):
+        assert said in run.err.splitlines()
 
 
 def test_outside_of_a_session_nobody_can_be_asked_unless_a_test_answers() -> None:
