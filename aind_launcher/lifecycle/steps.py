@@ -15,6 +15,7 @@ from aind_launcher.errors import BeginAgain, LauncherError, StepSkipped, Transie
 from aind_launcher.journal.journal import Journal
 from aind_launcher.journal.records import StepId, StepRecord, StepState
 from aind_launcher.lifecycle import step_thread
+from aind_launcher.lifecycle.handed_off import left_alone
 from aind_launcher.lifecycle.log import current_step
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.lifecycle.person import Person
@@ -90,7 +91,8 @@ class Steps:
         person = Person(self.operator)
 
         def asked() -> Any:
-            answer = call(session=session, **arguments)
+            with left_alone(session, hook, plugin.name):
+                answer = call(session=session, **arguments)
             # A generator does its work when it is asked, which may be long.
             return as_checks(answer) if hook == "pre_session" else answer
 
