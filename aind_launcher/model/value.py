@@ -10,9 +10,8 @@ from aind_launcher.errors import nearest
 
 def _refuse(self: object, *arguments: object, **named: object) -> NoReturn:
     raise TypeError(
-        "This cannot be changed, since other plugins and the session's record have it too. Change a copy, made with "
-        "copy.deepcopy, and return that: prepare_session changes rig and task with "
-        "`return inputs.model_copy(update={'rig': changed})`."
+        "This cannot be changed: other plugins and the session's record have it, too. Change a copy.deepcopy() of it; "
+        "prepare_session may return it, as in inputs.model_copy(update={'rig': changed})."
     )
 
 
