@@ -18,6 +18,7 @@ def _refuse(self: object, *arguments: object, **named: object) -> NoReturn:
 class FrozenDict(dict[Any, Any]):
     """A dictionary that refuses to be changed. Copies are plain dictionaries."""
 
+    __slots__ = ()
     __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
 
     def __reduce__(self) -> tuple[type, tuple[object]]:
@@ -27,6 +28,7 @@ class FrozenDict(dict[Any, Any]):
 class FrozenList(list[Any]):
     """A list that refuses to be changed. Copies are plain lists."""
 
+    __slots__ = ()
     __setitem__ = __delitem__ = __iadd__ = __imul__ = append = extend = insert = _refuse
     pop = remove = clear = sort = reverse = _refuse
 
@@ -36,14 +38,14 @@ class FrozenList(list[Any]):
 
 def frozen(value: Any) -> Any:
     """`value` with all lists and dictionaries in it replaced by ones that refuse to be changed."""
-    if isinstance(value, (FrozenDict, FrozenList)):
-        return value
+    # A trainer state has thousands of parts: what is frozen already is not looked through again.
     if isinstance(value, dict):
-        return FrozenDict((key, frozen(inner)) for key, inner in value.items())
+        done = type(value) is FrozenDict
+        return value if done else FrozenDict({key: frozen(inner) for key, inner in value.items()})
     if isinstance(value, list):
-        return FrozenList(map(frozen, value))
+        return value if type(value) is FrozenList else FrozenList([frozen(inner) for inner in value])
     # A named tuple is made in another way; there is none in JSON data.
-    return tuple(map(frozen, value)) if type(value) is tuple else value
+    return tuple([frozen(inner) for inner in value]) if type(value) is tuple else value
 
 
 class Value(BaseModel, frozen=True):
