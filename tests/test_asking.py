@@ -195,7 +195,7 @@ def test_a_step_that_is_tried_again_asks_nothing_twice(tmp_path: Path) -> None:
 def test_a_question_that_makes_no_sense_is_an_error_of_its_plugin(tmp_path: Path) -> None:
     lab = lab_with(tmp_path, "Wrong")
     error = lab.steps(lab.run().session.name)["post_session", "wrong"].error
-    assert error == "ValueError: The question 'side' is wrong: lef is not one of left, right."
+    assert str(error).startswith("ValueError: The question 'side' is wrong: lef is not one of left, right. (more.py:")
 
 
 def test_what_a_test_does_not_answer_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from command_line import call
 
 from aind_launcher.errors import PluginError, Refused
 from aind_launcher.lifecycle.operator import Operator
@@ -73,6 +74,25 @@ class Sees:
         return "seen"
 
 
+class Late:
+    @hookimpl
+    def post_session(self, session):
+        return self.push(session.name)
+
+    def push(self, name):
+        return {}[name]
+
+
+class Yes:
+    @hookimpl
+    def pre_session(self):
+        return True
+
+    @hookimpl
+    def check_rig(self):
+        raise SystemExit(len(self.rig))
+
+
 class Declares:
     transient_errors = ConnectionError
 
@@ -109,7 +129,12 @@ class Somebody(Operator):
     attended = True
 
 
-OWN = "It raised KeyboardInterrupt(), though nobody pressed Ctrl-C. Tell the plugin's author."
+OWN = "RuntimeError: it raised KeyboardInterrupt, though nobody pressed Ctrl-C"
+
+
+def line(head: str) -> str:
+    """Where the class that begins with `head` raises its error."""
+    return f"mine.py:{PLUGINS.splitlines().index(head) + 4}"
 
 
 @pytest.mark.usefixtures("interrupts_held")
@@ -121,9 +146,13 @@ def test_what_a_plugin_raises_after_the_acquisition_is_not_the_operator(
     outcome = repository.run(operator=Somebody())
     steps = repository.steps(outcome.session.name)
     errors = {plugin: step.error for (hook, plugin), step in steps.items() if hook == "post_session"}
-    assert errors == {"ends": OWN, "window": OWN, "exits": "It raised SystemExit(3). Tell the plugin's author."}
+    assert errors == {
+        "ends": f"{OWN} ({line('class Ends:')})",
+        "window": f"{OWN} ({line('class Ends:')})",
+        "exits": f"SystemExit: 3 ({line('class Exits:')})",
+    }
     assert (outcome.state, steps["transfer_session", "sees"].state) == ("incomplete", "done")
-    assert f"The animals' store cannot be asked: {OWN}" in caplog.messages
+    assert f"The animals' store cannot be asked: {OWN.partition(': ')[2]}" in caplog.messages
 
 
 @pytest.mark.usefixtures("interrupts_held")
@@ -131,7 +160,7 @@ def test_an_acquisition_that_raises_what_ctrl_c_raises_has_failed(repository: Ta
     repository.configure(plugins={"ends": "mine:EndsTheRun"})
     outcome = repository.run()
     assert outcome.session.acquisition
-    assert (outcome.state, outcome.session.acquisition.message) == ("failed", OWN)
+    assert (outcome.state, outcome.session.acquisition.message) == ("failed", f"{OWN} ({line('class EndsTheRun:')})")
 
 
 @pytest.mark.usefixtures("interrupts_held")
@@ -145,3 +174,23 @@ def test_transient_errors_that_are_no_tuple_refuse_the_session(repository: TaskR
     repository.configure(plugins={"declares": "mine:Declares"})
     with pytest.raises(PluginError, match="is not a tuple of exception types"):
         repository.run()
+
+
+def test_the_error_of_a_step_names_the_line_of_the_plugin(repository: TaskRepositoryForTests) -> None:
+    repository.configure(plugins={"late": "mine:Late"})
+    outcome = repository.run()
+    (failed,) = [step for step in outcome.steps if step.state == "failed"]
+    line = PLUGINS[: PLUGINS.index("{}[name]")].count("\n") + 1
+    assert failed.error == f"KeyError: '{outcome.session.name}' (mine.py:{line})"
+
+
+def test_a_check_that_is_true_is_named_as_that(repository: TaskRepositoryForTests) -> None:
+    repository.configure(plugins={"yes": "mine:Yes"})
+    with pytest.raises(Refused, match="answered with a bool where Checks are expected. .* one Check, several, or None"):
+        repository.run()
+
+
+def test_a_rig_check_that_breaks_names_its_line(repository: TaskRepositoryForTests) -> None:
+    repository.configure(plugins={"yes": "mine:Yes"})
+    printed = call("doctor", cwd=repository.path).out
+    assert "AttributeError: 'Yes' object has no attribute 'rig' (mine.py:" in " ".join(printed.split())

@@ -16,7 +16,6 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aind_launcher.errors import LauncherError
 from aind_launcher.system import interrupts
 
 logger = logging.getLogger(__name__)
@@ -159,15 +158,15 @@ def call(function: Callable[[], Any], limit: float, *, may_answer: bool) -> Any:
     raise given_up
 
 
-def of_its_own(problem: BaseException) -> LauncherError:
-    """The error of a call that raised what would end the launcher (KeyboardInterrupt, SystemExit) by itself."""
-    nobody = ", though nobody pressed Ctrl-C" if isinstance(problem, KeyboardInterrupt) else ""
-    return LauncherError(f"It raised {problem!r}{nobody}.", "Tell the plugin's author.")
+def not_the_operator(interrupt: KeyboardInterrupt) -> RuntimeError:
+    """The error of a call that raised KeyboardInterrupt by itself, with the line that it came from."""
+    error = RuntimeError("it raised KeyboardInterrupt, though nobody pressed Ctrl-C")
+    return error.with_traceback(interrupt.__traceback__)
 
 
 def _answered(ended: _Ended) -> Any:
-    if isinstance(ended.problem, Exception):
-        raise ended.problem
+    if isinstance(ended.problem, KeyboardInterrupt):
+        raise not_the_operator(ended.problem)
     if ended.problem is not None:
-        raise of_its_own(ended.problem)
+        raise ended.problem
     return ended.answer

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import inf
@@ -188,6 +188,8 @@ class Steps:
             failure = reason
         except BaseException as problem:  # isolates one plugin's step, whatever it raises, from the others'
             error = self.redact(_described(problem))
+            if not isinstance(problem, LauncherError):
+                error += self.plugins.line_of(problem, step.plugin)
             # What refuses the session is shown as that.
             level = logging.DEBUG if step.hook in ("prepare_session", "pre_session") else logging.ERROR
             logger.log(level, "%s failed: %s", _title(step), error)
@@ -259,12 +261,10 @@ def _in_main_thread(function: Callable[[], Any]) -> Any:
             return function()
     except QuestionInterrupted:
         raise
-    except KeyboardInterrupt as problem:
+    except KeyboardInterrupt as interrupt:
         if before is None or interrupts.pressed() != before:
             raise
-        raise step_thread.of_its_own(problem) from None
-    except (SystemExit, GeneratorExit) as problem:
-        raise step_thread.of_its_own(problem) from None
+        raise step_thread.not_the_operator(interrupt) from None
 
 
 def _redacted(value: Any, redact: Redactor) -> Any:
@@ -309,10 +309,12 @@ def as_checks(value: Any) -> list[Check]:
 
     :raises LauncherError: it is something else.
     """
-    checks = [] if value is None else [value] if isinstance(value, Check) else list(value)
+    several = isinstance(value, Iterable) and not isinstance(value, Check)
+    checks = [] if value is None else list(value) if several else [value]
     if strangers := [item for item in checks if not isinstance(item, Check)]:
         raise LauncherError(
-            f"It answered with a {type(strangers[0]).__name__} where Checks are expected.", "Tell the plugin's author."
+            f"It answered with a {type(strangers[0]).__name__} where Checks are expected.",
+            "Tell the plugin's author: it may return one Check, several, or None.",
         )
     return checks
 
