@@ -43,11 +43,12 @@ def left_alone(session: "SessionContext", hook: str, plugin: str) -> Iterator[No
 
 def _written(session: "SessionContext", plugin: str, before: dict[str, tuple[int, int]]) -> HandedOff | None:
     """What was written since; files that are gone were taken by the transfer service."""
-    written = sorted(name for name, state in _files(session.folder).items() if before.get(name) != state)
+    written = sorted(path for path, state in _files(session.folder).items() if before.get(path) != state)
     if not written:
         return None
     more = f" and {len(written) - _NAMED} more" if len(written) > _NAMED else ""
-    what = f"{', '.join(written[:_NAMED])}{more}"
+    named = (Path(path).relative_to(session.folder).as_posix() for path in written[:_NAMED])
+    what = f"{', '.join(named)}{more}"
     return HandedOff(
         f"While plugin {plugin} ran, {what} {'was' if len(written) == 1 else 'were'} written into {session.folder}, "
         "which was handed off.",
@@ -56,17 +57,17 @@ def _written(session: "SessionContext", plugin: str, before: dict[str, tuple[int
 
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file in `folder`, relative to it, with its size and when it was written."""
+    """The path of every file in `folder`, with its size and when it was written."""
     found: dict[str, tuple[int, int]] = {}
-    waiting = [folder]
+    waiting = [os.fspath(folder)]
     while waiting:
         # What a transfer service takes away meanwhile is gone.
         with suppress(OSError), os.scandir(waiting.pop()) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    waiting.append(Path(entry.path))
+                    waiting.append(entry.path)
                     continue
                 with suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
-                    found[Path(entry.path).relative_to(folder).as_posix()] = (status.st_size, status.st_mtime_ns)
+                    found[entry.path] = (status.st_size, status.st_mtime_ns)
     return found
