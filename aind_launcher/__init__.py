@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aind_launcher.hookspecs import hookimpl
     from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
     from aind_launcher.model.clock import now
+    from aind_launcher.model.names import checked_name
     from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket
     from aind_launcher.model.session import (
         Acquisition,
@@ -75,6 +76,7 @@ __all__ = [
     "TrainerStateText",
     "TransientError",
     "__version__",
+    "checked_name",
     "hookimpl",
     "now",
     "sync_folder",
@@ -100,6 +102,7 @@ _HOMES = {
         "hookspecs": ("hookimpl",),
         "model.animal": ("AnimalState", "StateRecord", "TrainerStateText"),
         "model.clock": ("now",),
+        "model.names": ("checked_name",),
         "model.register": ("RegisterEntry", "RigStatus", "Ticket"),
         "model.session": ("Acquisition", "Check", "Inputs", "Repository", "Session", "SessionContext", "SessionPaths"),
         "model.sources": ("BuiltEnvironment", "BuiltSource", "CurriculumSources", "SourceStatus"),
