@@ -107,14 +107,17 @@ def test_a_configuration_that_cannot_be_read_stops_no_rig_whose_settings_say_all
     assert str(configuration) in told.message
 
 
-def test_without_either_no_session_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_neither_says_it_the_session_is_refused_and_the_repository_can_be_looked_at(
+    session: SessionContext, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("WATCHDOG_CONFIG", raising=False)
     (tmp_path / "pyproject.toml").write_text(
         "[tool.aind-launcher.plugin.watchdog]\ndestination = '/srv/staging'\nproject-name = 'P'\n", encoding="utf-8"
     )
 
-    [plugin] = [plugin for plugin in plugins_of(tmp_path).all if plugin.name == "watchdog"]
-    assert "flag-directory" in str(plugin.error) and "WATCHDOG_CONFIG" in str(plugin.error)
-    monkeypatch.setenv("WATCHDOG_CONFIG", "/srv/config.yml")
-    [plugin] = [plugin for plugin in plugins_of(tmp_path).all if plugin.name == "watchdog"]
-    assert plugin.error is None
+    [loaded] = [plugin for plugin in plugins_of(tmp_path).all if plugin.name == "watchdog"]
+    failed = [check for check in Watchdog(make(flag_directory=None)).pre_session(session) if check.outcome == "failed"]
+
+    assert loaded.error is None
+    assert [check.name for check in failed] == ["watchdog configuration"]
+    assert "flag-directory" in str(failed[0].hint) and "WATCHDOG_CONFIG" in str(failed[0].hint)

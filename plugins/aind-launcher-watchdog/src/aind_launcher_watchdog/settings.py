@@ -1,11 +1,10 @@
 """The settings of the `watchdog` plugin."""
 
-import os
 from datetime import time
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from aind_launcher import SettingsModel
 from aind_launcher_watchdog.naming import ASSET, require_known
@@ -115,11 +114,3 @@ class WatchdogSettings(SettingsModel):
             if not path.parts or path.anchor or PurePosixPath(pattern).is_absolute() or ".." in path.parts:
                 raise ValueError(f"'{pattern}' must name files inside the session's folder, as in '*.json'")
         return patterns
-
-    @model_validator(mode="after")
-    def _service_is_found(self) -> Self:
-        if not (self.flag_directory or self.service_config or os.environ.get(CONFIG_VARIABLE)):
-            raise ValueError(
-                f"flag-directory is missing, and {CONFIG_VARIABLE} does not name the service's configuration"
-            )
-        return self
