@@ -94,7 +94,9 @@ class Connection:
     def instruments(self, name: str) -> list[int]:
         """The keys of the instruments of that name, the newest first."""
         with self._client.talking():
-            return [int(one.pk) for one in self._client.fetch_models(SlimsInstrument, name=name, sort="-created_on")]
+            found = self._client.fetch_models(SlimsInstrument, name=name)
+        # SLIMS numbers its records as they are written.
+        return sorted((int(instrument.pk) for instrument in found), reverse=True)
 
     def trainers(self, names: Sequence[str]) -> dict[str, int]:
         """The keys of those of these users that SLIMS knows, by the name they were asked for."""
