@@ -119,6 +119,16 @@ def test_extra_data_may_lie_in_a_folder_of_its_experimenter(
     assert kept["modalities"] == ["behavior", "behavior-videos", "fib"]
 
 
+def test_the_experimenter_is_told_of_a_failed_upload_where_the_address_is_made_of_the_name(
+    session: SessionContext, make: Make, service: RealService, transfers: TransferDouble
+) -> None:
+    Watchdog(make(email="{experimenter}@example.org")).transfer_session(session)
+    service.start()
+    service.finish_a_job()
+
+    assert transfers.requests[0]["user_email"] == "a.person@example.org"
+
+
 def test_the_job_s_time_has_its_zone(
     session: SessionContext, make: Make, service: RealService, transfers: TransferDouble, flag: Path
 ) -> None:

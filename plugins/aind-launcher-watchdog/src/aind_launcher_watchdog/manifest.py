@@ -41,7 +41,7 @@ def manifest(
             transfer_endpoint=settings.transfer_endpoint or None,
             platform=settings.platform,
             project_name=settings.project_name,
-            upload_notification_email=settings.email,
+            upload_notification_email=filled(settings.email, session) if settings.email else None,
             destination=filled(settings.destination, session),
             modalities={modality: [str(path) for path in paths] for modality, paths in contents.modalities.items()},
             schemas=[str(path) for path in contents.schemas],

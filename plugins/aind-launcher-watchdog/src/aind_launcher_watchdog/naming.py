@@ -40,8 +40,8 @@ def _experimenter(session: SessionContext) -> str:
     people = session.session.experimenter
     if not people:
         raise LauncherError(
-            f"The data of {session.name} belongs into a folder of its experimenter, but it has no experimenter.",
-            "Name one with --experimenter, or take {experimenter} out of the settings of plugin.watchdog.",
+            f"The settings of plugin.watchdog name {{experimenter}}, but session {session.name} has no experimenter.",
+            "Name one with --experimenter, or take {experimenter} out of the settings.",
         )
     # The name may have been typed; subject and session have been checked.
     return checked_name("experimenter", people[0])

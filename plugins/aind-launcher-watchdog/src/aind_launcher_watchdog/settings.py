@@ -74,7 +74,9 @@ class WatchdogSettings(SettingsModel):
         description="Tasks of the upload job beside the default ones, or in their place; "
         "{destination} stands for the session's folder at the destination.",
     )
-    email: str | None = Field(None, description="Who is told when the upload fails.")
+    email: str | None = Field(
+        None, description="Who is told when the upload fails; {experimenter} stands for the experimenter's name."
+    )
     checksum: Literal["no_check", "file_size", "crc32"] | None = Field(
         None, description="How the service compares what it copied. Default: as the service is set."
     )
@@ -90,11 +92,11 @@ class WatchdogSettings(SettingsModel):
         description="The service's process on this machine. Empty: it runs elsewhere and is not looked for.",
     )
 
-    @field_validator("destination")
+    @field_validator("destination", "email")
     @classmethod
-    def _of_known_words(cls, destination: str) -> str:
-        require_known(destination)
-        return destination
+    def _of_known_words(cls, text: str | None) -> str | None:
+        require_known(text or "")
+        return text
 
     @field_validator("folder_name")
     @classmethod
