@@ -33,9 +33,12 @@ class TrainerStateText(JsonText):
         """
         try:
             state = cls(text=content if isinstance(content, str) else content.decode("utf-8-sig"))
-            fields = state.document.keys()
-        except (ValueError, RecursionError) as error:
+        except UnicodeDecodeError as error:
             raise AnimalError(f"The trainer state in {where} is not JSON: {error}.") from None
+        try:
+            fields = state.document.keys()
+        except ValueError as error:
+            raise AnimalError(f"The trainer state in {where} {error}.") from None
         if not {"curriculum", "stage"} <= fields:
             raise AnimalError(f"{where} is not a trainer state: it needs the fields 'curriculum' and 'stage'.")
         return state

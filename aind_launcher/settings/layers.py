@@ -7,7 +7,6 @@ Defaults; ``[tool.aind-launcher]`` of the task repository; the rig's own ``aind-
 import json
 import os
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from aind_launcher.settings.environment import (
 )
 from aind_launcher.settings.model import ExperimentName, RigName, SettingsModel, fields_by_key
 from aind_launcher.system.rig import machine_directory
+from aind_launcher.system.toml import tables_in
 
 RIG_FILE = "aind-launcher.toml"
 
@@ -208,8 +208,8 @@ def parsed_override(text: str) -> dict[str, Any]:
     """
     key, equals, value = text.partition("=")
     for written in (value, json.dumps(value, ensure_ascii=False)) if equals else ():
-        with suppress(tomllib.TOMLDecodeError):
-            return tomllib.loads(f"{key} = {written}")
+        with suppress(ValueError):
+            return tables_in(f"{key} = {written}")
     raise UsageError(
         f"--set {text!r} is not a key and its value.", "Write it as KEY=VALUE, as in plugin.acquisition.timeout=60."
     )
@@ -225,9 +225,9 @@ def merged_overrides(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}.", "Correct the file.") from None
+        return tables_in(path.read_bytes())
+    except ValueError as error:
+        raise SettingsError(f"{path} {error}.", "Correct the file.") from None
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
 
