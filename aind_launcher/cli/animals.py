@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import print_facts, print_json, print_table
+from aind_launcher.cli.printing import echo, print_facts, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import AnimalError, UsageError
-from aind_launcher.model.names import checked_name, did_you_mean, names_like
+from aind_launcher.model.names import brief, checked_name, did_you_mean, names_like
 
 if TYPE_CHECKING:
     from aind_launcher.model.store import AnimalRecord, AnimalStore, StoredAnimal
@@ -64,13 +64,13 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
         record = store.register(subject, 1)
         print_json(_data(animal) | _sessions(record) | {"trainer_state": document, "history": entries})
         return
-    click.echo(f"Animal {subject}")
+    echo(f"Animal {subject}")
     state = animal.state
     facts: dict[str, Any] = {}
     if state:
         trainer_state = state.trainer_state
         facts = {
-            "curriculum": f"{trainer_state.curriculum} {trainer_state.curriculum_version or ''}",
+            "curriculum": trainer_state.curriculum_in_words,
             "stage": trainer_state.stage_in_words,
             "since": to_the_minute(state.date),
             "from": "changed outside the launcher" if animal.changed_outside else state.session_name,
@@ -80,7 +80,7 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
         facts = {"task": "its own task.json; no curriculum"}
     facts["folder"] = animal.folder
     print_facts(facts)
-    click.echo("")
+    echo("")
     print_table(
         ("date", "what", "stage", "rule", "session", "metrics", "by", "reason"),
         [
@@ -176,7 +176,7 @@ def move(
             target = at_stage(before.trainer_state, stage or "")
     store.move(subject, target, reason=reason, by=by, restored=restored)
     where = f"stage {target.stage} of {target.curriculum}" if target.is_on_curriculum else "off curriculum"
-    click.echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
+    echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
 
 
 def _animals(repository: TaskRepository, store: "AnimalStore") -> "Sequence[StoredAnimal]":
@@ -212,7 +212,7 @@ def _row(animal: "StoredAnimal", record: "AnimalRecord | None") -> tuple[Any, ..
     state = animal.state.trainer_state
     since = to_the_minute(animal.state.date)
     sessions = record and record.sessions_at_stage
-    return (animal.subject, state.curriculum, state.stage_in_words, sessions, since, run, None)
+    return (animal.subject, brief(state.curriculum), state.stage_in_words, sessions, since, run, None)
 
 
 def _sessions(record: "AnimalRecord | None") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import print_json, print_table
+from aind_launcher.cli.printing import echo, echo_json, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import ExitCode, LauncherError, UsageError
 
@@ -43,10 +43,10 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
     )
     for source in found:
         if source.problem:
-            click.echo(f"\n{source.name}: {source.problem}")
+            echo(f"\n{source.name}: {source.problem}")
     unbuilt = [source.name for source in found if not source.built and not source.problem]
     if unbuilt:
-        click.echo(
+        echo(
             f"\nNot built yet: {', '.join(unbuilt)}. `aind-launch curricula sync` builds what is pinned; "
             "this list then names the curricula."
         )
@@ -90,7 +90,7 @@ def enroll(repository: TaskRepository, subject: str, **options: Any) -> None:
     """Start an animal on a curriculum, in the state that the curriculum's own `init` gives."""
     from aind_launcher.cli.enrolment import enroll_animal
 
-    click.echo(f"Animal {subject} is enrolled: {enroll_animal(repository, subject, **options)}.")
+    echo(f"Animal {subject} is enrolled: {enroll_animal(repository, subject, **options)}.")
 
 
 @command.command(
@@ -115,7 +115,7 @@ def run(
     terminal = Terminal()
     with terminal.working("asking the curriculum"):
         answer = sources.suggest(folder, state_file, source=source, allow_dirty=allow_dirty, progress=terminal.say)
-    click.echo(answer.text)
+    echo_json(answer.text)
 
 
 def _status(sources: "CurriculumSources") -> "Sequence[SourceStatus]":
@@ -132,14 +132,14 @@ def _for_each(repository: TaskRepository, name: str | None, allow_dirty: bool, *
     terminal = Terminal()
     names = [name] if name else sources.names()
     if not names:
-        click.echo("This task repository has no curriculum source.")
+        echo("This task repository has no curriculum source.")
     code = ExitCode.DONE
     for each in names:
         try:
             with terminal.working(f"building {each}"):
                 built = sources.build(each, check=check, allow_dirty=allow_dirty, progress=terminal.say)
             versions = f", package {built.package}, DSL {built.dsl}" if check else ""
-            click.echo(
+            echo(
                 f"{each}: ready at {built.commit[:10]} in {built.environment} (Python {built.python_version}{versions})"
             )
         except LauncherError as error:

@@ -4,7 +4,7 @@ from aind_launcher.cli.task_repository import TaskRepository
 from aind_launcher.cli.terminal import Terminal
 from aind_launcher.errors import Refused
 from aind_launcher.lifecycle.seen import refuse_seen, refuse_unplugged, subjects_seen
-from aind_launcher.model.names import checked_name, names_like
+from aind_launcher.model.names import brief, checked_name, names_like
 from aind_launcher.system.rig import login
 
 
@@ -44,7 +44,7 @@ def enroll_animal(
             curriculum, stage, source=source, allow_dirty=allow_dirty, progress=terminal.say
         )
     store.enroll(subject, state, by=by or login(), replace=replace)
-    return f"stage {state.stage} of {state.curriculum} {state.curriculum_version or ''}".rstrip()
+    return f"stage {brief(state.stage)} of {state.curriculum_in_words}"
 
 
 def _ask_about(terminal: Terminal, subject: str, same: tuple[str, ...]) -> None:

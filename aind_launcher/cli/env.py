@@ -5,7 +5,7 @@ from datetime import timedelta
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import print_json, print_table
+from aind_launcher.cli.printing import echo, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 
 
@@ -45,6 +45,6 @@ def prune_(repository: TaskRepository, older_than: int) -> None:
     """Remove environments that were not used for a while and that this repository no longer pins."""
     removed = repository.curriculum_sources().prune(timedelta(days=older_than))
     for environment in removed:
-        click.echo(f"Removed {environment.key} ({environment.source} at {environment.commit[:10]}).")
+        echo(f"Removed {environment.key} ({environment.source} at {environment.commit[:10]}).")
     if not removed:
-        click.echo("Nothing to remove.")
+        echo("Nothing to remove.")

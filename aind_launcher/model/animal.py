@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, JsonValue
 
 from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.model.json_text import JsonText
+from aind_launcher.model.names import brief
 from aind_launcher.model.register import Ticket
 
 if TYPE_CHECKING:
@@ -100,8 +101,13 @@ class TrainerStateText(JsonText):
     def stage_in_words(self) -> str:
         """The stage, for people; no curriculum decides over every animal that has one."""
         if self.is_on_curriculum:
-            return str(self.stage)
-        return f"{self.stage} (off curriculum)" if self.stage else "off curriculum"
+            return brief(self.stage)
+        return f"{brief(self.stage)} (off curriculum)" if self.stage else "off curriculum"
+
+    @property
+    def curriculum_in_words(self) -> str:
+        """The curriculum and its version, for people."""
+        return " ".join(filter(None, map(brief, (self.curriculum, self.curriculum_version))))
 
     @property
     def curriculum_stages(self) -> tuple[str, ...]:
@@ -248,9 +254,9 @@ def move_text(before: str | None, after: str | None, rules: Sequence[str] = ()) 
     :param rules: those that may have fired; their modules are left out.
     """
     if after is not None and before == after:
-        return f"stays at {after}"
+        return f"stays at {brief(after)}"
     rule = f" by {named_rules(rules)}" if rules else ""
-    return f"{before or 'no stage'} -> {after or 'off curriculum'}{rule}"
+    return f"{brief(before) or 'no stage'} -> {brief(after) or 'off curriculum'}{rule}"
 
 
 def _edges(edges: object) -> list[tuple[str, object]]:

@@ -25,7 +25,7 @@ from aind_launcher.errors import AnimalError, BeginAgain, LauncherError, Transie
 from aind_launcher.model.animal import AnimalState, TrainerStateText, fired_rules
 from aind_launcher.model.clock import now
 from aind_launcher.model.json_text import object_in
-from aind_launcher.model.names import checked_name
+from aind_launcher.model.names import brief, checked_name
 from aind_launcher.model.register import LOOKED_AT, RegisterEntry, RigStatus, Ticket
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.store import AnimalRecord, StoredAnimal
@@ -179,8 +179,8 @@ class Library:
         if state is not None:
             trainer_state = state.trainer_state
             raise AnimalError(
-                f"Animal {subject} is enrolled already: stage {trainer_state.stage} of {trainer_state.curriculum}, "
-                f"since {state.date:%Y-%m-%d}.",
+                f"Animal {subject} is enrolled already: stage {brief(trainer_state.stage)} of "
+                f"{brief(trainer_state.curriculum)}, since {state.date:%Y-%m-%d}.",
                 "Move it with `aind-launch animals move`, or enrol it anew with --replace.",
             )
         if lost := self.lost(subject):
