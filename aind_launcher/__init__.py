@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         SessionPaths,
     )
     from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, CurriculumSources, SourceStatus
-    from aind_launcher.model.store import AnimalRecord, AnimalStore, Decision, StoredAnimal
+    from aind_launcher.model.store import AnimalRecord, AnimalStore, ArchivingStore, Decision, StoredAnimal
     from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
     from aind_launcher.settings.model import SettingsModel
     from aind_launcher.system.files import sync_folder, write_whole
@@ -45,6 +45,7 @@ __all__ = [
     "AnimalRecord",
     "AnimalState",
     "AnimalStore",
+    "ArchivingStore",
     "BeginAgain",
     "BuiltEnvironment",
     "BuiltSource",
@@ -103,7 +104,7 @@ _HOMES = {
         "model.register": ("RegisterEntry", "RigStatus", "Ticket"),
         "model.session": ("Acquisition", "Check", "Inputs", "Repository", "Session", "SessionContext", "SessionPaths"),
         "model.sources": ("BuiltEnvironment", "BuiltSource", "CurriculumSources", "SourceStatus"),
-        "model.store": ("AnimalRecord", "AnimalStore", "Decision", "StoredAnimal"),
+        "model.store": ("AnimalRecord", "AnimalStore", "ArchivingStore", "Decision", "StoredAnimal"),
         "model.suggestion": ("CurriculumSuggestion", "Provenance"),
         "settings.model": ("SettingsModel",),
         "system.files": ("sync_folder", "write_whole"),

@@ -118,11 +118,12 @@ def test_what_a_terminal_draws_is_not_steered_by_what_stands_in_it() -> None:
     now = Now("animal" + STEERS)
     now.add("line" + STEERS)
     for drawn in (Text(STEERS), Panel(Text(STEERS), title=Text(STEERS)), now):
-        screen = Screen(file=io.StringIO(), force_terminal=True, width=40)
+        file = io.StringIO()
+        screen = Screen(file=file, force_terminal=True, width=40)
         with Live(drawn, console=screen) as live:
             live.refresh()
             screen.print(drawn)
-        shown = screen.file.getvalue()
+        shown = file.getvalue()
         assert "mine" in shown
         assert [sequence for sequence in ("\x1b]0", "\x07", "\u202e", "\x9b", "\u2066") if sequence in shown] == []
 

@@ -18,7 +18,7 @@ _COMMANDS = {
     "resume": "Finish what earlier sessions left undone.",
     "today": "Show who ran today, who is due or stuck, what was decided, and what is unfinished.",
     "sessions": "List, show, note, import and close sessions.",
-    "animals": "List animals, show where they stand, move them.",
+    "animals": "List animals, show where they stand, move and remove them.",
     "curricula": "List, check, sync and run curricula; enrol animals.",
     "env": "List and prune the environments of curricula.",
     "plugins": "List and check plugins.",

@@ -5,6 +5,7 @@ from aind_launcher.cli.terminal import Terminal
 from aind_launcher.errors import Refused
 from aind_launcher.lifecycle.seen import refuse_seen, refuse_unplugged, subjects_seen
 from aind_launcher.model.names import brief, checked_name, names_like
+from aind_launcher.model.store import removed_from
 from aind_launcher.system.rig import login
 
 
@@ -29,15 +30,16 @@ def enroll_animal(
     terminal = Terminal()
     if not replace:
         store.refuse_known(subject)
-        known = {*store.subjects()}
+        known, removed = {*store.subjects()}, removed_from(store)
         experiment = repository.settings.experiment
         with repository.journal() as journal:
             hint = "Connect the library's drive or share; to start the animal over, add --replace."
-            refuse_seen(journal, subject, repository.path, experiment, store.place, hint)
+            if subject not in removed:
+                refuse_seen(journal, subject, repository.path, experiment, store.place, hint)
             if not known:
                 hint = "Connect the library's drive or share; to begin a new library, add --replace."
-                refuse_unplugged(journal, repository.path, experiment, store.place, hint)
-            known |= subjects_seen(journal, repository.path)
+                refuse_unplugged(journal, repository.path, experiment, store.place, hint, removed=removed)
+            known |= subjects_seen(journal, repository.path).difference(removed)
         _ask_about(terminal, subject, names_like(subject, known, only_looks=True))
     with terminal.working(f"asking {curriculum} for its first state"):
         state = repository.curriculum_sources().first_state(

@@ -99,10 +99,12 @@ class TaskRepository:
         """
         from aind_launcher.lifecycle.launcher import has_journal
         from aind_launcher.lifecycle.seen import refuse_unplugged
+        from aind_launcher.model.store import removed_from
 
         if has_journal(self.settings):
             with self.journal() as journal:
-                refuse_unplugged(journal, self.path, self.settings.experiment, store.place)
+                removed = removed_from(store)
+                refuse_unplugged(journal, self.path, self.settings.experiment, store.place, removed=removed)
 
     def _ask(self, hook: str, does: str, built_in: str, **arguments: Any) -> Any:
         from aind_launcher.plugins import first_answer

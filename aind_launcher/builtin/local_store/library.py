@@ -2,7 +2,7 @@
 
 ``<root>/<experiment>/Subjects/<subject>/`` has ``trainer_state.json``, as the curriculum wrote it and open to other
 tools; ``history/``, one file for each decision, never overwritten; ``sessions/``, the register, one file for each
-ticket; and ``task.json`` for an animal without curriculum.
+ticket; and ``task.json`` for an animal without curriculum. ``<root>/<experiment>/Archive`` has those that were removed.
 """
 
 import os
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from aind_launcher.builtin.local_store import decisions, history, tickets
+from aind_launcher.builtin.local_store import archive, decisions, history, tickets
 from aind_launcher.builtin.local_store.decisions import Recorded
 from aind_launcher.builtin.local_store.folder import HISTORY, LOCK, SESSIONS, STATE, TASK, AnimalFolder
 from aind_launcher.builtin.local_store.history import HistoryEntry
@@ -37,7 +37,7 @@ RIGS: Final = "Rigs"
 
 @dataclass(frozen=True)
 class Library:
-    """The animals of one experiment: an `AnimalStore`, which says what the methods of the same name do.
+    """The animals of one experiment: an `ArchivingStore`, which says what the methods of the same name do.
 
     :param lock_timeout: seconds to wait while another rig writes the same animal; fewer than a ticket may take.
     """
@@ -230,6 +230,17 @@ class Library:
             )
             return decisions.put(animal, before, entry)
 
+    def remove(self, subject: str, by: str, reason: str | None = None) -> str:
+        """Put an animal into the archive, readable or not."""
+        with self._locked(subject) as animal:
+            folder = archive.put_away(animal, self._archive, by, reason)
+        archive.remove_rest(animal)
+        return str(folder)
+
+    def removed(self) -> frozenset[str]:
+        """The numbers of the animals in the archive."""
+        return archive.subjects_in(self._archive)
+
     def begin(self, session: SessionContext, loaded: AnimalState | None, known: Iterable[Ticket | None]) -> Ticket:
         """Give a session its ticket, which it keeps when it is asked again.
 
@@ -282,10 +293,15 @@ class Library:
             has not now, it is not all there.
         :param ticket: the session's.
         :param ran_with: the trainer state that the session ran with, which may be another store's.
-        :raises AnimalError: the animal's state cannot be read.
+        :raises AnimalError: the animal's state cannot be read, or the animal was removed.
         :raises TransientError: the folder is locked or cannot be written.
         """
         if began_with is not None and self.read(subject).state is None:
+            if subject in self.removed():
+                raise AnimalError(
+                    f"Animal {subject} was removed from the library {self.root} after its session began.",
+                    f"Bring it back from {self._archive}, or give the session up with `aind-launch sessions close`.",
+                )
             raise TransientError(
                 f"Animal {subject} is no longer in the library {self.root}, where it was when its session began.",
                 "Connect the library's drive or share and resume.",
@@ -311,6 +327,10 @@ class Library:
             folder = self.folder(subject)
             move(folder / STATE, folder / f"trainer_state.unreadable-{now():%Y-%m-%dT%H%M%S.%fZ}.json")
             return self.read(subject)
+
+    @property
+    def _archive(self) -> Path:
+        return self._subjects.parent / archive.ARCHIVE
 
     @property
     def _subjects(self) -> Path:
