@@ -217,9 +217,11 @@ def end_with(error: Exception, redact: Redactor | None = None) -> int:
 
     :return: the exit code.
     """
+    from aind_launcher.model.validation import said
+
     redact = redact or Redactor()
     code = show_error(error, redact)
-    known = error if isinstance(error, LauncherError) else LauncherError(f"{type(error).__name__}: {error}")
+    known = error if isinstance(error, LauncherError) else LauncherError(f"{type(error).__name__}: {said(error)}")
     print_error(redact(known.message), redact(known.hint) if known.hint else None, code)
     return code
 
@@ -236,6 +238,8 @@ def show_error(error: Exception, redact: Redactor | None = None) -> int:
         if error.hint:
             console.print(Text(f"  {redact(error.hint)}"), soft_wrap=True)
         return int(error.exit_code)
+    from aind_launcher.model.validation import said
+
     told = redact("".join(traceback.format_exception(error)))
     try:
         with tempfile.NamedTemporaryFile(
@@ -249,7 +253,7 @@ def show_error(error: Exception, redact: Redactor | None = None) -> int:
     console.print(
         Text.assemble(
             ("Error: ", "bold red"),
-            f"the launcher met something that it does not know ({type(error).__name__}: {redact(str(error))}).\n"
+            f"the launcher met something that it does not know ({type(error).__name__}: {redact(said(error))}).\n"
             f"  Finished sessions are safe. Please report it with {where}",
         ),
         soft_wrap=True,

@@ -13,6 +13,7 @@ from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.model.json_text import JsonText
 from aind_launcher.model.names import brief
 from aind_launcher.model.register import Ticket
+from aind_launcher.model.validation import first_wrong
 
 if TYPE_CHECKING:
     from aind_behavior_curriculum import TrainerState
@@ -131,11 +132,9 @@ class TrainerStateText(JsonText):
             # Only JSON mode turns the graph's keys back into integers.
             return dsl.TrainerState[dsl.Curriculum[Any]].model_validate_json(self.text)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
             raise AnimalError(
                 f"The trainer state of curriculum {self.curriculum} {self.curriculum_version} cannot be read by "
-                f"aind-behavior-curriculum {dsl.__version__} ({place}: {first['msg']}).",
+                f"aind-behavior-curriculum {dsl.__version__} ({first_wrong(error)}).",
                 "Its text is intact; a newer launcher environment will read it.",
             ) from None
 

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar, get_args
 from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, SecretBytes, SecretStr, ValidationError
 
 from aind_launcher.errors import SettingsError, UsageError, nearest
+from aind_launcher.model.validation import in_words, key_of
 from aind_launcher.settings.environment import (
     PREFIX,
     as_json_hint,
@@ -259,12 +260,15 @@ def _merge(
 def _wrong_value(
     error: ValidationError, model: type[BaseModel], section: tuple[str, ...], origins: Mapping[str, str]
 ) -> SettingsError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    kind = first["type"]
-    path = [str(part) for part in first["loc"]]
+    first = error.errors(include_url=False)[0]
+    kind, key = first["type"], key_of(first)
+    path = key.split(".") if key else []
     dotted = ".".join((*section, *path))
+    # Where a table has it, or where parts of it stand in a table that is none.
     enclosing = [".".join(path[:length]) for length in range(len(path), 0, -1)]
-    origin = next((origins[key] for key in enclosing if key in origins), None)
+    known = (*enclosing, *(part for part in origins if part.startswith(f"{key}.")))
+    origin = next((origins[part] for part in known if part in origins), None)
+    is_secret = _is_secret(model, path)
     if kind == "missing":
         table = ".".join(("tool", "aind-launcher", *section))
         return SettingsError(
@@ -275,16 +279,15 @@ def _wrong_value(
         return _unknown((*section, *path), origin, _model_of_table(model, path[:-1]))
     field = fields_by_key(model).get(path[0]) if path else None
     if field and origin and origin.startswith(PREFIX) and len(path) == 1 and kind in _NOT_JSON:
-        secret = {SecretStr, SecretBytes} & {*_types_in(field.annotation)}
         return SettingsError(
             f"The environment variable {origin} cannot be read.",
-            as_json_hint(origin, plain_list=kind == "list_type" and not secret),
+            as_json_hint(origin, plain_list=kind == "list_type" and not is_secret),
         )
     hint = f"{path[0]}: {field.description}" if field and field.description else None
-    # What a validator of the model raised says it in its own words.
-    message = str(first["ctx"]["error"] if kind == "value_error" else first["msg"]).rstrip(".")
     where = f" {_there(origin)}" if origin else ""
-    return SettingsError(f"Setting '{dotted}'{where} is wrong: {message}.", hint)
+    # What stands in a variable may be a secret, also in the wrong one.
+    is_shown = not is_secret and not (origin or "").startswith(PREFIX)
+    return SettingsError(f"Setting '{dotted}'{where} is wrong: {in_words(first, with_value=is_shown)}.", hint)
 
 
 def _unknown(path: Sequence[str], origin: str, model: type[BaseModel]) -> SettingsError:
@@ -300,6 +303,13 @@ def _model_of_table(model: type[BaseModel], path: Sequence[str]) -> type[BaseMod
         if field := fields_by_key(model).get(key):
             model = next((kind for kind in _types_in(field.annotation) if issubclass(kind, BaseModel)), model)
     return model
+
+
+def _is_secret(model: type[BaseModel], path: Sequence[str]) -> bool:
+    """Whether the value at `path` is a secret, or a part of one."""
+    tables = [fields_by_key(_model_of_table(model, path[:length])) for length in range(len(path))]
+    fields = (table[key] for table, key in zip(tables, path, strict=True) if key in table)
+    return any({SecretStr, SecretBytes} & {*_types_in(field.annotation)} for field in fields)
 
 
 def _types_in(annotation: Any) -> Iterator[type]:

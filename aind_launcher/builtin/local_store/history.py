@@ -19,6 +19,7 @@ from aind_launcher.builtin.local_store.reading import reading
 from aind_launcher.model.clock import now
 from aind_launcher.model.store import Decision
 from aind_launcher.model.suggestion import Provenance
+from aind_launcher.model.validation import said
 from aind_launcher.system.files import read_whole, write_whole
 
 logger = logging.getLogger(__name__)
@@ -155,8 +156,7 @@ def _read(path: Path) -> HistoryEntry | None:
     try:
         return HistoryEntry.model_validate_json(read_whole(path))
     except (OSError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        logger.warning("%s cannot be read as a decision and is passed over: %s.", path, reason)
+        logger.warning("%s cannot be read as a decision and is passed over: %s.", path, said(error))
         return None
 
 
