@@ -2,11 +2,11 @@
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from command_line import call
-from pydantic import ByteSize, Field, SecretStr
+from pydantic import ByteSize, Field, PlainSerializer, SecretStr, ValidationError
 from task_repositories import laboratory
 
 from aind_launcher.errors import SettingsError
@@ -34,6 +34,7 @@ class Settings(SettingsModel):
     codes: dict[int, str] = Field({})
     screen: Inner | None = None
     password: SecretStr | None = None
+    variables: Annotated[dict[str, str], PlainSerializer(lambda values: dict.fromkeys(values, "***"))] = Field({})
 
 
 def refused(value: dict[str, Any]) -> str:
@@ -66,6 +67,7 @@ def refused(value: dict[str, Any]) -> str:
         ({"screen": 3}, "screen", "it must be a table, not 3"),
         # A secret is not said.
         ({"password": 12345}, "password", "it must be a text"),
+        ({"variables": {"TOKEN": 12345}}, "variables.TOKEN", "it must be a text"),
     ],
     ids=str,
 )
@@ -81,7 +83,7 @@ def test_a_setting_in_a_table_that_is_unknown_or_missing_is_named() -> None:
 
 
 def test_what_a_model_refuses_elsewhere_is_said_in_one_line() -> None:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(ValidationError) as error:
         Settings.model_validate({"pause": "soon", "count": 0})
     assert first_wrong(error.value) == 'pause: it must be a number, not "soon" (1 more)'
     assert said(error.value) == 'Settings is not valid: pause: it must be a number, not "soon" (1 more)'

@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
 
-from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, SecretBytes, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    PlainSerializer,
+    PositiveFloat,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+)
 
 from aind_launcher.errors import SettingsError, UsageError, nearest
 from aind_launcher.model.validation import in_words, key_of
@@ -306,10 +315,15 @@ def _model_of_table(model: type[BaseModel], path: Sequence[str]) -> type[BaseMod
 
 
 def _is_secret(model: type[BaseModel], path: Sequence[str]) -> bool:
-    """Whether the value at `path` is a secret, or a part of one."""
+    """Whether the value at `path`, or a table that it is in, is hidden where settings are shown."""
     tables = [fields_by_key(_model_of_table(model, path[:length])) for length in range(len(path))]
-    fields = (table[key] for table, key in zip(tables, path, strict=True) if key in table)
-    return any({SecretStr, SecretBytes} & {*_types_in(field.annotation)} for field in fields)
+    fields = [table[key] for table, key in zip(tables, path, strict=True) if key in table]
+    # What has a serializer of its own may be shown as something else.
+    return any(
+        {SecretStr, SecretBytes} & {*_types_in(field.annotation)}
+        or any(isinstance(mark, PlainSerializer) for mark in field.metadata)
+        for field in fields
+    )
 
 
 def _types_in(annotation: Any) -> Iterator[type]:
