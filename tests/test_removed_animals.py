@@ -2,17 +2,20 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from command_line import call
+from contexts import MONDAY, a_session, suggestion
 from refusals import REFUSED, USAGE, refuse
 from task_repositories import laboratory
 from terminals import at_terminal
 
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.builtin.local_store.locks import locked
-from aind_launcher.errors import TransientError
+from aind_launcher.errors import AnimalError, BeginAgain, TransientError
 from aind_launcher.testing import SUBJECT, TaskRepositoryForTests
 
 REMOVE = ("animals", "remove", SUBJECT)
@@ -125,6 +128,28 @@ def test_an_unfinished_session_refuses_it_and_its_resume_does_not_bring_the_anim
     lab.add_animal(stage="rung5")
     call("resume", session, cwd=lab.path)
     assert lab.stage() == "rung5"
+
+
+def test_what_waited_while_the_animal_was_removed_does_not_bring_it_back(
+    lab: TaskRepositoryForTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = Library(lab.root / "library", "climbing")
+    began_with = library.read(SUBJECT).state
+
+    @contextmanager
+    def waiting(path: Path, timeout: float) -> Iterator[None]:
+        monkeypatch.undo()
+        library.remove(SUBJECT, "ana")
+        with locked(path, timeout):
+            yield
+
+    monkeypatch.setattr("aind_launcher.builtin.local_store.library.locked", waiting)
+    with pytest.raises(AnimalError, match="was removed"):
+        library.record(SUBJECT, suggestion("rung2", {}), "a session", MONDAY, began_with)
+    assert (library.subjects(), len(archive(lab))) == ((), 1)
+    with pytest.raises(BeginAgain):
+        library.begin(a_session(library.root, SUBJECT, MONDAY, animal_state=began_with), began_with, ())
+    assert library.subjects() == ()
 
 
 def test_a_session_of_another_rig_that_is_not_over_refuses_it(lab: TaskRepositoryForTests) -> None:

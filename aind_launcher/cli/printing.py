@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from math import inf
 from pathlib import PurePath
@@ -55,7 +56,9 @@ def echo_json(text: str) -> None:
 def print_error(message: str, hint: str | None, code: int) -> None:
     """What ended this call, on stdout for a program that asked for JSON; people read it on stderr."""
     if "--json" in sys.argv:
-        print_json({"error": message, "hint": hint, "exit_code": code})
+        # Who does not read it gets the exit code all the same.
+        with suppress(BrokenPipeError):
+            print_json({"error": message, "hint": hint, "exit_code": code})
 
 
 def print_facts(facts: Mapping[str, object]) -> None:

@@ -33,11 +33,12 @@ def put_away(animal: AnimalFolder, archive: Path, by: str, reason: str | None) -
     return folder
 
 
-def remove_rest(animal: AnimalFolder) -> None:
-    """Remove the folder that `put_away` has emptied, unless another rig writes there by now."""
+def remove_empty(animal: AnimalFolder) -> None:
+    """Remove an animal's folder that has nothing but the lock: `put_away` emptied it, or it was made for nothing."""
     with suppress(OSError):
-        animal.lock.unlink(missing_ok=True)
-        animal.path.rmdir()
+        if [path.name for path in animal.path.iterdir()] == [LOCK]:
+            animal.lock.unlink()
+            animal.path.rmdir()
 
 
 def subjects_in(archive: Path) -> frozenset[str]:

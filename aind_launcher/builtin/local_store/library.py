@@ -233,9 +233,7 @@ class Library:
     def remove(self, subject: str, by: str, reason: str | None = None) -> str:
         """Put an animal into the archive, readable or not."""
         with self._locked(subject) as animal:
-            folder = archive.put_away(animal, self._archive, by, reason)
-        archive.remove_rest(animal)
-        return str(folder)
+            return str(archive.put_away(animal, self._archive, by, reason))
 
     def removed(self) -> frozenset[str]:
         """The numbers of the animals in the archive."""
@@ -296,16 +294,7 @@ class Library:
         :raises AnimalError: the animal's state cannot be read, or the animal was removed.
         :raises TransientError: the folder is locked or cannot be written.
         """
-        if began_with is not None and self.read(subject).state is None:
-            if subject in self.removed():
-                raise AnimalError(
-                    f"Animal {subject} was removed from the library {self.root} after its session began.",
-                    f"Bring it back from {self._archive}, or give the session up with `aind-launch sessions close`.",
-                )
-            raise TransientError(
-                f"Animal {subject} is no longer in the library {self.root}, where it was when its session began.",
-                "Connect the library's drive or share and resume.",
-            )
+        self._refuse_gone(subject, self.read(subject).state, began_with)
         entry = HistoryEntry(
             kind="suggestion",
             date=session_date,
@@ -317,7 +306,23 @@ class Library:
             rule=fired_rules(ran_with, suggestion.trainer_state),
         )
         with self._locked(subject) as animal:
-            return decisions.decide(animal, self.read(subject).state, entry, ticket, began_with)
+            standing = self.read(subject).state
+            # Another rig may have held the lock to remove it.
+            self._refuse_gone(subject, standing, began_with)
+            return decisions.decide(animal, standing, entry, ticket, began_with)
+
+    def _refuse_gone(self, subject: str, standing: AnimalState | None, began_with: AnimalState | None) -> None:
+        """Raise if the animal has no state any more, which it had when its session began."""
+        if began_with is not None and standing is None:
+            if subject in self.removed():
+                raise AnimalError(
+                    f"Animal {subject} was removed from the library {self.root} after its session began.",
+                    f"Bring it back from {self._archive}, or give the session up with `aind-launch sessions close`.",
+                )
+            raise TransientError(
+                f"Animal {subject} is no longer in the library {self.root}, where it was when its session began.",
+                "Connect the library's drive or share and resume.",
+            )
 
     def _readable(self, subject: str) -> StoredAnimal:
         """Where an animal stands, with its lock held; what cannot be read is moved aside."""
@@ -362,9 +367,11 @@ class Library:
         self._refuse_another_spelling(subject)
         folder = self.folder(subject)
         lock = folder / LOCK
+        is_held = False
         try:
             make_folder(folder)
             with locked(lock, self.lock_timeout):
+                is_held = True
                 yield AnimalFolder(folder)
         except Timeout:
             raise TransientError(
@@ -376,6 +383,9 @@ class Library:
                 f"The animal's folder {folder} cannot be written: {error.strerror or error}.",
                 f"Check that {self.root} is connected and that this login may write there, then try again.",
             ) from None
+        finally:
+            if is_held:
+                archive.remove_empty(AnimalFolder(folder))
 
 
 def _content(path: Path) -> bytes | None:
