@@ -1,8 +1,10 @@
 """Files that are nested deeper than any program writes them are refused in one sentence."""
 
+import json
 from pathlib import Path
 
 import pytest
+from command_line import call
 from refusals import REFUSED, USAGE, refuse
 from task_repositories import laboratory
 
@@ -59,3 +61,14 @@ def test_answer_of_a_curriculum(tmp_path: Path) -> None:
     answer(300)
     with pytest.raises(NoAnswer, match="is nested too deeply"):
         read_suggestion(stdout)
+
+
+@pytest.mark.parametrize("state", ["{oops", f'{{"curriculum": null, "stage": null, "more": {lists(600)}}}'])
+def test_decision_of_a_history(lab: TaskRepositoryForTests, state: str) -> None:
+    lab.run()
+    (file,) = (lab.subjects / "123456" / "history").glob("*_suggestion_*.json")
+    file.write_text(json.dumps(json.loads(file.read_bytes()) | {"trainer_state": state}), encoding="utf-8")
+    for arguments in (("animals", "show", "123456"), ("animals", "list"), ("today",)):
+        ended = call(*arguments, cwd=lab.path)
+        assert ended.code == 0, ended.err
+        assert "rung2" in ended.out
