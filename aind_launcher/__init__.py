@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         SessionPaths,
     )
     from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, CurriculumSources, SourceStatus
-    from aind_launcher.model.store import AnimalRecord, AnimalStore, Decision, StoredAnimal
+    from aind_launcher.model.store import AnimalRecord, AnimalStore, ArchivingStore, Decision, StoredAnimal
     from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
     from aind_launcher.settings.model import SettingsModel
     from aind_launcher.system.files import sync_folder, write_whole
@@ -47,6 +47,7 @@ __all__ = [
     "AnimalRecord",
     "AnimalState",
     "AnimalStore",
+    "ArchivingStore",
     "BeginAgain",
     "BuiltEnvironment",
     "BuiltSource",
@@ -109,7 +110,7 @@ _HOMES = {
         "model.register": ("RegisterEntry", "RigStatus", "Ticket"),
         "model.session": ("Acquisition", "Check", "Inputs", "Repository", "Session", "SessionContext", "SessionPaths"),
         "model.sources": ("BuiltEnvironment", "BuiltSource", "CurriculumSources", "SourceStatus"),
-        "model.store": ("AnimalRecord", "AnimalStore", "Decision", "StoredAnimal"),
+        "model.store": ("AnimalRecord", "AnimalStore", "ArchivingStore", "Decision", "StoredAnimal"),
         "model.suggestion": ("CurriculumSuggestion", "Provenance"),
         "settings.model": ("SettingsModel",),
         "system.files": ("sync_folder", "write_whole"),

@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -225,6 +226,14 @@ def test_few_sessions_are_not_blamed_for_what_comes_later(codes: list[int], miss
 
     missing = _missing([Shown(outcome(code), 1.0) for code in codes])
     assert all(found.startswith(told) for found, told in zip(missing, missed, strict=True))
+
+
+def test_the_demos_curriculum_is_shown_by_the_name_that_enrols_an_animal_on_it() -> None:
+    from aind_launcher.cli.demo_sessions import CURRICULUM
+
+    templates = files("aind_launcher") / "demo" / "templates" / "curriculum" / "demo_curriculum"
+    module = (templates / CURRICULUM / "curriculum.py").read_text(encoding="utf-8")
+    assert f'create_curriculum("{CURRICULUM}"' in module
 
 
 def test_what_to_go_on_with_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

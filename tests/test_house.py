@@ -182,3 +182,9 @@ def test_no_file_is_longer_than_a_reader_can_keep_in_mind(folder: str) -> None:
     files = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / folder).rglob("*.py")}
     lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in files.items()}
     assert {name: length for name, length in lengths.items() if length > LONGEST and name not in STILL_LONGER} == {}
+
+
+def test_texts_for_people_have_one_way_out_beside_the_screen_and_both_make_them_harmless() -> None:
+    ways = re.compile(r"\b(?:click\.(?:echo|secho|style)|(?<![\w.])print|Console)\(")
+    out = {path.name for path in (PACKAGE / "cli").glob("*.py") if ways.search(path.read_text(encoding="utf-8"))}
+    assert out == {"printing.py"}

@@ -159,11 +159,9 @@ def test_a_misspelt_variable_of_a_plugin_is_refused_with_the_nearest():
         refuse_unknown_sections({"AIND_LAUNCHER_PLUGIN__MY_STORE__PASWORD": "x"}, {"my-store": Section})
 
 
-def test_a_wrong_type_names_key_and_source_and_never_the_value(repository, monkeypatch):
+def test_a_wrong_type_names_key_and_source_and_never_the_value_of_a_variable(repository, monkeypatch):
     root = repository('[tool.aind-launcher]\ndisable = "slims"')
-    with pytest.raises(
-        SettingsError, match=r"Setting 'disable' in pyproject.toml is wrong: Input should be a valid list"
-    ):
+    with pytest.raises(SettingsError, match=r"Setting 'disable' in pyproject.toml is wrong: it must be a list"):
         load_layers(root).launcher()
     monkeypatch.setenv("AIND_LAUNCHER_PLUGIN__MY_STORE__PLACES", '{"a": "secret-value"}')
     with pytest.raises(SettingsError) as caught:

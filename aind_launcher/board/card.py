@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, BaseModel, JsonValue
 from aind_launcher.board.decision import LastDecision
 from aind_launcher.board.words import duration, in_short, when
 from aind_launcher.model.animal import named_rules
+from aind_launcher.model.names import brief
 from aind_launcher.model.register import FEWEST_SESSIONS, RECENT_SESSIONS, RegisterEntry
 from aind_launcher.model.session import Acquisition, Check, SessionContext
 from aind_launcher.model.store import AnimalRecord
@@ -82,13 +83,13 @@ class Card(BaseModel, frozen=True):
         """
         source = _SOURCES.get(self.task_source or "")
         named = {
-            "curriculum": f"{self.curriculum} {self.curriculum_version or ''}".rstrip() if self.curriculum else None,
+            "curriculum": f"{brief(self.curriculum)} {brief(self.curriculum_version)}".strip(),
             "stage": self._stage(now),
             "last session": self._last_session(now),
             "last decision": self._last_decision(now),
             "rule": named_rules(self.last_decision.rule, full=full) if self.last_decision else None,
             "metrics": in_short(self.metrics),
-            "runs now": f"{self.task or 'a task'}, {source}" if source else None,
+            "runs now": f"{brief(self.task) or 'a task'}, {source}" if source else None,
             "on rig": self.rig,
             "experimenter": ", ".join(self.experimenter),
             "notes": self.notes,
@@ -98,7 +99,7 @@ class Card(BaseModel, frozen=True):
     def _stage(self, now: datetime) -> str | None:
         if self.stage is None and not self.curriculum:
             return None
-        text = self.stage or "none"
+        text = brief(self.stage) or "none"
         if not self.on_curriculum:
             text += " (off curriculum: nothing decides over this animal)"
         if self.since:

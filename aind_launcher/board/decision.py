@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import AwareDatetime, BaseModel
 
 from aind_launcher.model.animal import move_text
+from aind_launcher.model.names import brief
 from aind_launcher.model.register import RegisterEntry
 
 
@@ -48,9 +49,9 @@ class LastDecision(BaseModel, frozen=True):
         if self.kind == "session":
             return move_text(self.before, self.stage, self.rule if rule else ())
         if self.kind in ("enrolled", "moved"):
-            where = f"{'to' if self.kind == 'moved' else 'at'} {self.stage}" if self.stage else "off curriculum"
+            where = f"{'to' if self.kind == 'moved' else 'at'} {brief(self.stage)}" if self.stage else "off curriculum"
             return f"{self.kind} {where} by {self.by or 'hand'}"
-        return f"{self.stage or 'off curriculum'}, by " + (
+        return f"{brief(self.stage) or 'off curriculum'}, by " + (
             f"session {self.session_name}" if self.session_name else "another tool"
         )
 

@@ -1,5 +1,6 @@
 """The command `aind-launch`. Each subcommand lies in a file of its own and is imported when it is called."""
 
+import io
 import sys
 from importlib import import_module
 from typing import Any
@@ -17,7 +18,7 @@ _COMMANDS = {
     "resume": "Finish what earlier sessions left undone.",
     "today": "Show who ran today, who is due or stuck, what was decided, and what is unfinished.",
     "sessions": "List, show, note, import and close sessions.",
-    "animals": "List animals, show where they stand, move them.",
+    "animals": "List animals, show where they stand, move and remove them.",
     "curricula": "List, check, sync and run curricula; enrol animals.",
     "env": "List and prune the environments of curricula.",
     "plugins": "List and check plugins.",
@@ -88,13 +89,22 @@ def _called() -> int:
             prepare_streams()
             code = launch.main(prog_name="aind-launch", standalone_mode=False)
     except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("Interrupted.", err=True)
-        code = 130
+        code = _refused("Interrupted.", "Interrupted.", 130)
     except click.ClickException as error:
-        error.show()
-        code = 2
+        shown = io.StringIO()
+        error.show(shown)
+        code = _refused(shown.getvalue().rstrip(), error.format_message(), 2)
     except Exception as error:
-        from aind_launcher.cli.terminal import show_error
+        from aind_launcher.cli.terminal import end_with
 
-        code = show_error(error)
+        code = end_with(error)
     return code if isinstance(code, int) else 0
+
+
+def _refused(shown: str, message: str, code: int) -> int:
+    """Say what ended the call, to people and to a program that asked for JSON; the exit code."""
+    from aind_launcher.cli.printing import echo, print_error
+
+    echo(shown, err=True)
+    print_error(message, None, code)
+    return code

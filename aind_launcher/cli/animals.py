@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import print_facts, print_json, print_table
+from aind_launcher.cli.printing import echo, print_facts, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
-from aind_launcher.errors import AnimalError, UsageError
-from aind_launcher.model.names import checked_name, did_you_mean, names_like
+from aind_launcher.errors import AnimalError, Refused, UsageError
+from aind_launcher.model.names import brief, checked_name, did_you_mean, names_like
 
 if TYPE_CHECKING:
     from aind_launcher.model.store import AnimalRecord, AnimalStore, StoredAnimal
@@ -23,7 +23,7 @@ _WIDEST = 200
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch animals show 123456")
 def command() -> None:
-    """List animals, show where they stand, move them."""
+    """List animals, show where they stand, move and remove them."""
 
 
 @command.command("list", epilog="Example: aind-launch animals list --json")
@@ -64,13 +64,13 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
         record = store.register(subject, 1)
         print_json(_data(animal) | _sessions(record) | {"trainer_state": document, "history": entries})
         return
-    click.echo(f"Animal {subject}")
+    echo(f"Animal {subject}")
     state = animal.state
     facts: dict[str, Any] = {}
     if state:
         trainer_state = state.trainer_state
         facts = {
-            "curriculum": f"{trainer_state.curriculum} {trainer_state.curriculum_version or ''}",
+            "curriculum": trainer_state.curriculum_in_words,
             "stage": trainer_state.stage_in_words,
             "since": to_the_minute(state.date),
             "from": "changed outside the launcher" if animal.changed_outside else state.session_name,
@@ -80,7 +80,7 @@ def show(repository: TaskRepository, subject: str, as_json: bool) -> None:
         facts = {"task": "its own task.json; no curriculum"}
     facts["folder"] = animal.folder
     print_facts(facts)
-    click.echo("")
+    echo("")
     print_table(
         ("date", "what", "stage", "rule", "session", "metrics", "by", "reason"),
         [
@@ -176,7 +176,63 @@ def move(
             target = at_stage(before.trainer_state, stage or "")
     store.move(subject, target, reason=reason, by=by, restored=restored)
     where = f"stage {target.stage} of {target.curriculum}" if target.is_on_curriculum else "off curriculum"
-    click.echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
+    echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
+
+
+@command.command(
+    "remove",
+    epilog="""\b
+Examples:
+  aind-launch animals remove 123456 --reason "the experiment is over"
+  aind-launch animals remove 123456 --yes             also without a terminal, and with unfinished sessions
+""",
+)
+@in_task_repository
+@click.argument("subject")
+@click.option("--reason", help="Why; kept with the animal.")
+@click.option("--by", default=None, help="Who removes it (default: the login).")
+@click.option("--yes", "-y", "agreed", is_flag=True, help="Do not ask, also where a session is unfinished.")
+def remove(repository: TaskRepository, subject: str, reason: str | None, by: str | None, agreed: bool) -> None:
+    """Put an animal into the archive of its store; nothing is deleted, and its number is free."""
+    from aind_launcher.cli.terminal import Terminal
+    from aind_launcher.model.store import ArchivingStore
+    from aind_launcher.system.rig import login
+
+    store = repository.animal_store()
+    if not isinstance(store, ArchivingStore):
+        raise UsageError(
+            f"Animals cannot be removed from {store.place}.", "Remove the animal there, or ask its plugin's author."
+        )
+    if checked_name("subject", subject) not in store.subjects():
+        raise _unknown(repository, store, subject)
+    unfinished = _unfinished(repository, store, subject)
+    if unfinished and not agreed:
+        raise Refused(
+            f"Animal {subject} has unfinished sessions: {'; '.join(unfinished)}. What they decide would be lost.",
+            "Finish them with `aind-launch resume`, give them up with `aind-launch sessions close`, or add --yes.",
+        )
+    terminal = Terminal()
+    if not agreed and not terminal.attended:
+        raise UsageError(f"Nobody can be asked whether to remove animal {subject}.", "Add --yes.")
+    answers = {"yes": f"remove {subject} from {store.place}", "no": "change nothing"}
+    if not agreed and terminal.ask("Remove this animal?", answers, default="no") == "no":
+        raise Refused(f"Animal {subject} was not removed.", "Nothing was changed.")
+    where = store.remove(subject, by or login(), reason)
+    echo(f"Animal {subject} was removed. All that was known of it is in {where}.")
+
+
+def _unfinished(repository: TaskRepository, store: "AnimalStore", subject: str) -> list[str]:
+    """The animal's sessions that may still decide on it, by its register and by the journal of this rig."""
+    from aind_launcher.journal.records import UNFINISHED
+    from aind_launcher.lifecycle.launcher import has_journal
+
+    entries = [entry for entry in store.register(subject).sessions if entry.state in UNFINISHED]
+    found = [f"{entry.session_name} on {entry.rig}" for entry in entries]
+    if has_journal(repository.settings):
+        with repository.journal() as journal:
+            here = {record.name for record in journal.unfinished(repository.path) if record.subject == subject}
+        found += [f"{name} on this rig" for name in sorted(here - {str(entry.session_name) for entry in entries})]
+    return found
 
 
 def _animals(repository: TaskRepository, store: "AnimalStore") -> "Sequence[StoredAnimal]":
@@ -192,12 +248,23 @@ def _known(repository: TaskRepository, store: "AnimalStore", subject: str) -> "S
     if animal.state is None and not animal.has_task:
         # Its state may be lost.
         store.refuse_known(subject)
-        like = names_like(subject, [other.subject for other in _animals(repository, store)])
-        raise AnimalError(
-            f"Animal {subject} is not in {store.place}.",
-            f"{did_you_mean(like)}See `aind-launch animals list`, or enrol it with `aind-launch curricula enroll`.",
-        )
+        raise _unknown(repository, store, subject)
     return animal
+
+
+def _unknown(repository: TaskRepository, store: "AnimalStore", subject: str) -> AnimalError:
+    """What to say of a number that the store does not have."""
+    from aind_launcher.model.store import removed_from
+
+    others = store.subjects()
+    if not others:
+        repository.refuse_unplugged(store)
+    was_removed = " any more: it was removed" if subject in removed_from(store) else ""
+    return AnimalError(
+        f"Animal {subject} is not in {store.place}{was_removed}.",
+        f"{did_you_mean(names_like(subject, others))}See `aind-launch animals list`, or enrol it with "
+        "`aind-launch curricula enroll`.",
+    )
 
 
 def _row(animal: "StoredAnimal", record: "AnimalRecord | None") -> tuple[Any, ...]:
@@ -212,7 +279,7 @@ def _row(animal: "StoredAnimal", record: "AnimalRecord | None") -> tuple[Any, ..
     state = animal.state.trainer_state
     since = to_the_minute(animal.state.date)
     sessions = record and record.sessions_at_stage
-    return (animal.subject, state.curriculum, state.stage_in_words, sessions, since, run, None)
+    return (animal.subject, brief(state.curriculum), state.stage_in_words, sessions, since, run, None)
 
 
 def _sessions(record: "AnimalRecord | None") -> dict[str, Any]:

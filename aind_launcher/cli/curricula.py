@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import print_json, print_table
+from aind_launcher.cli.printing import echo, echo_json, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import UsageError
 
@@ -45,23 +45,23 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
     )
     for source in found:
         if source.problem:
-            click.echo(f"\n{source.name}: {source.problem}")
+            echo(f"\n{source.name}: {source.problem}")
     unlocked = [source.name for source in found if source.locked is False and not source.problem]
     if unlocked:
-        click.echo(
+        echo(
             f"\nUnlocked: {', '.join(unlocked)}. Rigs may install different packages for one commit; run `uv lock` in "
             "the source and commit uv.lock."
         )
     unbuilt = [source.name for source in found if not source.built and not source.problem]
     if unbuilt:
-        click.echo(
+        echo(
             f"\nNot built yet: {', '.join(unbuilt)}. `aind-launch curricula sync` builds what is pinned; "
             "this list then names the curricula."
         )
     if passed_over:
         from aind_launcher.cli.readiness import passed_over_in_words
 
-        click.echo(f"\n{passed_over_in_words(passed_over)}")
+        echo(f"\n{passed_over_in_words(passed_over)}")
 
 
 @command.command("sync", epilog="Example: aind-launch curricula sync")
@@ -141,7 +141,7 @@ def enroll(repository: TaskRepository, subject: str, **options: Any) -> None:
     """Start an animal on a curriculum, in the state that the curriculum's own `init` or a file gives."""
     from aind_launcher.cli.enrolment import enroll_animal
 
-    click.echo(f"Animal {subject} is enrolled: {enroll_animal(repository, subject, **options)}.")
+    echo(f"Animal {subject} is enrolled: {enroll_animal(repository, subject, **options)}.")
 
 
 @command.command(
@@ -166,7 +166,7 @@ def run(
     terminal = Terminal()
     with terminal.working("asking the curriculum"):
         answer = sources.suggest(folder, state_file, source=source, allow_dirty=allow_dirty, progress=terminal.say)
-    click.echo(answer.text)
+    echo_json(answer.text)
 
 
 def _state(source: "SourceStatus") -> str:

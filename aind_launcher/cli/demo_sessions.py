@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import click
 import psutil
 
 from aind_launcher.cli.enrolment import enroll_animal
 from aind_launcher.cli.outcome import outcome_data
-from aind_launcher.cli.printing import print_facts, print_json, print_table
+from aind_launcher.cli.printing import echo, print_facts, print_json, print_table
 from aind_launcher.cli.story import decision
 from aind_launcher.cli.task_repository import TaskRepository, known_session, open_repository
 from aind_launcher.cli.terminal import Terminal
@@ -239,22 +238,22 @@ def _print(
 
     :param without: the plugins whose services ended with the demo.
     """
-    click.echo()
+    echo()
     print_table(
         ("session", "stage", "metrics", "decision", "duration"),
         [(s.outcome.session.name, s.stage, s.metrics or "none", s.decision, f"{s.duration:.1f} s") for s in shown],
         empty="",
     )
     for name, lines in arrived.items():
-        click.echo(f"\nWhat arrived through the plugin {name}:")
+        echo(f"\nWhat arrived through the plugin {name}:")
         for line in lines:
-            click.echo(f"  {line}")
-    click.echo("\nWhere everything lies:")
+            echo(f"  {line}")
+    echo("\nWhere everything lies:")
     print_facts(places)
     lost = shown[LOST - 1] if len(shown) >= LOST else shown[-1]
     program = _program()
     left_out = "".join(f" -p no:{name}" for name in (*without, *repository.blocked))
-    click.echo("\nGo on with:")
+    echo("\nGo on with:")
     for line in (
         f'cd "{repository.path}"',
         f"{program} sessions show {lost.outcome.session.name}",
@@ -262,8 +261,8 @@ def _print(
         f"{program} curricula list",
         f"{program} run --subject {SUBJECT} --experimenter me{left_out}",
     ):
-        click.echo(f"  {line}")
+        echo(f"  {line}")
     if without:
-        click.echo("The services ended with the demo; without -p no:NAME their plugins would refuse a session.")
+        echo("The services ended with the demo; without -p no:NAME their plugins would refuse a session.")
     if repository.blocked:
-        click.echo(f"The demo left out the plugins {', '.join(repository.blocked)}, for they are not its own.")
+        echo(f"The demo left out the plugins {', '.join(repository.blocked)}, for they are not its own.")

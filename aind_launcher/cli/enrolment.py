@@ -7,8 +7,8 @@ from aind_launcher.cli.terminal import Terminal
 from aind_launcher.errors import AnimalError, Refused, UsageError
 from aind_launcher.lifecycle.seen import refuse_seen, refuse_unplugged, subjects_seen
 from aind_launcher.model.animal import TrainerStateText
-from aind_launcher.model.names import checked_name, names_like
-from aind_launcher.model.store import state_in
+from aind_launcher.model.names import brief, checked_name, names_like
+from aind_launcher.model.store import removed_from, state_in
 from aind_launcher.system.rig import login
 
 
@@ -44,15 +44,16 @@ def enroll_animal(
     terminal = Terminal()
     if not replace:
         store.refuse_known(subject)
-        known = {*store.subjects()}
+        known, removed = {*store.subjects()}, removed_from(store)
         experiment = repository.settings.experiment
         with repository.journal() as journal:
             hint = "Connect the library's drive or share; to start the animal over, add --replace."
-            refuse_seen(journal, subject, repository.path, experiment, store.place, hint)
+            if subject not in removed:
+                refuse_seen(journal, subject, repository.path, experiment, store.place, hint)
             if not known:
                 hint = "Connect the library's drive or share; to begin a new library, add --replace."
-                refuse_unplugged(journal, repository.path, experiment, store.place, hint)
-            known |= subjects_seen(journal, repository.path)
+                refuse_unplugged(journal, repository.path, experiment, store.place, hint, removed=removed)
+            known |= subjects_seen(journal, repository.path).difference(removed)
         _ask_about(terminal, subject, names_like(subject, known, only_looks=True))
     sources = repository.curriculum_sources()
     state = given
@@ -64,7 +65,7 @@ def enroll_animal(
     with terminal.working(f"trying {state.curriculum}"):
         sources.verify(state, allow_dirty=allow_dirty, progress=terminal.say)
     store.enroll(subject, state, by=by or login(), replace=replace)
-    return f"stage {state.stage} of {state.curriculum} {state.curriculum_version or ''}".rstrip()
+    return f"stage {brief(state.stage)} of {state.curriculum_in_words}"
 
 
 def _state_in(file: Path) -> TrainerStateText:

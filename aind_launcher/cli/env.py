@@ -5,7 +5,7 @@ from datetime import timedelta
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import print_json, print_table
+from aind_launcher.cli.printing import echo, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 
 
@@ -49,6 +49,6 @@ def prune_(repository: TaskRepository, older_than: int, as_json: bool) -> None:
         print_json([environment.model_dump(mode="json") for environment in removed])
         return
     for environment in removed:
-        click.echo(f"Removed {environment.key} ({environment.source} at {environment.commit[:10]}).")
+        echo(f"Removed {environment.key} ({environment.source} at {environment.commit[:10]}).")
     if not removed:
-        click.echo("Nothing to remove.")
+        echo("Nothing to remove.")

@@ -8,8 +8,6 @@ from typing import Final
 from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
-from aind_launcher.cli.printing import plain
-
 _LINES: Final = 3
 
 
@@ -29,4 +27,4 @@ class Now:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         elapsed = timedelta(seconds=int(time.monotonic() - self._since))
         for line, style in ((f"{elapsed} {self._title}", "green"), *((line, "dim") for line in self._lines)):
-            yield Text(plain(line).replace("\n", " "), style=style, no_wrap=True, overflow="ellipsis")
+            yield Text(line.replace("\n", " "), style=style, no_wrap=True, overflow="ellipsis")

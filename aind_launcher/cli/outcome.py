@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import click
-
 from aind_launcher.board.card import Card, unusually_short
-from aind_launcher.cli.printing import plain, print_facts, print_json
+from aind_launcher.cli.printing import echo, print_facts, print_json
 from aind_launcher.cli.story import decision, facts, rules
 from aind_launcher.errors import ExitCode
 from aind_launcher.journal.journal import Journal
@@ -53,25 +51,25 @@ def print_outcome(
         print_json(outcome_data(outcome) | more | {"journal_problem": journal_problem})
         return
     session = outcome.session
-    click.echo(f"\nSession {session.name}: {outcome.state}")
+    echo(f"\nSession {session.name}: {outcome.state}")
     print_facts(facts(session, outcome.suggestion, outcome.steps, full=full))
     for check in card.warnings if card else ():
-        click.echo(f"  warning: {plain(check.name)}: {plain(check.message)}")
+        echo(f"  warning: {check.name}: {check.message}")
     if short := unusually_short(session.acquisition, session.animal_entries):
-        click.echo(f"  warning: unusually short: {short}.")
+        echo(f"  warning: unusually short: {short}.")
     failed = [record for record in outcome.steps if record.is_left_to_do]
     for record in failed:
-        click.echo(f"  {record.state}: {record.id.hook} ({record.id.plugin}): {plain(record.error or '')}")
+        echo(f"  {record.state}: {record.id.hook} ({record.id.plugin}): {record.error or ''}")
     if outcome.held:
-        click.echo(f"  The hand-off is held back: {outcome.held}.")
+        echo(f"  The hand-off is held back: {outcome.held}.")
     if session.acquisition and session.acquisition.outcome != "completed":
-        click.echo(f"  {_became_of_data(outcome)}")
+        echo(f"  {_became_of_data(outcome)}")
     if session.acquisition and not session.folder.is_dir():
-        click.echo(f"  The session's folder is gone: {session.folder}")
+        echo(f"  The session's folder is gone: {session.folder}")
     elif failed or outcome.held:
-        click.echo(f"  The data is safe. Finish with `aind-launch resume {session.name}`.")
+        echo(f"  The data is safe. Finish with `aind-launch resume {session.name}`.")
     if journal_problem:
-        click.echo(
+        echo(
             f"  The journal could not be written ({journal_problem}). "
             "When it can be, `aind-launch resume` completes it."
         )

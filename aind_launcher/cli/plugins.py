@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import print_json, print_table
+from aind_launcher.cli.printing import echo, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import ExitCode
 
@@ -35,7 +35,7 @@ def check(repository: TaskRepository, as_json: bool) -> int:
     if as_json or problems:
         _print(problems, as_json)
     else:
-        click.echo("All plugins are sound.")
+        echo("All plugins are sound.")
     return ExitCode.USAGE if problems else ExitCode.DONE
 
 

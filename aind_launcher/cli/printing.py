@@ -1,9 +1,9 @@
 """What commands print on stdout: tables for people, JSON for programs. Every command imports this file."""
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from math import inf
 from pathlib import PurePath
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aind_launcher.cli.plain import escaped, plain
+
 if TYPE_CHECKING:
     from aind_launcher.cli.table import Table
 
-# Control characters but tab and line feed, and those that turn the direction of writing.
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 STYLES = {
     "passed": "green",
     "done": "green",
@@ -34,9 +34,9 @@ STYLES = {
 }
 
 
-def plain(text: str) -> str:
-    """`text` without what would steer a terminal: curricula and tasks may print anything."""
-    return _STEERING.sub("\N{REPLACEMENT CHARACTER}", text)
+def echo(text: str = "", *, err: bool = False) -> None:
+    """A line for people, on stdout or stderr."""
+    click.echo(plain(text), err=err)
 
 
 def local_time(moment: datetime) -> str:
@@ -46,7 +46,20 @@ def local_time(moment: datetime) -> str:
 
 def print_json(data: Any) -> None:
     """Data for another program, on stdout."""
-    click.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+    echo_json(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+
+
+def echo_json(text: str) -> None:
+    """JSON text on stdout: what would steer a terminal is escaped, and means the same."""
+    click.echo(escaped(text))
+
+
+def print_error(message: str, hint: str | None, code: int) -> None:
+    """What ended this call, on stdout for a program that asked for JSON; people read it on stderr."""
+    if "--json" in sys.argv:
+        # Who does not read it gets the exit code all the same.
+        with suppress(BrokenPipeError):
+            print_json({"error": message, "hint": hint, "exit_code": code})
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
@@ -66,7 +79,7 @@ def print_table(
 
     listed = [[_cell(value) for value in row] for row in rows]
     if not listed:
-        click.echo(empty)
+        echo(empty)
     elif sys.stdout is not None and sys.stdout.isatty():
         # A line that fills the last column as well would be followed by an empty one on some consoles of Windows.
         table = Table(columns, listed, get_terminal_size().columns - 1)
@@ -74,11 +87,11 @@ def print_table(
         is_cut = table.fitting(room) < len(listed)
         _print_coloured(table, room - is_cut)
         if is_cut:
-            click.echo(f"and {len(listed) - table.fitting(room - 1)} more {others}")
+            echo(f"and {len(listed) - table.fitting(room - 1)} more {others}")
     else:
         table = Table(columns, listed, inf)
         for line in (*table.head(), *table.body()):
-            click.echo("  ".join(line).rstrip())
+            echo("  ".join(line).rstrip())
 
 
 def table_height(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> int:
@@ -95,10 +108,11 @@ def _cell(value: object) -> str | PurePath:
 
 
 def _print_coloured(table: "Table", room: float) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from aind_launcher.cli.console import Screen
+
+    console = Screen()
     for line in table.head():
         console.print(Text("  ".join(line).rstrip(), style="bold"), soft_wrap=True)
     for line in table.body(room):

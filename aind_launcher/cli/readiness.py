@@ -5,9 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from aind_launcher.cli.printing import plain, print_json
+from aind_launcher.cli.printing import echo, print_json
 from aind_launcher.cli.task_repository import TaskRepository
 from aind_launcher.errors import ExitCode, LauncherError
 from aind_launcher.system.git import few
@@ -131,7 +129,7 @@ class Readiness:
 
     def _say(self, line: str) -> None:
         if not self._as_json:
-            click.echo(plain(self._redact(line)))
+            echo(self._redact(line))
 
     @contextmanager
     def _judging(self, row: dict[str, Any], title: str, whose: str = "") -> Iterator[None]:

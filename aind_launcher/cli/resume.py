@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aind_launcher.cli.printing import print_json, print_table
+from aind_launcher.cli.printing import echo, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, known_session, whole
 from aind_launcher.errors import ExitCode, UsageError
 
@@ -94,7 +94,7 @@ def command(
         rows = [(name, step.hook, step.plugin, step.why, step.condition) for name, step in planned]
         print_table(("session", "step", "plugin", "why", "if"), rows, empty="")
     elif code == ExitCode.DONE and not outcomes:
-        click.echo("Nothing is left undone.")
+        echo("Nothing is left undone.")
     say_unknown(launcher.operator, unknown)
     for other in others:
         launcher.operator.say(f"  {other.name} is unfinished, too; it belongs to {other.repository}.", "yellow")

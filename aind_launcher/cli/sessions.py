@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import local_time, print_json, print_table
+from aind_launcher.cli.printing import echo, local_time, print_json, print_table
 from aind_launcher.cli.since import moment
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository, known_session
 from aind_launcher.errors import LauncherError, UsageError
@@ -61,7 +61,7 @@ def list_(repository: TaskRepository, since: str | None, last: int, as_json: boo
         found = found[-last:]
         steps = {record.name: journal.steps(record.name, *_DECIDES, NOTE) for record in found}
     if is_cut:
-        click.echo(f"Only the newest {last} are listed; --last {last * 10} lists more.", err=True)
+        echo(f"Only the newest {last} are listed; --last {last * 10} lists more.", err=True)
     records = [_explained(record, repository) for record in found]
     if as_json:
         print_json([_data(record, steps[record.name]) for record in records])
@@ -102,7 +102,7 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
         return
     print_story(record, context, [step for step in steps if not is_note(step)])
     if notes := notes_of(steps):
-        click.echo("")
+        echo("")
         rows = [(local_time(note.written), note.by, note.text) for note in notes]
         print_table(("noted", "by", "note"), rows, empty="")
 
@@ -128,7 +128,7 @@ def note(repository: TaskRepository, session: str, text: str, by: str | None) ->
         raise UsageError("The note has letters that are no UTF-8.", "Write it in the encoding of the terminal.")
     with repository.journal() as journal:
         add_note(journal, known_session(journal, session).name, text.strip(), by or login())
-    click.echo(f"{session}: noted.")
+    echo(f"{session}: noted.")
 
 
 @command.command(
@@ -152,7 +152,7 @@ def close(repository: TaskRepository, session: str, reason: str) -> None:
             raise UsageError(f"Session {session} is {record.state}; nothing is left of it.")
         journal.end_session(session, "closed", record.exit_code or 0, f"closed by {login()}: {reason}")
         _tell_store(repository, journal, closed=session)
-    click.echo(f"{session}: closed. `aind-launch resume {session}` would still finish it.")
+    echo(f"{session}: closed. `aind-launch resume {session}` would still finish it.")
 
 
 @command.command("import", epilog="Example: aind-launch sessions import D:/data/123456_2026-01-31T170000Z")
@@ -175,7 +175,7 @@ def import_(repository: TaskRepository, folders: tuple[Path, ...]) -> None:
     with repository.journal(changes=True) as journal:
         for folder in folders:
             record = import_session(journal, folder, repository.path)
-            click.echo(f"{record.name}: {record.state}. `aind-launch resume {record.name}` does what is left.")
+            echo(f"{record.name}: {record.state}. `aind-launch resume {record.name}` does what is left.")
         _tell_store(repository, journal)
 
 

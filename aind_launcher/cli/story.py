@@ -5,23 +5,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-import click
 from pydantic import ValidationError
 
 from aind_launcher.board.words import in_short
-from aind_launcher.cli.printing import local_time, print_facts, print_table
+from aind_launcher.cli.printing import echo, local_time, print_facts, print_table
 from aind_launcher.journal.records import SessionRecord, StepRecord
 from aind_launcher.model.animal import fired_rules, move_text, named_rules
+from aind_launcher.model.names import brief
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
 
 def print_story(record: SessionRecord, session: SessionContext, steps: Sequence[StepRecord]) -> None:
     """Print all of a session on stdout."""
-    click.echo(f"Session {record.name}: {record.state}")
+    echo(f"Session {record.name}: {record.state}")
     times = {"started": local_time(record.started), "ended": record.ended and local_time(record.ended)}
     print_facts(times | {"message": record.message} | facts(session, _suggestion(session, steps), steps))
-    click.echo("")
+    echo("")
     rows = []
     for step in steps:
         seconds = None if step.duration is None else f"{step.duration:.2f}"
@@ -47,7 +47,7 @@ def facts(
     return {
         "subject": session.subject,
         "experimenter": ", ".join(session.session.experimenter),
-        "ran with": state and f"stage {state.stage} of {state.curriculum} {state.curriculum_version or ''}",
+        "ran with": state and f"stage {brief(state.stage)} of {state.curriculum_in_words}",
         "decision": decision(session, suggestion, steps),
         "rule": named_rules(rules(session, suggestion), full=full),
         "metrics": suggestion and in_short(suggestion.metrics),
@@ -91,6 +91,6 @@ def _suggestion(session: SessionContext, steps: Sequence[StepRecord]) -> Curricu
 def _decided_by(suggestion: CurriculumSuggestion) -> str:
     provenance = suggestion.provenance
     if provenance is None:
-        return f"{suggestion.trainer_state.curriculum} {suggestion.version or ''}"
+        return f"{brief(suggestion.trainer_state.curriculum)} {brief(suggestion.version)}"
     package = f"{provenance.source} {provenance.package_version or ''}".rstrip()
     return f"{package} at {provenance.commit[:10]}{' (modified)' if provenance.dirty else ''}"

@@ -98,10 +98,12 @@ class TaskRepository:
         """
         from aind_launcher.lifecycle.launcher import has_journal
         from aind_launcher.lifecycle.seen import refuse_unplugged
+        from aind_launcher.model.store import removed_from
 
         if has_journal(self.settings):
             with self.journal() as journal:
-                refuse_unplugged(journal, self.path, self.settings.experiment, store.place)
+                removed = removed_from(store)
+                refuse_unplugged(journal, self.path, self.settings.experiment, store.place, removed=removed)
 
     def _ask(self, hook: str, does: str, built_in: str, **arguments: Any) -> Any:
         from aind_launcher.plugins import first_answer
@@ -152,16 +154,17 @@ class TaskRepository:
         :param as_json: what a plugin prints goes to stderr: nothing must come before the JSON.
         """
         from aind_launcher.cli.streams import stdout_kept
-        from aind_launcher.cli.terminal import Terminal, show_error
+        from aind_launcher.cli.terminal import Terminal, end_with
         from aind_launcher.lifecycle.launcher import open_launcher
         from aind_launcher.system.redaction import Redactor
 
-        with stdout_kept() if as_json else nullcontext():
-            plugins = self.plugins()
-            redact = Redactor(plugins.secrets())
-            shows = {"calm": calm, "agreed": agreed, "verbose": self.verbose}
-            terminal = Terminal(redact=redact, unattended=unattended, **shows)
-            try:
+        redact = Redactor()
+        try:
+            with stdout_kept() if as_json else nullcontext():
+                plugins = self.plugins()
+                redact = Redactor(plugins.secrets())
+                shows = {"calm": calm, "agreed": agreed, "verbose": self.verbose}
+                terminal = Terminal(redact=redact, unattended=unattended, **shows)
                 with (
                     # What Ctrl-C became on its way through foreign code is no error.
                     interrupts.heard(),
@@ -169,11 +172,11 @@ class TaskRepository:
                     open_launcher(self.path, self.settings, plugins, terminal, only_plans=only_plans) as launcher,
                 ):
                     yield launcher
-            except (click.ClickException, BrokenPipeError):
-                raise
-            except Exception as error:
-                # Shown here, where the secrets that it may carry are known.
-                raise click.exceptions.Exit(show_error(error, redact)) from error
+        except (click.ClickException, BrokenPipeError):
+            raise
+        except Exception as error:
+            # Shown here, where the secrets that it may carry are known.
+            raise click.exceptions.Exit(end_with(error, redact)) from error
 
 
 def whole(journal: "Journal") -> "Journal":
@@ -228,10 +231,10 @@ def in_task_repository(function: Command) -> Command:
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
         except Exception as error:
-            from aind_launcher.cli.terminal import show_error
+            from aind_launcher.cli.terminal import end_with
 
             # Shown here, where the secrets that a store may have told are known.
-            raise click.exceptions.Exit(show_error(error, repository.secrets_hidden())) from error
+            raise click.exceptions.Exit(end_with(error, repository.secrets_hidden())) from error
 
     wrapped.__doc__ = function.__doc__
     wrapped.__name__ = function.__name__

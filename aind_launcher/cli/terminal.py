@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
-from rich.console import Console
 from rich.text import Text
 
+from aind_launcher.cli.console import Screen
 from aind_launcher.cli.now import Now
-from aind_launcher.cli.printing import STYLES, plain
+from aind_launcher.cli.plain import plain
+from aind_launcher.cli.printing import STYLES, print_error
 from aind_launcher.cli.streams import LastingStream
 from aind_launcher.errors import ExitCode, LauncherError
 from aind_launcher.lifecycle.log import Unbroken, current_step
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
     from aind_launcher.model.session import Check, SessionContext
 
 
-def _on_stderr() -> Console:
+def _on_stderr() -> Screen:
     # While rich shows what goes on, it has its own stream in the place of stderr.
     stream = getattr(sys.stderr, "rich_proxied_file", sys.stderr)
-    return Console(file=cast(TextIO, LastingStream(stream)), highlight=False)
+    return Screen(file=cast(TextIO, LastingStream(stream)))
 
 
-class _Results(Console):
+class _Results(Screen):
     """Results on stdout, silent where their reader has left; rich would end the program."""
 
     def on_broken_pipe(self) -> None:
@@ -87,7 +88,7 @@ class Terminal(Operator):
 
         card, console, full = card_of(session), self._console, self._verbose
         if console.is_terminal:
-            console.print(drawn(card, now(), console.width, lambda text: plain(self.redact(text)), full=full))
+            console.print(drawn(card, now(), console.width, self.redact, full=full))
         else:
             for line in written(card, now(), full=full):
                 self.say(line)
@@ -177,7 +178,7 @@ class Terminal(Operator):
             raise KeyboardInterrupt from None
 
     def say(self, line: str, style: str = "") -> None:
-        self._console.print(Text(plain(self.redact(line)), style=style), soft_wrap=True)
+        self._console.print(Text(self.redact(line), style=style), soft_wrap=True)
 
     def say_of_task(self, line: str) -> None:
         """Show a line that the task printed: for a moment on a terminal, else like any other."""
@@ -230,14 +231,28 @@ def redacted(check: "Check", redact: Redactor) -> "Check":
     return check.model_copy(update={"message": redact(check.message), "hint": hint})
 
 
-def print_check(check: "Check", console: Console | None = None) -> None:
+def print_check(check: "Check", console: Screen | None = None) -> None:
     """One line on stdout: how it stands, what was looked at, and a hint."""
     line = Text.assemble((f"  {check.outcome:<8}", STYLES[check.outcome]), check.name)
     if check.message:
-        line.append(f": {plain(check.message)}")
+        line.append(f": {check.message}")
     if check.hint and check.outcome != "passed":
-        line.append(f" {plain(check.hint)}", style="bold")
-    (console or _Results(highlight=False)).print(line, soft_wrap=True)
+        line.append(f" {check.hint}", style="bold")
+    (console or _Results()).print(line, soft_wrap=True)
+
+
+def end_with(error: Exception, redact: Redactor | None = None) -> int:
+    """Show the error that ends this call as `show_error` does, and to a program that asked for JSON.
+
+    :return: the exit code.
+    """
+    from aind_launcher.model.validation import said
+
+    redact = redact or Redactor()
+    code = show_error(error, redact)
+    known = error if isinstance(error, LauncherError) else LauncherError(f"{type(error).__name__}: {said(error)}")
+    print_error(redact(known.message), redact(known.hint) if known.hint else None, code)
+    return code
 
 
 def show_error(error: Exception, redact: Redactor | None = None) -> int:
@@ -248,10 +263,12 @@ def show_error(error: Exception, redact: Redactor | None = None) -> int:
     redact = redact or Redactor()
     console = _on_stderr()
     if isinstance(error, LauncherError):
-        console.print(Text.assemble(("Error: ", "bold red"), plain(redact(error.message))), soft_wrap=True)
+        console.print(Text.assemble(("Error: ", "bold red"), redact(error.message)), soft_wrap=True)
         if error.hint:
-            console.print(Text(f"  {plain(redact(error.hint))}"), soft_wrap=True)
+            console.print(Text(f"  {redact(error.hint)}"), soft_wrap=True)
         return int(error.exit_code)
+    from aind_launcher.model.validation import said
+
     told = redact("".join(traceback.format_exception(error)))
     try:
         with tempfile.NamedTemporaryFile(
@@ -265,7 +282,7 @@ def show_error(error: Exception, redact: Redactor | None = None) -> int:
     console.print(
         Text.assemble(
             ("Error: ", "bold red"),
-            f"the launcher met something that it does not know ({type(error).__name__}: {plain(redact(str(error)))}).\n"
+            f"the launcher met something that it does not know ({type(error).__name__}: {redact(said(error))}).\n"
             f"  Finished sessions are safe. Please report it with {where}",
         ),
         soft_wrap=True,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aind_launcher.cli.printing import local_time, print_json, print_table, table_height
+from aind_launcher.cli.printing import echo, local_time, print_json, print_table, table_height
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.model.clock import now
@@ -104,7 +104,7 @@ def _watch(look: "Callable[[], Today]", store: "AnimalStore", seconds: int, as_j
             last = problem or f"Read at {now().astimezone():%H:%M:%S}. Ctrl-C ends this."
             # One line stands empty before the last, and the cursor is in the one after it.
             _print(shown, store, size.lines - 2 - ceil(len(last) / size.columns))
-            click.echo(f"\n{last}")
+            echo(f"\n{last}")
             time.sleep(seconds)
             try:
                 shown, problem = look(), None
@@ -112,7 +112,7 @@ def _watch(look: "Callable[[], Today]", store: "AnimalStore", seconds: int, as_j
                 # A share may be gone for a while; nobody stands by to begin the watch anew.
                 problem = problem or f"Not read again since {now().astimezone():%H:%M:%S}: {error}"
     except KeyboardInterrupt:
-        click.echo("")
+        echo("")
 
 
 def _print(shown: "Today", store: "AnimalStore", height: float = inf) -> None:
@@ -125,7 +125,7 @@ def _print(shown: "Today", store: "AnimalStore", height: float = inf) -> None:
     some = f"{count} of {shown.of} animals" if count < shown.of else f"{count} animal{'' if count == 1 else 's'}"
     counts = ", ".join(f"{number} {status}" for status, number in shown.counts().items())
     told = "; ".join(filter(None, (some, counts, f"{stuck} stuck" if stuck else "")))
-    click.echo(f"{shown.day:%A %Y-%m-%d}: {told}.\n")
+    echo(f"{shown.day:%A %Y-%m-%d}: {told}.\n")
     of_animals, of_rigs = _rows(shown, moment)
     room = for_rigs = inf
     if height < inf:
@@ -146,7 +146,7 @@ def _print(shown: "Today", store: "AnimalStore", height: float = inf) -> None:
         others="animals; a taller window shows them.",
     )
     if of_rigs:
-        click.echo("")
+        echo("")
         print_table(_RIGS, of_rigs, empty="", room=for_rigs, others="rigs; a taller window shows them.")
 
 

@@ -1,7 +1,6 @@
 """What the `pyproject.toml` of a curriculum source says: its command, its Python, and what it is built from."""
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aind_launcher.errors import SourceError
+from aind_launcher.system.toml import tables_in
 
 COMMAND = "curriculum"
 LOCK = "uv.lock"
@@ -99,11 +99,11 @@ def read_project(folder: Path) -> Project | None:
     """
     path = folder / "pyproject.toml"
     try:
-        return Project(folder, tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        return Project(folder, tables_in(path.read_bytes()))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} is not valid TOML: {error}.", "Correct the file.") from None
+    except ValueError as error:
+        raise SourceError(f"{path} {error}.", "Correct the file.") from None
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}.", "Give this account the right to.") from None
 

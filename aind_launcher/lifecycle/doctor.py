@@ -14,6 +14,7 @@ from aind_launcher.lifecycle.steps import as_checks
 from aind_launcher.lifecycle.stores import find_store
 from aind_launcher.model.clock import now
 from aind_launcher.model.session import Check
+from aind_launcher.model.store import removed_from
 from aind_launcher.plugins import Plugins
 from aind_launcher.settings.layers import LauncherSettings
 from aind_launcher.system.git import describe_repository
@@ -64,12 +65,13 @@ def _animals(repository: Path, settings: LauncherSettings, plugins: Plugins) -> 
         answers = (call(repository=repository, experiment=settings.experiment) for call in calls)
         store = next((store for store in answers if store is not None), None)
         place = store.place if store is not None and not store.subjects() else None
+        removed = removed_from(store) if store is not None else ()
     except Exception:  # isolates what a store does when it is asked; its own look at the rig says what is wrong
         return
     if place is not None:
         try:
             with open_journal(settings) as journal:
-                refuse_unplugged(journal, repository, settings.experiment, place)
+                refuse_unplugged(journal, repository, settings.experiment, place, removed=removed)
         except LauncherError as error:
             yield Check.failed("animals", error.message, error.hint)
 

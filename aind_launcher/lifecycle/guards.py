@@ -15,7 +15,7 @@ from aind_launcher.model.clock import now
 from aind_launcher.model.names import did_you_mean, names_like
 from aind_launcher.model.register import FEWEST_SESSIONS, NOT_RUN, RECENT_SESSIONS, RegisterEntry
 from aind_launcher.model.session import Check, SessionContext
-from aind_launcher.model.store import AnimalRecord
+from aind_launcher.model.store import AnimalRecord, removed_from
 
 # The newest sessions of this machine among which one is looked for that was written where this one goes.
 _LOOKED_AT = 100
@@ -69,8 +69,9 @@ def _unknown_animal(launcher: Launcher, session: SessionContext) -> Iterator[Che
     was_here = (r for r in sessions if r.repository == launcher.repository and r.state not in NOT_RUN)
     if any(record.name != session.name for record in was_here):
         return
-    animals = ask_store(launcher, lambda store: store.subjects()) or ()
-    others = {*animals, *subjects_seen(launcher.journal, launcher.repository)} - {session.subject}
+    animals, removed = ask_store(launcher, lambda store: (store.subjects(), removed_from(store))) or ((), ())
+    seen = subjects_seen(launcher.journal, launcher.repository).difference(removed)
+    others = {*animals, *seen} - {session.subject}
     if others and session.subject not in animals:
         yield Check.warning(
             "unknown animal",

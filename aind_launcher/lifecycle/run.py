@@ -20,6 +20,7 @@ from aind_launcher.lifecycle.stores import ask_store, known_tickets, newest_entr
 from aind_launcher.model.names import did_you_mean, names_like
 from aind_launcher.model.register import Ticket
 from aind_launcher.model.session import Acquisition, Check, Inputs, Session, SessionContext, session_name
+from aind_launcher.model.store import removed_from
 from aind_launcher.system.git import describe_repository
 from aind_launcher.system.interrupts import InterruptedAgain
 from aind_launcher.system.processes import refuse_orphans
@@ -154,13 +155,15 @@ def _refuse_unknown(launcher: Launcher, session: SessionContext) -> NoReturn:
     if refusal := ask_store(launcher, lambda store: _refusal(store, subject)):
         raise refusal
     stores = ", ".join(call.plugin.name for call in launcher.plugins.calls("load_animal_state")) or "no store"
-    refuse_seen(launcher.journal, subject, launcher.repository, experiment, stores, CONNECT)
-    place, animals = ask_store(launcher, lambda store: (store.place, store.animals())) or ("", ())
+    answer = ask_store(launcher, lambda store: (store.place, store.subjects(), removed_from(store)))
+    place, animals, removed = answer or ("", (), ())
+    if subject not in removed:
+        refuse_seen(launcher.journal, subject, launcher.repository, experiment, stores, CONNECT)
     if place and not animals:
-        refuse_unplugged(launcher.journal, launcher.repository, experiment, place)
-    known = {animal.subject for animal in animals} | subjects_seen(launcher.journal, launcher.repository)
+        refuse_unplugged(launcher.journal, launcher.repository, experiment, place, removed=removed)
+    known = {*animals, *subjects_seen(launcher.journal, launcher.repository)}.difference(removed)
     raise AnimalError(
-        f"Animal {subject} is unknown ({stores}).",
+        f"Animal {subject} {'was removed' if subject in removed else 'is unknown'} ({stores}).",
         f"{did_you_mean(names_like(subject, known))}Check the number, enrol it with "
         f"`aind-launch curricula enroll {subject} --curriculum NAME`, or give its task with --task FILE.",
     )

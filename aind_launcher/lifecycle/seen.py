@@ -1,5 +1,6 @@
 """Animals that this rig's journal knows: one that its store does not know may be in a library that is not connected."""
 
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,14 +36,21 @@ def refuse_seen(
 
 
 def refuse_unplugged(
-    journal: "Journal", repository: Path, experiment: str | None, place: str, hint: str = CONNECT
+    journal: "Journal",
+    repository: Path,
+    experiment: str | None,
+    place: str,
+    hint: str = CONNECT,
+    *,
+    removed: Collection[str] = (),
 ) -> None:
     """Raise if this rig had sessions of animals with a trainer state: a store without any may not be connected.
 
     :param place: the store that has none, as `AnimalStore.place`.
+    :param removed: animals that were removed from it.
     :raises AnimalError: it had one.
     """
-    if (session := _last_seen(journal, repository, experiment)) and session.animal_state:
+    if (session := _last_seen(journal, repository, experiment, removed=removed)) and session.animal_state:
         state = session.animal_state.trainer_state
         raise AnimalError(
             f"There is no animal in {place}, but {session.subject} was at {state.stage} of {state.curriculum} in "
@@ -52,13 +60,19 @@ def refuse_unplugged(
 
 
 def _last_seen(
-    journal: "Journal", repository: Path, experiment: str | None, subject: str | None = None
+    journal: "Journal",
+    repository: Path,
+    experiment: str | None,
+    subject: str | None = None,
+    *,
+    removed: Collection[str] = (),
 ) -> "SessionContext | None":
     """The newest session of this rig in which an animal, or this one, had a trainer state."""
     for record in reversed(journal.sessions(subject=subject, last=_LOOKED_AT)):
         # A context that was damaged says nothing, and stops nobody.
         with suppress(LauncherError):
-            context = journal.context(record.name) if record.repository == repository else None
+            is_one = record.repository == repository and record.subject not in removed
+            context = journal.context(record.name) if is_one else None
             if context and context.animal_state and context.session.experiment == experiment:
                 return context
     return None

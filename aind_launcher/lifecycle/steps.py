@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
 
-from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
+from pydantic_core import PydanticSerializationError, ValidationError, from_json, to_jsonable_python
 
 from aind_launcher.errors import BeginAgain, LauncherError, StepSkipped, TransientError, Unanswered
 from aind_launcher.journal.journal import Journal
@@ -23,6 +23,7 @@ from aind_launcher.model.animal import AnimalState, StateRecord
 from aind_launcher.model.register import Ticket
 from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher.model.validation import said
 from aind_launcher.plugins import Call, Plugins
 from aind_launcher.system import interrupts
 from aind_launcher.system.interrupts import InterruptedAgain, QuestionInterrupted
@@ -321,8 +322,8 @@ def as_checks(value: Any) -> list[Check]:
 
 def _described(problem: BaseException) -> str:
     """What went wrong, for an operator; of the system's own errors, on which file."""
-    if isinstance(problem, LauncherError):
-        return str(problem)
+    if isinstance(problem, LauncherError | ValidationError):
+        return said(problem)
     if isinstance(problem, OSError) and problem.strerror and problem.filename:
         # Of a rename, what was to be replaced.
         return f"{problem.filename2 or problem.filename}: {problem.strerror}"

@@ -13,6 +13,7 @@ from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.clock import now
 from aind_launcher.model.register import LOOKED_AT, RegisterEntry, RigStatus, Ticket, UnfinishedSession
+from aind_launcher.model.validation import said
 from aind_launcher.system.rig import installation
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def ask(
     except step_thread.TookTooLong:
         logger.warning("The animals' store did not answer within %g s.", _LONGEST)
     except (Exception, SystemExit, GeneratorExit) as error:  # isolates what a store does when it is looked into
-        reason = str(error) if isinstance(error, Exception) else repr(error)
+        reason = said(error) if isinstance(error, Exception) else repr(error)
         logger.warning("The animals' store cannot be asked: %s", redact(reason))
     return None
 

@@ -11,7 +11,9 @@ from pydantic import AwareDatetime, JsonValue
 
 from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.model.json_text import JsonText
+from aind_launcher.model.names import brief
 from aind_launcher.model.register import Ticket
+from aind_launcher.model.validation import first_wrong
 from aind_launcher.model.value import Value
 
 if TYPE_CHECKING:
@@ -34,9 +36,12 @@ class TrainerStateText(JsonText):
         """
         try:
             state = cls(text=content if isinstance(content, str) else content.decode("utf-8-sig"))
-            fields = state.document.keys()
-        except (ValueError, RecursionError) as error:
+        except UnicodeDecodeError as error:
             raise AnimalError(f"The trainer state in {where} is not JSON: {error}.") from None
+        try:
+            fields = state.document.keys()
+        except ValueError as error:
+            raise AnimalError(f"The trainer state in {where} {error}.") from None
         if not {"curriculum", "stage"} <= fields:
             raise AnimalError(f"{where} is not a trainer state: it needs the fields 'curriculum' and 'stage'.")
         return state
@@ -98,8 +103,13 @@ class TrainerStateText(JsonText):
     def stage_in_words(self) -> str:
         """The stage, for people; no curriculum decides over every animal that has one."""
         if self.is_on_curriculum:
-            return str(self.stage)
-        return f"{self.stage} (off curriculum)" if self.stage else "off curriculum"
+            return brief(self.stage)
+        return f"{brief(self.stage)} (off curriculum)" if self.stage else "off curriculum"
+
+    @property
+    def curriculum_in_words(self) -> str:
+        """The curriculum and its version, for people."""
+        return " ".join(filter(None, map(brief, (self.curriculum, self.curriculum_version))))
 
     @property
     def curriculum_stages(self) -> tuple[str, ...]:
@@ -123,11 +133,9 @@ class TrainerStateText(JsonText):
             # Only JSON mode turns the graph's keys back into integers.
             return dsl.TrainerState[dsl.Curriculum[Any]].model_validate_json(self.text)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
             raise AnimalError(
                 f"The trainer state of curriculum {self.curriculum} {self.curriculum_version} cannot be read by "
-                f"aind-behavior-curriculum {dsl.__version__} ({place}: {first['msg']}).",
+                f"aind-behavior-curriculum {dsl.__version__} ({first_wrong(error)}).",
                 "Its text is intact; a newer launcher environment will read it.",
             ) from None
 
@@ -246,9 +254,9 @@ def move_text(before: str | None, after: str | None, rules: Sequence[str] = ()) 
     :param rules: those that may have fired; their modules are left out.
     """
     if after is not None and before == after:
-        return f"stays at {after}"
+        return f"stays at {brief(after)}"
     rule = f" by {named_rules(rules)}" if rules else ""
-    return f"{before or 'no stage'} -> {after or 'off curriculum'}{rule}"
+    return f"{brief(before) or 'no stage'} -> {brief(after) or 'off curriculum'}{rule}"
 
 
 def _edges(edges: object) -> list[tuple[str, object]]:

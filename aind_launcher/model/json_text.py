@@ -1,11 +1,15 @@
 """JSON objects as their programs wrote them. Where their parts are is found without building what they say."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from aind_launcher.model.value import Value, frozen
+
+# Levels. pydantic reads and writes about 200, and a document becomes a part of others.
+_DEEPEST: Final = 100
+TOO_DEEP: Final = f"is nested too deeply: {_DEEPEST} levels are the most"
 
 
 class JsonText(Value):
@@ -15,10 +19,41 @@ class JsonText(Value):
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """The parsed text, with all that its program put into it."""
-        parsed = json.loads(self.text)
+        """The parsed text, with all that its program put into it.
+
+        :raises ValueError: as `value_in`.
+        """
+        parsed = value_in(self.text)
         document: dict[str, Any] = frozen(parsed if isinstance(parsed, dict) else {})
         return document
+
+
+def value_in(text: str) -> Any:
+    """The JSON value that `text` is.
+
+    :raises ValueError: it is none, or it is nested too deeply; says why, as the end of a sentence.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError(TOO_DEEP) from None
+    except ValueError as error:
+        raise ValueError(f"is not JSON: {error}") from None
+    if is_too_deep(value):
+        raise ValueError(TOO_DEEP)
+    return value
+
+
+def is_too_deep(value: object) -> bool:
+    """Whether lists and objects are nested in each other more deeply than any program writes them."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [part for whole in level for part in _parts(whole)]
+    return bool(level)
+
+
+def _parts(value: object) -> Iterable[object]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def object_in(content: bytes) -> dict[str, Any]:
@@ -27,9 +62,10 @@ def object_in(content: bytes) -> dict[str, Any]:
     :raises ValueError: it holds none; says why, as the end of a sentence.
     """
     try:
-        document = json.loads(content.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise ValueError(f"is not JSON: {error}") from None
+    document = value_in(text)
     if not isinstance(document, dict):
         raise ValueError("is not a JSON object")
     try:

@@ -9,6 +9,7 @@ from aind_launcher.errors import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _LONGEST_NAME = 128
+_LONGEST_SHOWN = 60
 # Windows opens a device instead of a file for these, with any extension and in any case.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 
@@ -43,6 +44,12 @@ def as_name(text: str) -> str:
     like = re.sub(r"[^A-Za-z0-9_+-]+", "-", text[: _LONGEST_NAME // 2]).strip("-+_")
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     return "-".join(filter(None, (like, digest)))
+
+
+def brief(name: str | None) -> str:
+    """The name of a curriculum or a stage, for people: a damaged file may have one of any length."""
+    name = name or ""
+    return name if len(name) <= _LONGEST_SHOWN else f"{name[: _LONGEST_SHOWN - 3]}..."
 
 
 # Of names that may have been meant, those that are named.

@@ -1,9 +1,9 @@
 """What the commands `animals`, `curricula enroll` and `today` need of whatever stores the animals."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pydantic import AwareDatetime, JsonValue, ValidationError
 
@@ -198,6 +198,29 @@ class AnimalStore(Protocol):
         :param restored: what it gets back, with its metrics; also if its state is gone or cannot be read.
         :raises AnimalError: it is not enrolled, or its state cannot be read.
         """
+
+
+@runtime_checkable
+class ArchivingStore(Protocol):
+    """What an `AnimalStore` may have beside its other methods: animals can be removed, and nothing is deleted."""
+
+    def remove(self, subject: str, by: str, reason: str | None = None) -> str:
+        """Put an animal aside with all that is known of it, whether it can be read or not.
+
+        No other method finds it afterwards, another animal may get its number, and what a session that is still
+        unfinished decides on it is refused.
+
+        :param by: who removes it; kept with it, like the time and the reason.
+        :return: where it is now.
+        """
+
+    def removed(self) -> Collection[str]:
+        """The numbers of all animals that were removed."""
+
+
+def removed_from(store: AnimalStore) -> Collection[str]:
+    """The numbers of all animals that were removed from `store`."""
+    return store.removed() if isinstance(store, ArchivingStore) else ()
 
 
 def state_in(path: Path) -> AnimalState:

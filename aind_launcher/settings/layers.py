@@ -7,16 +7,25 @@ Defaults; ``[tool.aind-launcher]`` of the task repository; the rig's own ``aind-
 import json
 import os
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
 
-from pydantic import BaseModel, Field, NonNegativeFloat, PositiveFloat, SecretBytes, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    Field,
+    NonNegativeFloat,
+    PlainSerializer,
+    PositiveFloat,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+)
 
 from aind_launcher.errors import SettingsError, UsageError, nearest
+from aind_launcher.model.validation import in_words, key_of
 from aind_launcher.settings.environment import (
     PREFIX,
     as_json_hint,
@@ -26,6 +35,7 @@ from aind_launcher.settings.environment import (
 )
 from aind_launcher.settings.model import ExperimentName, RigName, SettingsModel, fields_by_key
 from aind_launcher.system.rig import machine_directory
+from aind_launcher.system.toml import tables_in
 
 RIG_FILE = "aind-launcher.toml"
 
@@ -209,8 +219,8 @@ def parsed_override(text: str) -> dict[str, Any]:
     """
     key, equals, value = text.partition("=")
     for written in (value, json.dumps(value, ensure_ascii=False)) if equals else ():
-        with suppress(tomllib.TOMLDecodeError):
-            return tomllib.loads(f"{key} = {written}")
+        with suppress(ValueError):
+            return tables_in(f"{key} = {written}")
     raise UsageError(
         f"--set {text!r} is not a key and its value.", "Write it as KEY=VALUE, as in plugin.acquisition.timeout=60."
     )
@@ -226,9 +236,9 @@ def merged_overrides(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}.", "Correct the file.") from None
+        return tables_in(path.read_bytes())
+    except ValueError as error:
+        raise SettingsError(f"{path} {error}.", "Correct the file.") from None
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
 
@@ -260,12 +270,15 @@ def _merge(
 def _wrong_value(
     error: ValidationError, model: type[BaseModel], section: tuple[str, ...], origins: Mapping[str, str]
 ) -> SettingsError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    kind = first["type"]
-    path = [str(part) for part in first["loc"]]
+    first = error.errors(include_url=False)[0]
+    kind, key = first["type"], key_of(first)
+    path = key.split(".") if key else []
     dotted = ".".join((*section, *path))
+    # Where a table has it, or where parts of it stand in a table that is none.
     enclosing = [".".join(path[:length]) for length in range(len(path), 0, -1)]
-    origin = next((origins[key] for key in enclosing if key in origins), None)
+    known = (*enclosing, *(part for part in origins if part.startswith(f"{key}.")))
+    origin = next((origins[part] for part in known if part in origins), None)
+    is_secret = _is_secret(model, path)
     if kind == "missing":
         table = ".".join(("tool", "aind-launcher", *section))
         return SettingsError(
@@ -276,16 +289,15 @@ def _wrong_value(
         return _unknown((*section, *path), origin, _model_of_table(model, path[:-1]))
     field = fields_by_key(model).get(path[0]) if path else None
     if field and origin and origin.startswith(PREFIX) and len(path) == 1 and kind in _NOT_JSON:
-        secret = {SecretStr, SecretBytes} & {*_types_in(field.annotation)}
         return SettingsError(
             f"The environment variable {origin} cannot be read.",
-            as_json_hint(origin, plain_list=kind == "list_type" and not secret),
+            as_json_hint(origin, plain_list=kind == "list_type" and not is_secret),
         )
     hint = f"{path[0]}: {field.description}" if field and field.description else None
-    # What a validator of the model raised says it in its own words.
-    message = str(first["ctx"]["error"] if kind == "value_error" else first["msg"]).rstrip(".")
     where = f" {_there(origin)}" if origin else ""
-    return SettingsError(f"Setting '{dotted}'{where} is wrong: {message}.", hint)
+    # What stands in a variable may be a secret, also in the wrong one.
+    is_shown = not is_secret and not (origin or "").startswith(PREFIX)
+    return SettingsError(f"Setting '{dotted}'{where} is wrong: {in_words(first, with_value=is_shown)}.", hint)
 
 
 def _unknown(path: Sequence[str], origin: str, model: type[BaseModel]) -> SettingsError:
@@ -301,6 +313,18 @@ def _model_of_table(model: type[BaseModel], path: Sequence[str]) -> type[BaseMod
         if field := fields_by_key(model).get(key):
             model = next((kind for kind in _types_in(field.annotation) if issubclass(kind, BaseModel)), model)
     return model
+
+
+def _is_secret(model: type[BaseModel], path: Sequence[str]) -> bool:
+    """Whether the value at `path`, or a table that it is in, is hidden where settings are shown."""
+    tables = [fields_by_key(_model_of_table(model, path[:length])) for length in range(len(path))]
+    fields = [table[key] for table, key in zip(tables, path, strict=True) if key in table]
+    # What has a serializer of its own may be shown as something else.
+    return any(
+        {SecretStr, SecretBytes} & {*_types_in(field.annotation)}
+        or any(isinstance(mark, PlainSerializer) for mark in field.metadata)
+        for field in fields
+    )
 
 
 def _types_in(annotation: Any) -> Iterator[type]:

@@ -181,7 +181,7 @@ def test_the_demo_runs_against_services_of_its_own(laboratory: Laboratory) -> No
     assert told["arrived"]["slims"][0] == "7 behaviour sessions, 6 of them with a curriculum's suggestion"
     assert told["arrived"]["watchdog"][0].startswith("7 sessions arrived in ")
     assert told["arrived"]["watchdog"][1] == "7 uploads of behavior asked of the transfer service"
-    assert "  stage expert of LickTraining" in told["arrived"]["watchdog"]
+    assert "  stage expert of lick_training" in told["arrived"]["watchdog"]
     assert "Session 5: slims cannot be reached." in ended.stderr
     assert "Session 5: completed" in ended.stderr
 

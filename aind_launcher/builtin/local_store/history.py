@@ -16,9 +16,12 @@ from pathlib import Path
 from pydantic import AwareDatetime, Field, ValidationError, computed_field
 
 from aind_launcher.builtin.local_store.reading import reading
+from aind_launcher.errors import AnimalError
+from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.clock import now
 from aind_launcher.model.store import Decision
 from aind_launcher.model.suggestion import Provenance
+from aind_launcher.model.validation import said
 from aind_launcher.system.files import read_whole, write_whole
 
 logger = logging.getLogger(__name__)
@@ -153,10 +156,12 @@ def number_of(path: Path) -> int:
 
 def _read(path: Path) -> HistoryEntry | None:
     try:
-        return HistoryEntry.model_validate_json(read_whole(path))
-    except (OSError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
-        logger.warning("%s cannot be read as a decision and is passed over: %s.", path, reason)
+        entry = HistoryEntry.model_validate_json(read_whole(path))
+        # Whoever shows or compares the entry reads it.
+        TrainerStateText.read(entry.trainer_state, "the decision")
+        return entry
+    except (OSError, ValidationError, AnimalError) as error:
+        logger.warning("%s cannot be read as a decision and is passed over: %s.", path, said(error).rstrip("."))
         return None
 
 

@@ -2,7 +2,7 @@
 
 ``<root>/<experiment>/Subjects/<subject>/`` has ``trainer_state.json``, as the curriculum wrote it and open to other
 tools; ``history/``, one file for each decision, never overwritten; ``sessions/``, the register, one file for each
-ticket; and ``task.json`` for an animal without curriculum.
+ticket; and ``task.json`` for an animal without curriculum. ``<root>/<experiment>/Archive`` has those that were removed.
 """
 
 import os
@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from aind_launcher.builtin.local_store import decisions, history, tickets
+from aind_launcher.builtin.local_store import archive, decisions, history, tickets
 from aind_launcher.builtin.local_store.decisions import Recorded
 from aind_launcher.builtin.local_store.folder import HISTORY, LOCK, SESSIONS, STATE, TASK, AnimalFolder
 from aind_launcher.builtin.local_store.history import HistoryEntry
@@ -25,7 +25,7 @@ from aind_launcher.errors import AnimalError, BeginAgain, LauncherError, Transie
 from aind_launcher.model.animal import AnimalState, TrainerStateText, fired_rules
 from aind_launcher.model.clock import now
 from aind_launcher.model.json_text import object_in
-from aind_launcher.model.names import checked_name
+from aind_launcher.model.names import brief, checked_name
 from aind_launcher.model.register import LOOKED_AT, RegisterEntry, RigStatus, Ticket
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.store import AnimalRecord, StoredAnimal
@@ -37,7 +37,7 @@ RIGS: Final = "Rigs"
 
 @dataclass(frozen=True)
 class Library:
-    """The animals of one experiment: an `AnimalStore`, which says what the methods of the same name do.
+    """The animals of one experiment: an `ArchivingStore`, which says what the methods of the same name do.
 
     :param lock_timeout: seconds to wait while another rig writes the same animal; fewer than a ticket may take.
     """
@@ -179,8 +179,8 @@ class Library:
         if state is not None:
             trainer_state = state.trainer_state
             raise AnimalError(
-                f"Animal {subject} is enrolled already: stage {trainer_state.stage} of {trainer_state.curriculum}, "
-                f"since {state.date:%Y-%m-%d}.",
+                f"Animal {subject} is enrolled already: stage {brief(trainer_state.stage)} of "
+                f"{brief(trainer_state.curriculum)}, since {state.date:%Y-%m-%d}.",
                 "Move it with `aind-launch animals move`, or enrol it anew with --replace.",
             )
         if lost := self.lost(subject):
@@ -229,6 +229,15 @@ class Library:
                 kind="moved", date=now(), trainer_state=trainer_state.text, metrics=metrics, reason=reason, by=by
             )
             return decisions.put(animal, before, entry)
+
+    def remove(self, subject: str, by: str, reason: str | None = None) -> str:
+        """Put an animal into the archive, readable or not."""
+        with self._locked(subject) as animal:
+            return str(archive.put_away(animal, self._archive, by, reason))
+
+    def removed(self) -> frozenset[str]:
+        """The numbers of the animals in the archive."""
+        return archive.subjects_in(self._archive)
 
     def begin(self, session: SessionContext, loaded: AnimalState | None, known: Iterable[Ticket | None]) -> Ticket:
         """Give a session its ticket, which it keeps when it is asked again.
@@ -282,14 +291,10 @@ class Library:
             has not now, it is not all there.
         :param ticket: the session's.
         :param ran_with: the trainer state that the session ran with, which may be another store's.
-        :raises AnimalError: the animal's state cannot be read.
+        :raises AnimalError: the animal's state cannot be read, or the animal was removed.
         :raises TransientError: the folder is locked or cannot be written.
         """
-        if began_with is not None and self.read(subject).state is None:
-            raise TransientError(
-                f"Animal {subject} is no longer in the library {self.root}, where it was when its session began.",
-                "Connect the library's drive or share and resume.",
-            )
+        self._refuse_gone(subject, self.read(subject).state, began_with)
         entry = HistoryEntry(
             kind="suggestion",
             date=session_date,
@@ -301,7 +306,23 @@ class Library:
             rule=fired_rules(ran_with, suggestion.trainer_state),
         )
         with self._locked(subject) as animal:
-            return decisions.decide(animal, self.read(subject).state, entry, ticket, began_with)
+            standing = self.read(subject).state
+            # Another rig may have held the lock to remove it.
+            self._refuse_gone(subject, standing, began_with)
+            return decisions.decide(animal, standing, entry, ticket, began_with)
+
+    def _refuse_gone(self, subject: str, standing: AnimalState | None, began_with: AnimalState | None) -> None:
+        """Raise if the animal has no state any more, which it had when its session began."""
+        if began_with is not None and standing is None:
+            if subject in self.removed():
+                raise AnimalError(
+                    f"Animal {subject} was removed from the library {self.root} after its session began.",
+                    f"Bring it back from {self._archive}, or give the session up with `aind-launch sessions close`.",
+                )
+            raise TransientError(
+                f"Animal {subject} is no longer in the library {self.root}, where it was when its session began.",
+                "Connect the library's drive or share and resume.",
+            )
 
     def _readable(self, subject: str) -> StoredAnimal:
         """Where an animal stands, with its lock held; what cannot be read is moved aside."""
@@ -311,6 +332,10 @@ class Library:
             folder = self.folder(subject)
             move(folder / STATE, folder / f"trainer_state.unreadable-{now():%Y-%m-%dT%H%M%S.%fZ}.json")
             return self.read(subject)
+
+    @property
+    def _archive(self) -> Path:
+        return self._subjects.parent / archive.ARCHIVE
 
     @property
     def _subjects(self) -> Path:
@@ -342,9 +367,11 @@ class Library:
         self._refuse_another_spelling(subject)
         folder = self.folder(subject)
         lock = folder / LOCK
+        is_held = False
         try:
             make_folder(folder)
             with locked(lock, self.lock_timeout):
+                is_held = True
                 yield AnimalFolder(folder)
         except Timeout:
             raise TransientError(
@@ -356,6 +383,9 @@ class Library:
                 f"The animal's folder {folder} cannot be written: {error.strerror or error}.",
                 f"Check that {self.root} is connected and that this login may write there, then try again.",
             ) from None
+        finally:
+            if is_held:
+                archive.remove_empty(AnimalFolder(folder))
 
 
 def _content(path: Path) -> bytes | None:

@@ -80,7 +80,7 @@ discrimination = stage(
 )
 expert = stage("expert", trials=300, tones=2, octaves_apart=0.5, response_window=1.0, free_water=0.0)
 
-model: type[Curriculum[Any]] = create_curriculum("LickTraining", __version__, (ToneTask,), pkg_location=__package__)
+model: type[Curriculum[Any]] = create_curriculum("lick_training", __version__, (ToneTask,), pkg_location=__package__)
 CURRICULUM = model()
 CURRICULUM.add_stage_transition(habituation, detection, StageTransition(licks_freely))
 CURRICULUM.add_stage_transition(detection, discrimination, StageTransition(detects))
