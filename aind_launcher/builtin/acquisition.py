@@ -103,6 +103,14 @@ class AcquisitionProgram:
                         raise ValueError(f"unknown placeholder {{{name}}} in {argument!r}; known are {known}")
             return command
 
+        @field_validator("environment")
+        @classmethod
+        def _names_of_variables(cls, environment: dict[str, str]) -> dict[str, str]:
+            for name in environment:
+                if not name or "=" in name:
+                    raise ValueError(f"{name!r} is not the name of a variable")
+            return environment
+
         @field_validator("requires_data")
         @classmethod
         def _within_the_folder(cls, patterns: list[str]) -> list[str]:
