@@ -142,7 +142,10 @@ def test_a_session_that_was_cut_off_before_its_acquisition_no_longer_waits_once_
             connection.execute("UPDATE steps SET state = 'running', result = NULL WHERE rowid = ?", (ticket,))
         connection.commit()
     shutil.rmtree(session.folder)
+    half = session.staging / ".rig_input.json.x1y2.part"
+    half.write_text("{", encoding="utf-8")
     assert unfinished_on_this_rig(repository) == [session.name]
     assert repository.resume(session.name).state == "cancelled"
+    assert not half.exists()
     assert unfinished_on_this_rig(repository) == []
     assert library(repository).register("123456").entries[-1].state == "cancelled"

@@ -91,6 +91,7 @@ def close_unacquired(launcher: Launcher, name: str, state: SessionState, code: E
     launcher.journal.end_session(name, state, code, message)
     with suppress(LauncherError, OSError):
         session = launcher.journal.context(name)
+        folder.remove_unfinished(session)
         if _has_begun(launcher, name):
             for _ in launcher.steps.each("session_finished", session, state, outcome=state):
                 """Each plugin is told."""

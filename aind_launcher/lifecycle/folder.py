@@ -133,9 +133,7 @@ def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[S
     if session.handed_off:
         raise HandedOff(f"The log and the session's record are missing in {session.folder}.", session.name)
     _require_folder(session)
-    for folder in (session.paths.behavior, session.paths.logs, session.paths.launcher):
-        for part in unfinished_files(folder):
-            part.unlink(missing_ok=True)
+    remove_unfinished(session)
     sealed = session.paths.launcher / session.log.name
     seal_log(session.log, sealed)
     path = session.paths.launcher / record.FILE
@@ -144,6 +142,13 @@ def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[S
     with suppress(OSError):
         (session.paths.behavior / record.BEGUN).unlink()
     return _named(session, [sealed, path])
+
+
+def remove_unfinished(session: SessionContext) -> None:
+    """Remove what was left half-written for a session: nobody else writes it, and this launcher has not begun to."""
+    for folder in (session.paths.behavior, session.paths.logs, session.paths.launcher, session.staging):
+        for part in unfinished_files(folder):
+            part.unlink(missing_ok=True)
 
 
 def _named(session: SessionContext, paths: Sequence[Path]) -> list[str]:
