@@ -45,7 +45,9 @@ def local_time(moment: datetime) -> str:
 
 def print_json(data: Any) -> None:
     """Data for another program, on stdout."""
-    click.echo(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+    from aind_launcher.model.json_text import without_constants
+
+    click.echo(without_constants(json.dumps(data, indent=2, default=str, ensure_ascii=False)))
 
 
 def print_facts(facts: Mapping[str, object]) -> None:

@@ -91,10 +91,10 @@ def close_unacquired(launcher: Launcher, name: str, state: SessionState, code: E
     launcher.journal.end_session(name, state, code, message)
     with suppress(LauncherError, OSError):
         session = launcher.journal.context(name)
-        folder.remove_unfinished(session)
         if _has_begun(launcher, name):
             for _ in launcher.steps.each("session_finished", session, state, outcome=state):
                 """Each plugin is told."""
+        folder.remove_unfinished(session)
 
 
 def close_cut_off(launcher: Launcher, session: SessionContext) -> None:

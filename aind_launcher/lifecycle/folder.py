@@ -14,6 +14,7 @@ from aind_launcher.journal.records import StepRecord
 from aind_launcher.lifecycle import record
 from aind_launcher.lifecycle.log import seal_log
 from aind_launcher.model.animal import fired_rules, move_text
+from aind_launcher.model.json_text import without_constants
 from aind_launcher.model.session import SessionContext, SessionPaths
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.system.files import copy_whole, exists, unfinished_files, write_whole
@@ -46,7 +47,8 @@ def stage_inputs(session: SessionContext) -> None:
     if state is not None and session.task_source != "file":
         write_whole(session.paths.trainer_state, state.trainer_state.text)
         if state.metrics is not None:
-            write_whole(session.paths.previous_metrics, json.dumps(state.metrics, indent=2, ensure_ascii=False))
+            metrics = without_constants(json.dumps(state.metrics, indent=2, ensure_ascii=False))
+            write_whole(session.paths.previous_metrics, metrics)
 
 
 def has_data(session: SessionContext) -> bool:
@@ -102,7 +104,13 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
     else:
         _require_folder(session)
         paths = session.paths
-    texts = {paths.suggestion: suggestion.text, paths.metrics: suggestion.metrics_text}
+    metrics = without_constants(suggestion.metrics_text)
+    if metrics != suggestion.metrics_text:
+        logger.warning(
+            "The metrics have numbers that JSON lacks (NaN or infinite): metrics.json, and previous_metrics.json of the "
+            "animal's next session, have null in their place."
+        )
+    texts = {paths.suggestion: suggestion.text, paths.metrics: metrics}
     if suggestion.provenance:
         texts[session.output_folder / "provenance.json"] = suggestion.provenance.model_dump_json(indent=2)
     for path, text in texts.items():

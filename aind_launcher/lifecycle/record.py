@@ -20,6 +20,7 @@ from aind_launcher.journal.records import SessionRecord, StepRecord
 from aind_launcher.lifecycle.notes import copied_notes, is_note
 from aind_launcher.lifecycle.steps import LAUNCHER
 from aind_launcher.model.clock import now
+from aind_launcher.model.json_text import without_constants
 from aind_launcher.model.session import Acquisition, SessionContext, SessionPaths
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.system.files import exists, read_whole, write_whole
@@ -72,7 +73,7 @@ def write_record(path: Path, session: SessionContext, steps: Sequence[StepRecord
         "context": session.model_dump(mode="json", exclude={"animal_entries"}),
         "steps": [step.as_data() for step in steps if not is_note(step)],
     }
-    write_whole(path, json.dumps(record, indent=2, ensure_ascii=True))
+    write_whole(path, without_constants(json.dumps(record, indent=2, ensure_ascii=True)))
 
 
 def sealed_record(folder: Path) -> Recorded | None:

@@ -1,11 +1,14 @@
 """JSON objects as their programs wrote them. Where their parts are is found without building what they say."""
 
 import json
+import re
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
+
+_CONSTANT = re.compile(r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*")|NaN|-?Infinity')
 
 
 class JsonText(BaseModel, frozen=True):
@@ -36,6 +39,11 @@ def object_in(content: bytes) -> dict[str, Any]:
     except UnicodeEncodeError as error:
         raise ValueError(f"has text that no file can hold: {error.reason}") from None
     return document
+
+
+def without_constants(text: str) -> str:
+    """`text` with null in the place of NaN and infinities, which Python writes and JSON lacks; all else as it was."""
+    return _CONSTANT.sub(lambda found: found["string"] or "null", text)
 
 
 def skimming(on_object: Callable[[list[tuple[str, Any]]], Any] = bool) -> json.JSONDecoder:
