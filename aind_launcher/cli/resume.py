@@ -104,5 +104,5 @@ def command(
 def _chosen(launcher: "Launcher", name: str | None, everything: bool) -> "tuple[SessionRecord, ...]":
     if name is not None:
         return (known_session(launcher.journal, name),)
-    waiting = launcher.journal.unfinished(launcher.repository)
+    waiting = launcher.home.unfinished()
     return waiting if everything else waiting[-1:]

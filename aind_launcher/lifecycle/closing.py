@@ -108,7 +108,7 @@ def close_cut_off(launcher: Launcher, session: SessionContext) -> None:
         if record is None or (entry.kind, entry.rig, entry.state) != running or record.state not in UNFINISHED:
             continue
         with suppress(LauncherError, OSError):
-            mine = record.repository == launcher.repository and record.name != session.name
+            mine = record.name != session.name and launcher.home.has(record)
             if mine and not may_have_data(launcher, launcher.journal.context(record.name)):
                 close_unacquired(launcher, record.name, "cancelled", ExitCode.INTERRUPTED, CUT_OFF)
 

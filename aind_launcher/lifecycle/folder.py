@@ -107,8 +107,8 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
     metrics = without_constants(suggestion.metrics_text)
     if metrics != suggestion.metrics_text:
         logger.warning(
-            "The metrics have numbers that JSON lacks (NaN or infinite): metrics.json, and previous_metrics.json of the "
-            "animal's next session, have null in their place."
+            "The metrics have numbers that JSON lacks (NaN or infinite); metrics.json, and the next session's "
+            "previous_metrics.json, have null in their place."
         )
     texts = {paths.suggestion: suggestion.text, paths.metrics: metrics}
     if suggestion.provenance:

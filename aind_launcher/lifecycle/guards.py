@@ -66,7 +66,7 @@ def _unknown_animal(launcher: Launcher, session: SessionContext) -> Iterator[Che
     if session.animal_state or session.task_source == "animal":
         return
     sessions = launcher.journal.sessions(subject=session.subject)
-    was_here = (r for r in sessions if r.repository == launcher.repository and r.state not in NOT_RUN)
+    was_here = (r for r in sessions if r.state not in NOT_RUN and launcher.home.has(r))
     if any(record.name != session.name for record in was_here):
         return
     animals = ask_store(launcher, lambda store: store.subjects()) or ()
@@ -135,7 +135,7 @@ def _data_disk(launcher: Launcher, session: SessionContext) -> Iterator[Check]:
         return
     for record in reversed(launcher.journal.sessions(last=_LOOKED_AT)):
         written = record.folder.parent == folder and record.state not in (*NOT_RUN, "running")
-        if written and record.repository == launcher.repository and _left_a_trace(launcher, record.name):
+        if written and launcher.home.has(record) and _left_a_trace(launcher, record.name):
             yield Check.failed(
                 "data directory",
                 f"{folder} {'is empty' if folder.is_dir() else 'does not exist'}, but session {record.name} was "

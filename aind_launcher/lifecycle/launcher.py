@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aind_launcher.journal.journal import Journal
+from aind_launcher.lifecycle.home import Home
 from aind_launcher.lifecycle.inputs import data_directory_or_none
 from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
 
@@ -37,6 +39,11 @@ class Launcher:
     operator: "Operator"
     steps: "Steps"
     lock: RigLock | None = None
+
+    @cached_property
+    def home(self) -> Home:
+        """Tells the sessions of the repository from those of others."""
+        return Home(self.journal, self.repository)
 
     def keep(self, session: "SessionContext") -> None:
         """Have `session` on disk: this is where resuming it starts from. What steps returned is in their records."""

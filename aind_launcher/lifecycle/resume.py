@@ -1,5 +1,6 @@
 """Finishes what a session left undone: joins its road after the acquisition."""
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from aind_launcher.lifecycle.steps import LAUNCHER, acquisition_of, acquisition_
 from aind_launcher.lifecycle.stores import report_rig
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.system.processes import refuse_orphans
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,8 @@ def _known_session(launcher: Launcher, record: SessionRecord) -> SessionContext:
 
     :raises Refused: it belongs to another task repository.
     """
-    if record.repository == launcher.repository:
-        return completed_by_folder(launcher.journal, record)
+    if launcher.home.has(record):
+        return completed_by_folder(launcher.journal, _here(launcher, record))
     if record.repository.is_dir():
         raise Refused(
             f"Session {record.name} belongs to {record.repository}.", "Change to that folder and resume it there."
@@ -109,6 +112,20 @@ def _known_session(launcher: Launcher, record: SessionRecord) -> SessionContext:
         "Put the task repository back there and resume, or give the session up with "
         f'`aind-launch sessions close {record.name} --reason "WHY"`.',
     )
+
+
+def _here(launcher: Launcher, record: SessionRecord) -> SessionRecord:
+    """The entry of a session with the places that it has now; the journal learns those of one that was moved."""
+    before, now = record.repository, launcher.repository
+    if before == now:
+        return record
+    logger.warning("Session %s was begun in %s; that task repository is now %s.", record.name, before, now)
+    folder = record.folder
+    if folder.is_relative_to(before) and not folder.is_dir():
+        folder = now / folder.relative_to(before)
+    record = replace(record, repository=now, folder=folder)
+    launcher.journal.move_session(record.name, now, folder)
+    return record
 
 
 def _refuse_unready(session: SessionContext, options: ResumeOptions) -> None:
