@@ -39,8 +39,8 @@ class Home:
 def is_now(was: Repository, repository: Path) -> bool:
     """Whether the task repository at `repository` is the one that a session was begun in.
 
-    It is where it was, by whatever path. Or it is no longer there, and this one has the commit of that session, the same
-    remote where both have one, and the same place in its git repository.
+    It is where it was, by whatever path. Or it is gone from there, and this one has the commit of that session, the
+    same remote where both have one, and the same place in its git repository.
     """
     if is_same_folder(was.path, repository):
         return True
