@@ -15,10 +15,13 @@ from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.model.names import checked_name, did_you_mean, names_like
 
 if TYPE_CHECKING:
+    from aind_launcher.model.register import RegisterEntry
     from aind_launcher.model.store import AnimalRecord, AnimalStore, StoredAnimal
 
 # Characters of metrics; `--json` has all of them.
 _WIDEST = 200
+# Entries of an animal's register among which one may be running.
+_LOOKED_AT = 5
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch animals show 123456")
@@ -177,6 +180,22 @@ def move(
     store.move(subject, target, reason=reason, by=by, restored=restored)
     where = f"stage {target.stage} of {target.curriculum}" if target.is_on_curriculum else "off curriculum"
     click.echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
+    _say_that_it_runs(repository, store, subject)
+
+
+def _say_that_it_runs(repository: TaskRepository, store: "AnimalStore", subject: str) -> None:
+    """Name the sessions of an animal that was moved which run now; they go on as they were begun."""
+    from aind_launcher.lifecycle.stores import ask, at_work
+
+    def running(store: "AnimalStore") -> "list[tuple[RegisterEntry, bool]]":
+        return [*at_work(store.register(subject, _LOOKED_AT).sessions, store.rigs)]
+
+    for entry, is_confirmed in ask(lambda: store, running, repository.redact) or ():
+        since = f"{entry.began.astimezone():%Y-%m-%d %H:%M}"
+        how = f"is running on rig {entry.rig}, since {since}"
+        how = how if is_confirmed else f"began on rig {entry.rig} at {since}, and nobody saw its end"
+        consequence = "What it decides does not move the animal any more."
+        click.echo(f"Session {entry.session_name} of this animal {how}. {consequence}", err=True)
 
 
 def _animals(repository: TaskRepository, store: "AnimalStore") -> "Sequence[StoredAnimal]":
