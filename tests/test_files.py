@@ -1,12 +1,16 @@
 """Files that are written whole, and the reader, the scanner and the folder in their way."""
 
 import os
+import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from task_repositories import laboratory
 
 from aind_launcher.system.files import (
     copy_whole,
@@ -107,3 +111,27 @@ def test_what_another_may_still_write_and_what_is_not_the_launchers_stays(tmp_pa
     ]
     write_whole(tmp_path / "000004.json", "{}")
     assert all(path.exists() for path in stays)
+
+
+def test_what_runs_left_among_temporary_files_goes_with_a_session_after_a_week(tmp_path: Path) -> None:
+    temporary = Path(tempfile.gettempdir())
+    old, new = 8 * 24 * HOUR, 6 * 24 * HOUR
+    (temporary / "aind-launch-x1y2_3z4").mkdir()
+    left(temporary / "aind-launch-x1y2_3z4", "stdout.txt", 0)
+    os.utime(temporary / "aind-launch-x1y2_3z4", (time.time() - old,) * 2)
+    gone = [
+        temporary / "aind-launch-x1y2_3z4",
+        left(temporary, "aind-launch-x1y2_3z5.txt", old),
+        left(temporary, "aind-launcher-x1y2_3z4", old),
+        left(temporary, "aind-launch-demo-x1y2_3z4", old),
+    ]
+    stays = [left(temporary, "aind-launch-x1y2_3z6.txt", new), left(temporary, "aind-launch-my-notes.txt", old)]
+    laboratory(tmp_path).run()
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in stays)
+
+
+def test_tests_leave_nothing_among_the_temporary_files_of_the_machine(tmp_path: Path) -> None:
+    told = subprocess.run([sys.executable, "-c", "import tempfile; print(tempfile.gettempdir())"], capture_output=True)
+    assert Path(os.fsdecode(told.stdout).strip()) == Path(tempfile.gettempdir())
+    assert tmp_path.parents[1] in Path(tempfile.gettempdir()).parents

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aind_launcher.journal.journal import Journal
 from aind_launcher.lifecycle.home import Home
 from aind_launcher.lifecycle.inputs import data_directory_or_none
+from aind_launcher.system.files import remove_old_temporaries
 from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def open_launcher(
     from aind_launcher.system.redaction import Redactor
 
     plugins.require_sound()
+    if not only_plans:
+        remove_old_temporaries()
     redact = Redactor(plugins.secrets())
     with (
         open_journal(settings) as journal,

@@ -20,6 +20,9 @@ T = TypeVar("T")
 _HALF_WRITTEN = re.compile(r"\.(?:.+\.[a-z0-9_]{8}|aind-launch-[0-9a-f]{32})\.part")
 # Seconds after which nobody writes such a file any more.
 _ABANDONED = 3600.0
+# Files and folders of this program among the temporary ones, and for how many seconds somebody may want to see them.
+_TEMPORARY = re.compile(r"aind-launch(?:er|-demo)?-[a-z0-9_]{8}(?:\.txt)?")
+_LOOKED_AT_FOR = 7 * 24 * 3600.0
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -100,6 +103,23 @@ def _remove_abandoned(written: Path) -> None:
                 if _HALF_WRITTEN.fullmatch(entry.name) and entry.stat().st_mtime < newest - _ABANDONED:
                     with suppress(OSError):
                         os.unlink(entry.path)  # noqa: PTH108 - found by its name alone
+
+
+def remove_old_temporaries() -> None:
+    """Remove what this program left among the temporary files a week ago or longer.
+
+    What a curriculum printed and what went wrong are kept there to be looked at; the rest is of programs that were
+    killed.
+    """
+    oldest = time.time() - _LOOKED_AT_FOR
+    with suppress(OSError), os.scandir(tempfile.gettempdir()) as found:
+        for entry in found:
+            if _TEMPORARY.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < oldest:
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    with suppress(OSError):
+                        os.unlink(entry.path)  # noqa: PTH108 - as above
 
 
 def copy_whole(source: Path, target: Path) -> None:
