@@ -98,6 +98,20 @@ def run_session(session: "SessionContext", environment: "Mapping[str, str]") -> 
 
 
 @hookspec
+def missing_data(session: "SessionContext") -> "str | None":
+    """Called by ``resume`` for an acquisition that nobody saw end and that the operator says is over: what is missing?
+
+    Its launcher was killed, so no plugin could judge it. Look at ``session.folder``, and change nothing. All are asked.
+
+    :param session: complete but for the acquisition.
+    :return: what the data lacks, as the end of a sentence (*the folder has no video*); the acquisition then counts as
+        failed. None where nothing is missing.
+    :raises Exception: the session waits, and ``resume`` asks again.
+    :again: until the acquisition has been judged; by ``resume --dry-run``, too.
+    """
+
+
+@hookspec
 def curriculum_suggest(session: "SessionContext") -> "CurriculumSuggestion | None":
     """Called after the acquisition: what should the animal do next? The first plugin that answers wins.
 

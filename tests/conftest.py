@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +88,7 @@ def _apart_from_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
             environment.delenv(name)
         for name, value in (shared | _places(folder)).items():
             environment.setenv(name, value)
+        environment.setattr(tempfile, "tempdir", os.environ["TMPDIR"])
         yield
 
 
@@ -99,6 +101,7 @@ def _a_machine_of_its_own(
     _configuration_of_indexes(folder / "user")
     for name, value in _places(folder).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tempfile, "tempdir", os.environ["TMPDIR"])
 
 
 @pytest.fixture(autouse=True)
@@ -113,16 +116,17 @@ def _no_plugins_of_another_test(tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def _places(folder: Path) -> dict[str, str]:
-    """The variables that say where a user's and a machine's files lie, on any platform."""
-    for part in ("user", "machine"):
+    """The variables that say where a user's, a machine's and temporary files lie, on any platform."""
+    for part in ("user", "machine", "temporary"):
         (folder / part).mkdir(exist_ok=True)
-    user, machine = str(folder / "user"), str(folder / "machine")
+    user, machine, temporary = (str(folder / part) for part in ("user", "machine", "temporary"))
     # The real machine's folder stays behind it: pip and uv may be told there where the package index is.
     return {
         "HOME": user,
         "USERPROFILE": user,
         "LOCALAPPDATA": user,
         "PROGRAMDATA": machine,
+        **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), temporary),
         "XDG_CONFIG_DIRS": f"{machine}{os.pathsep}/etc/xdg",
     }
 

@@ -20,6 +20,9 @@ from aind_launcher.model.suggestion import CurriculumSuggestion
 MONDAY = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 TUESDAY = datetime(2026, 3, 3, 9, 30, tzinfo=UTC)
 
+# The machine's: a test has its own, which is as private as pytest's.
+_TEMPORARY = tempfile.gettempdir()
+
 
 def trainer_state(stage: str | None, curriculum: str = "Ladder") -> TrainerStateText:
     """A small one; its text is indented, so that a copy of its content is told from a copy of its text."""
@@ -63,7 +66,7 @@ def a_session(folder: Path, subject: str = "123456", date: datetime = MONDAY, **
 @contextmanager
 def folder_for_everybody() -> Iterator[Path]:
     """A folder that every login may reach, as those of a share; pytest's own are private."""
-    folder = Path(tempfile.mkdtemp())
+    folder = Path(tempfile.mkdtemp(dir=_TEMPORARY))
     folder.chmod(0o755)
     try:
         yield folder

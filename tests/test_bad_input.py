@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -327,6 +328,27 @@ def test_a_library_that_is_not_connected_is_refused(lab: TaskRepositoryForTests,
     refuse_in(lab, REFUSED, "library of animals .* is not there. Connect its drive", *RUN, *setting)
 
 
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("data-directory=", "Setting 'data-directory' on the command line is empty. Give a path"),
+        ("plugin.acquisition.working-directory=' '", "'plugin.acquisition.working-directory' .* is empty"),
+        (r'data-directory="a\u0000b"', "Setting 'data-directory' on the command line has a NUL character. Remove it"),
+        (r'plugin.acquisition.command=["python", "a\u0000"]', "'plugin.acquisition.command' .* has a NUL character"),
+        (r'plugin.acquisition.environment={"A\u0000"="x"}', "'plugin.acquisition.environment' .* has a NUL character"),
+        ('plugin.acquisition.environment={"A=B"="x"}', "'A=B' is not the name of a variable"),
+        ('plugin.acquisition.environment={""="x"}', "'' is not the name of a variable"),
+    ],
+)
+def test_what_no_file_or_program_can_be_called_is_found_before_any_session(
+    lab: TaskRepositoryForTests, setting: str, sentence: str
+) -> None:
+    lab.configure('disable = ["isolated-curriculum"]')
+    ended = call("doctor", "--set", setting, cwd=lab.path)
+    assert ended.code in (USAGE, REFUSED)
+    assert re.search(sentence, " ".join((ended.out + ended.err).split())), ended.out + ended.err
+
+
 # -- git -----------------------------------------------------------------------------------------------------------
 
 
@@ -356,6 +378,9 @@ def test_uncommitted_changes_in_the_task_repository_are_refused(lab: TaskReposit
             "The journal has no session 123456_.* See `aind-launch sessions list`",
         ),
         ("sessions show", "The journal has no session yet"),
+        ("sessions show ''", "The session's name is empty"),
+        ("resume ' '", "The session's name is empty"),
+        ("sessions note '' text", "The session's name is empty"),
         ("sessions list --since 99999999999d", "--since 99999999999d is before all time"),
         ("run --subject 123456 -e ''", "--experimenter is empty"),
         ("run --subject 123456 --notes caf\udce9", r"--notes is not text: 'caf\\udce9'\. Write it in UTF-8"),

@@ -298,6 +298,7 @@ def test_what_power_left_half_written_does_not_leave_with_the_data(tmp_path: Pat
     lab = laboratory(tmp_path, PLUGINS, 'required-steps = ["twice"]', names={"twice": "Twice", "sees": "Sees"})
     session = lab.run().session
     (session.paths.behavior / ".metrics.json.x1y2.part").write_text("{")
+    (session.staging / ".session.json.x1y2.part").write_text("{")
     with (session.staging / "log.jsonl").open("a", encoding="utf-8") as log:
         log.write('{"time": "2026-')
     lab.resume(session.name)
@@ -305,6 +306,7 @@ def test_what_power_left_half_written_does_not_leave_with_the_data(tmp_path: Pat
     assert outcome.state == "completed"
     names = steps(lab, session.name)["transfer_session", "sees"].result["names"]
     assert [name for name in names if name.endswith(".part")] == []
+    assert [*session.staging.glob(".*.part")] == []
     lines = (session.paths.launcher / "log.jsonl").read_text("utf-8").splitlines()
     assert all(line.startswith("{") and line.endswith("}") for line in lines)
     assert len(lines) > 5

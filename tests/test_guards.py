@@ -109,6 +109,18 @@ def test_a_session_on_another_rig_now_is_said_and_blocks_nothing(lab: TaskReposi
     assert (run.code, f"running elsewhere: Rig z is at session {name} of this animal, since" in told) == (0, True)
 
 
+def test_who_moves_an_animal_is_told_of_its_session_that_runs_now(lab: TaskRepositoryForTests) -> None:
+    off = ("animals", "move", "123456", "--off-curriculum", "--reason", "surgery")
+    assert call(*off, cwd=lab.path).err == ""
+    name = claimed_on(lab, "z", now() - timedelta(minutes=5))
+    for says, how in ((None, "began on rig z at .*, and nobody saw its end"), (name, "is running on rig z, since")):
+        library_of(lab).report(RigStatus(rig="z", machine="m", written=now(), running=says))
+        moved = call(*off, cwd=lab.path)
+        assert (moved.code, moved.out) == (0, "Animal 123456: rung1 -> off curriculum.\n")
+        told = " ".join(moved.err.split())
+        assert re.fullmatch(f"Session {name} of this animal {how}.* What it decides does not move the animal.*", told)
+
+
 def test_what_a_rig_says_that_is_silent_for_a_day_is_not_believed_whatever_the_rigs_clock(
     lab: TaskRepositoryForTests,
 ) -> None:

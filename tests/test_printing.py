@@ -4,6 +4,7 @@ from math import inf
 from pathlib import Path, PurePosixPath
 
 import pytest
+from command_line import launch
 from interrupted_sessions import RUN
 from task_repositories import laboratory
 from terminals import at_terminal
@@ -33,6 +34,17 @@ def test_what_a_program_said_does_not_steer_the_terminal_that_shows_why_it_faile
     print_check(Check.failed("camera", "what \x1b[2J", "hint \x1b[2J"))
     shown = capsys.readouterr()
     assert ("what" in shown.err, "what" in shown.out, "\x1b" in shown.err + shown.out) == (True, True, False)
+
+
+@pytest.mark.posix_only("Windows has no device that is full")
+@pytest.mark.parametrize("command", [("sessions", "list"), ("--help",)])
+def test_what_a_full_disk_does_not_take_is_said_in_a_sentence(tmp_path: Path, command: tuple[str, ...]) -> None:
+    lab = laboratory(tmp_path)
+    with Path("/dev/full").open("w") as full:
+        ended = launch(*command, cwd=lab.path, stdout=full.fileno())
+    assert ended.code == 1
+    assert "Error: What is printed cannot be written: No space left on device.\n  Send it" in ended.err
+    assert "does not know" not in ended.err
 
 
 SESSION = "123456_2026-01-31T170000Z"

@@ -4,9 +4,11 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
-from command_line import Ended, call
+from command_line import Ended, call, launch
+from task_repositories import laboratory
 
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.journal.journal import Journal
@@ -142,7 +144,60 @@ def test_a_session_that_was_cut_off_before_its_acquisition_no_longer_waits_once_
             connection.execute("UPDATE steps SET state = 'running', result = NULL WHERE rowid = ?", (ticket,))
         connection.commit()
     shutil.rmtree(session.folder)
+    half = session.staging / ".rig_input.json.x1y2.part"
+    half.write_text("{", encoding="utf-8")
     assert unfinished_on_this_rig(repository) == [session.name]
     assert repository.resume(session.name).state == "cancelled"
+    assert not half.exists()
     assert unfinished_on_this_rig(repository) == []
     assert library(repository).register("123456").entries[-1].state == "cancelled"
+
+
+DIES = """
+    import os
+    from aind_launcher import hookimpl
+
+    class Dies:
+        @hookimpl(tryfirst=True)
+        def run_session(self, session):
+            if (session.repository.path.parent / "has data").exists():
+                (session.paths.behavior / "trials.csv").write_text("1", encoding="utf-8")
+            os._exit(7)
+"""
+REQUIRES_DATA = """disable = ["isolated-curriculum"]
+[tool.aind-launcher.plugin.acquisition]
+command = ["python"]
+requires-data = ["behavior/*.{kind}"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "state"),
+    [
+        (False, "", "failed"),
+        (True, REQUIRES_DATA.format(kind="avi"), "failed"),
+        (True, REQUIRES_DATA.format(kind="csv"), "completed"),
+    ],
+    ids=["without data", "without what is required", "with what is required"],
+)
+def test_an_acquisition_that_nobody_saw_end_is_judged_by_its_data_and_done_with(
+    tmp_path: Path, data: bool, settings: str, state: str
+) -> None:
+    lab = laboratory(tmp_path, DIES, settings, names={"dies": "Dies"})
+    if data:
+        (tmp_path / "has data").touch()
+    assert launch("run", "--subject", "123456", cwd=lab.path).code == 7
+    (name,) = (folder.name for folder in lab.data.glob("123456_*"))
+    planned = json.loads(call("resume", name, "--acquisition-complete", "--dry-run", "--json", cwd=lab.path).out)
+    assert ("curriculum_suggest" in {step["hook"] for step in planned}) == (state == "completed")
+    ended = call("resume", name, "--acquisition-complete", cwd=lab.path)
+    assert ended.code == 0, ended.err
+    shown = json.loads(call("sessions", "show", "--json", cwd=lab.path).out)
+    assert shown["state"] == state
+    assert {step["state"] for step in shown["steps"]} <= {"done", "skipped"}
+    if state == "failed":
+        assert "nobody saw its end, and" in shown["message"]
+        assert str(lab.data / name) in shown["message"]
+    assert lab.stage() == ("rung2" if state == "completed" else "rung1")
+    again = call("resume", "--all", cwd=lab.path)
+    assert (again.code, again.out) == (0, "Nothing is left undone.\n")

@@ -154,17 +154,13 @@ def test_a_scheduled_task_resumes_without_any_terminal(lab: TaskRepositoryForTes
     assert only_session(lab).state == "completed"
 
 
-def test_sessions_of_a_repository_that_was_moved_are_named(lab: TaskRepositoryForTests) -> None:
+def test_a_session_that_was_killed_goes_on_in_a_repository_that_was_moved(lab: TaskRepositoryForTests) -> None:
     with waiting(lab, "run", "--subject", "123456") as first:
         first.kill()
-    moved = lab.path.rename(lab.root / "moved")
-    resumed = call("resume", cwd=moved)
-    assert (resumed.code, resumed.out) == (0, "Nothing is left undone.\n")
-    name = re.search(rf"(123456_\S+) is unfinished, too; it belongs to {re.escape(str(lab.path))}", resumed.err)
-    assert name is not None
-    refused = call("resume", name[1], cwd=moved)
-    assert refused.code == 3
-    assert re.search(r"belongs to .*, which is gone\.\s+Put the task repository back .* sessions close", refused.err)
+    (lab.root / "wait").unlink()
+    resumed = call("resume", cwd=lab.path.rename(lab.root / "moved"))
+    assert resumed.code == 0
+    assert re.search(r"that task repository is now .*moved\.", resumed.err)
 
 
 @contextmanager

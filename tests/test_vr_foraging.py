@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,7 @@ def test_two_sessions_are_decided_byte_for_byte_as_the_packages_own_command_deci
         assert told["metrics"] == answer["metrics"] == {"metric1": 1.0, "metric2_history": [1.0, 2.0, 3.0]}
         assert told["provenance"]["package_version"] == answer["version"] == "1.3.2"
         assert rig.done("curricula", "run", str(session)).encode() == own + b"\n"
+        assert [*Path(tempfile.gettempdir()).glob("aind-launch*")] == []
         # The trainer state is the animal's next one, as the curriculum wrote it.
         state = (rig.subject("123456") / "trainer_state.json").read_bytes()
         assert state in own and json.loads(state) == answer["trainer_state"]

@@ -103,6 +103,14 @@ class AcquisitionProgram:
                         raise ValueError(f"unknown placeholder {{{name}}} in {argument!r}; known are {known}")
             return command
 
+        @field_validator("environment")
+        @classmethod
+        def _names_of_variables(cls, environment: dict[str, str]) -> dict[str, str]:
+            for name in environment:
+                if not name or "=" in name:
+                    raise ValueError(f"{name!r} is not the name of a variable")
+            return environment
+
         @field_validator("requires_data")
         @classmethod
         def _within_the_folder(cls, patterns: list[str]) -> list[str]:
@@ -199,10 +207,14 @@ class AcquisitionProgram:
             return f"did not end within {self.settings.timeout:g} s and was ended"
         if self.settings.exit_codes.get(code, "completed" if code == 0 else "failed") == "failed":
             return f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        missing = self.missing_data(session)
+        return f"ended with exit code {code}, but {missing}" if missing else None
+
+    @hookimpl
+    def missing_data(self, session: SessionContext) -> str | None:
+        """The patterns of required data for which there is none."""
         missing = [pattern for pattern in self.settings.requires_data if not _has_data(session, pattern)]
-        if missing:
-            return f"ended with exit code {code}, but {session.folder} has no data for {', '.join(missing)}"
-        return None
+        return f"{session.folder} has no data for {', '.join(missing)}" if missing else None
 
     def _found(self, program: str, repository: Path) -> Path | None:
         """The program on its own search path, or relative to its working directory or the task repository."""

@@ -15,10 +15,13 @@ from aind_launcher.errors import AnimalError, Refused, UsageError
 from aind_launcher.model.names import brief, checked_name, did_you_mean, names_like
 
 if TYPE_CHECKING:
+    from aind_launcher.model.register import RegisterEntry
     from aind_launcher.model.store import AnimalRecord, AnimalStore, StoredAnimal
 
 # Characters of metrics; `--json` has all of them.
 _WIDEST = 200
+# Entries of an animal's register among which one may be running.
+_LOOKED_AT = 5
 
 
 @click.group(cls=CommandGroup, epilog="Example: aind-launch animals show 123456")
@@ -177,6 +180,7 @@ def move(
     store.move(subject, target, reason=reason, by=by, restored=restored)
     where = f"stage {target.stage} of {target.curriculum}" if target.is_on_curriculum else "off curriculum"
     echo(f"Animal {subject}: {before.trainer_state.stage if before else None} -> {where}.")
+    _say_that_it_runs(repository, store, subject)
 
 
 @command.command(
@@ -224,15 +228,31 @@ def remove(repository: TaskRepository, subject: str, reason: str | None, by: str
 def _unfinished(repository: TaskRepository, store: "AnimalStore", subject: str) -> list[str]:
     """The animal's sessions that may still decide on it, by its register and by the journal of this rig."""
     from aind_launcher.journal.records import UNFINISHED
+    from aind_launcher.lifecycle.home import Home
     from aind_launcher.lifecycle.launcher import has_journal
 
     entries = [entry for entry in store.register(subject).sessions if entry.state in UNFINISHED]
     found = [f"{entry.session_name} on {entry.rig}" for entry in entries]
     if has_journal(repository.settings):
         with repository.journal() as journal:
-            here = {record.name for record in journal.unfinished(repository.path) if record.subject == subject}
+            here = {record.name for record in Home(journal, repository.path).unfinished() if record.subject == subject}
         found += [f"{name} on this rig" for name in sorted(here - {str(entry.session_name) for entry in entries})]
     return found
+
+
+def _say_that_it_runs(repository: TaskRepository, store: "AnimalStore", subject: str) -> None:
+    """Name the sessions of an animal that was moved which run now; they go on as they were begun."""
+    from aind_launcher.lifecycle.stores import ask, at_work
+
+    def running(store: "AnimalStore") -> "list[tuple[RegisterEntry, bool]]":
+        return [*at_work(store.register(subject, _LOOKED_AT).sessions, store.rigs)]
+
+    for entry, is_confirmed in ask(lambda: store, running, repository.redact) or ():
+        since = f"{entry.began.astimezone():%Y-%m-%d %H:%M}"
+        how = f"is running on rig {entry.rig}, since {since}"
+        how = how if is_confirmed else f"began on rig {entry.rig} at {since}, and nobody saw its end"
+        consequence = "What it decides does not move the animal any more."
+        echo(f"Session {entry.session_name} of this animal {how}. {consequence}", err=True)
 
 
 def _animals(repository: TaskRepository, store: "AnimalStore") -> "Sequence[StoredAnimal]":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aind_launcher.cli.plain import escaped, plain
+from aind_launcher.errors import LauncherError
 
 if TYPE_CHECKING:
     from aind_launcher.cli.table import Table
@@ -46,7 +47,9 @@ def local_time(moment: datetime) -> str:
 
 def print_json(data: Any) -> None:
     """Data for another program, on stdout."""
-    echo_json(json.dumps(data, indent=2, default=str, ensure_ascii=False))
+    from aind_launcher.model.json_text import without_constants
+
+    echo_json(without_constants(json.dumps(data, indent=2, default=str, ensure_ascii=False)))
 
 
 def echo_json(text: str) -> None:
@@ -58,7 +61,7 @@ def print_error(message: str, hint: str | None, code: int) -> None:
     """What ended this call, on stdout for a program that asked for JSON; people read it on stderr."""
     if "--json" in sys.argv:
         # Who does not read it gets the exit code all the same.
-        with suppress(BrokenPipeError):
+        with suppress(BrokenPipeError, LauncherError):
             print_json({"error": message, "hint": hint, "exit_code": code})
 
 

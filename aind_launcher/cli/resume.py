@@ -53,7 +53,7 @@ def command(
     from aind_launcher.cli.terminal import show_error
     from aind_launcher.lifecycle.resume import ResumeOptions, plan, resume_session, unknown_sessions
 
-    if session and everything:
+    if session is not None and everything:
         raise UsageError("Give a session or --all, not both.")
     chosen = ResumeOptions(**options)
     code, planned, outcomes = ExitCode.DONE, [], []
@@ -81,7 +81,7 @@ def command(
             outcomes.append(outcome)
             if not as_json:
                 print_outcome(outcome, launcher.journal.impaired, as_json=False)
-        unknown = () if session else unknown_sessions(launcher)
+        unknown = () if session is not None else unknown_sessions(launcher)
         if unknown:
             code = ExitCode.STEP_FAILED
         # Of other task repositories.
@@ -102,8 +102,7 @@ def command(
 
 
 def _chosen(launcher: "Launcher", name: str | None, everything: bool) -> "tuple[SessionRecord, ...]":
-
-    if name:
+    if name is not None:
         return (known_session(launcher.journal, name),)
-    waiting = launcher.journal.unfinished(launcher.repository)
+    waiting = launcher.home.unfinished()
     return waiting if everything else waiting[-1:]

@@ -83,7 +83,7 @@ def _offer_to_finish(launcher: "Launcher", subject: str) -> None:
     from aind_launcher.lifecycle.resume import unknown_sessions
 
     say_unknown(launcher.operator, () if launcher.journal.impaired else unknown_sessions(launcher))
-    waiting = launcher.journal.unfinished(launcher.repository)
+    waiting = launcher.home.unfinished()
     own = [record for record in waiting if record.subject == subject]
     _say_unfinished(launcher, [record for record in waiting if record not in own], "other animals")
     _say_unfinished(launcher, own, subject)

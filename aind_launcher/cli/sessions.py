@@ -86,7 +86,7 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
     from aind_launcher.lifecycle.notes import is_note, notes_of
 
     with repository.journal() as journal:
-        if session:
+        if session is not None:
             record = known_session(journal, session)
         elif newest := journal.sessions(last=1):
             record = newest[0]

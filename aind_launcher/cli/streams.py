@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO
 
+from aind_launcher.errors import LauncherError
+
 
 def prepare_streams() -> None:
     """Let stdout and stderr take any text, say a closed pipe in one way on every platform, and outlast a terminal."""
@@ -22,6 +24,8 @@ def prepare_streams() -> None:
         stream.reconfigure(errors="backslashreplace")
         if stream.isatty():
             setattr(sys, name, LastingStream(stream))
+        elif name == "stdout":
+            setattr(sys, name, ResultStream(stream))
 
 
 @contextmanager
@@ -51,16 +55,11 @@ def stdout_kept() -> Iterator[None]:
                 os.close(descriptor)
 
 
-class LastingStream:
-    """A stream that falls silent once it takes no more: a terminal that is gone, a log on a full disk.
-
-    What an operator sees must not decide what a session records: an error here, raised as the line that says what goes
-    on is taken away, would make a hand-off that is done a failed one.
-    """
+class ResultStream:
+    """A stdout that says in a sentence what keeps it from being written, such as a full disk."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._lost = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -71,6 +70,26 @@ class LastingStream:
 
     def flush(self) -> None:
         self._try(lambda: self._stream.flush())
+
+    def _try(self, operation: Callable[[], object]) -> None:
+        try:
+            operation()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise LauncherError(
+                f"What is printed cannot be written: {error.strerror or error}.", "Send it to another disk or program."
+            ) from None
+
+
+class LastingStream(ResultStream):
+    """A stream that falls silent once it takes no more: a terminal that is gone, a log on a full disk.
+
+    What an operator sees must not decide what a session records: an error here, raised as the line that says what goes
+    on is taken away, would make a hand-off that is done a failed one.
+    """
+
+    _lost = False
 
     def _try(self, operation: Callable[[], object]) -> None:
         try:

@@ -198,6 +198,8 @@ def known_session(journal: "Journal", name: str) -> "SessionRecord":
 
     :raises UsageError: the journal has none.
     """
+    if not name.strip():
+        raise UsageError("The session's name is empty.", "See `aind-launch sessions list`.")
     if record := journal.session(name):
         return record
     raise UsageError(

@@ -1,5 +1,6 @@
 """The curriculum sources of a task repository, as the commands `curricula` and `env` ask for them."""
 
+import shutil
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -98,10 +99,14 @@ class Catalogue:
     def suggest(
         self, folder: Path, trainer_state: Path, *, source: str | None, allow_dirty: bool, progress: Progress
     ) -> CurriculumSuggestion:
-        """What the pinned curriculum answers; all that it prints is kept in a temporary folder."""
+        """What the pinned curriculum answers; all that it prints is kept in a temporary folder where it fails."""
         chosen = self.plugin.choose(self.repository, TrainerStateText.read_file(trainer_state).package, source)
         installed = self.plugin.install(chosen, allow_dirty=allow_dirty, progress=progress)
-        return installed.decide(folder, trainer_state, kept=Path(tempfile.mkdtemp(prefix="aind-launch-")))
+        kept = Path(tempfile.mkdtemp(prefix="aind-launch-"))
+        answer = installed.decide(folder, trainer_state, kept=kept)
+        # An error would name what is there.
+        shutil.rmtree(kept, ignore_errors=True)
+        return answer
 
     def environments(self) -> tuple[BuiltEnvironment, ...]:
         """Every environment in the cache, the last used first."""

@@ -141,6 +141,11 @@ class Journal:
         values = {"name": name, "state": state, "ended": time_text(now()), "exit_code": exit_code}
         self._write(name, [(sql, values | {"message": storable(message)})])
 
+    def move_session(self, name: str, repository: Path, folder: Path) -> None:
+        """Record where a session's task repository and folder are now."""
+        sql = "UPDATE sessions SET repository = :repository, folder = :folder WHERE name = :name"
+        self._write(name, [(sql, {"name": name, "repository": str(repository), "folder": str(folder)})])
+
     def begin_step(self, step: StepId) -> StepRecord:
         """Record a new attempt as running.
 
@@ -253,10 +258,9 @@ class Journal:
         )
         return tuple(reversed(rows))
 
-    def unfinished(self, repository: Path | None = None) -> tuple[SessionRecord, ...]:
-        """Sessions with something left to do, oldest first; of one task repository, or of all."""
-        waiting = self.sessions(states=UNFINISHED)
-        return tuple(record for record in waiting if repository is None or record.repository == repository)
+    def unfinished(self) -> tuple[SessionRecord, ...]:
+        """Sessions of all task repositories with something left to do, oldest first."""
+        return self.sessions(states=UNFINISHED)
 
     def _read(
         self, sql: str, values: Sequence[Any], read: Callable[[sqlite3.Row], Read], session: str | None = None

@@ -94,6 +94,7 @@ def close_unacquired(launcher: Launcher, name: str, state: SessionState, code: E
         if _has_begun(launcher, name):
             for _ in launcher.steps.each("session_finished", session, state, outcome=state):
                 """Each plugin is told."""
+        folder.remove_unfinished(session)
 
 
 def close_cut_off(launcher: Launcher, session: SessionContext) -> None:
@@ -107,7 +108,7 @@ def close_cut_off(launcher: Launcher, session: SessionContext) -> None:
         if record is None or (entry.kind, entry.rig, entry.state) != running or record.state not in UNFINISHED:
             continue
         with suppress(LauncherError, OSError):
-            mine = record.repository == launcher.repository and record.name != session.name
+            mine = record.name != session.name and launcher.home.has(record)
             if mine and not may_have_data(launcher, launcher.journal.context(record.name)):
                 close_unacquired(launcher, record.name, "cancelled", ExitCode.INTERRUPTED, CUT_OFF)
 

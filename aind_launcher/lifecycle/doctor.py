@@ -8,6 +8,7 @@ from pathlib import Path
 from aind_launcher.errors import LauncherError
 from aind_launcher.lifecycle import inputs, windows
 from aind_launcher.lifecycle.clock import clock_check
+from aind_launcher.lifecycle.home import Home
 from aind_launcher.lifecycle.launcher import open_journal
 from aind_launcher.lifecycle.seen import refuse_unplugged
 from aind_launcher.lifecycle.steps import as_checks
@@ -98,7 +99,7 @@ def _state(settings: LauncherSettings, repository: Path) -> Check:
         if journal.impaired:
             hint = "Close the program that uses it, see that the disk has space, or choose another state-directory."
             return Check.failed("journal", f"{journal.impaired}.", hint)
-        waiting = journal.unfinished(repository)
+        waiting = Home(journal, repository).unfinished()
     if waiting:
         message = f"{len(waiting)} session(s) are unfinished, the newest {waiting[-1].name}."
         return Check.warning("journal", message, "Run `aind-launch resume --all`.")

@@ -14,6 +14,7 @@ from aind_launcher.journal.records import StepRecord
 from aind_launcher.lifecycle import record
 from aind_launcher.lifecycle.log import seal_log
 from aind_launcher.model.animal import fired_rules, move_text
+from aind_launcher.model.json_text import without_constants
 from aind_launcher.model.session import SessionContext, SessionPaths
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.system.files import copy_whole, exists, unfinished_files, write_whole
@@ -46,7 +47,8 @@ def stage_inputs(session: SessionContext) -> None:
     if state is not None and session.task_source != "file":
         write_whole(session.paths.trainer_state, state.trainer_state.text)
         if state.metrics is not None:
-            write_whole(session.paths.previous_metrics, json.dumps(state.metrics, indent=2, ensure_ascii=False))
+            metrics = without_constants(json.dumps(state.metrics, indent=2, ensure_ascii=False))
+            write_whole(session.paths.previous_metrics, metrics)
 
 
 def has_data(session: SessionContext) -> bool:
@@ -102,7 +104,13 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
     else:
         _require_folder(session)
         paths = session.paths
-    texts = {paths.suggestion: suggestion.text, paths.metrics: suggestion.metrics_text}
+    metrics = without_constants(suggestion.metrics_text)
+    if metrics != suggestion.metrics_text:
+        logger.warning(
+            "The metrics have numbers that JSON lacks (NaN or infinite); metrics.json, and the next session's "
+            "previous_metrics.json, have null in their place."
+        )
+    texts = {paths.suggestion: suggestion.text, paths.metrics: metrics}
     if suggestion.provenance:
         texts[session.output_folder / "provenance.json"] = suggestion.provenance.model_dump_json(indent=2)
     for path, text in texts.items():
@@ -133,9 +141,7 @@ def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[S
     if session.handed_off:
         raise HandedOff(f"The log and the session's record are missing in {session.folder}.", session.name)
     _require_folder(session)
-    for folder in (session.paths.behavior, session.paths.logs, session.paths.launcher):
-        for part in unfinished_files(folder):
-            part.unlink(missing_ok=True)
+    remove_unfinished(session)
     sealed = session.paths.launcher / session.log.name
     seal_log(session.log, sealed)
     path = session.paths.launcher / record.FILE
@@ -144,6 +150,13 @@ def seal_folder(session: SessionContext, then: SessionContext, steps: Sequence[S
     with suppress(OSError):
         (session.paths.behavior / record.BEGUN).unlink()
     return _named(session, [sealed, path])
+
+
+def remove_unfinished(session: SessionContext) -> None:
+    """Remove what was left half-written for a session: nobody else writes it, and this launcher has not begun to."""
+    for folder in (session.paths.behavior, session.paths.logs, session.paths.launcher, session.staging):
+        for part in unfinished_files(folder):
+            part.unlink(missing_ok=True)
 
 
 def _named(session: SessionContext, paths: Sequence[Path]) -> list[str]:

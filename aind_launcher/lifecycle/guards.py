@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 
 from aind_launcher.errors import LauncherError
@@ -10,7 +9,7 @@ from aind_launcher.lifecycle.clock import clock_check
 from aind_launcher.lifecycle.folder import is_marked
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.seen import subjects_seen
-from aind_launcher.lifecycle.stores import ask_store
+from aind_launcher.lifecycle.stores import ask_store, at_work
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import did_you_mean, names_like
 from aind_launcher.model.register import FEWEST_SESSIONS, NOT_RUN, RECENT_SESSIONS, RegisterEntry
@@ -19,8 +18,6 @@ from aind_launcher.model.store import AnimalRecord, removed_from
 
 # The newest sessions of this machine among which one is looked for that was written where this one goes.
 _LOOKED_AT = 100
-# How long an animal may still be in a session whose end nobody saw.
-_RECENT = timedelta(days=1)
 
 
 def guards(
@@ -66,7 +63,7 @@ def _unknown_animal(launcher: Launcher, session: SessionContext) -> Iterator[Che
     if session.animal_state or session.task_source == "animal":
         return
     sessions = launcher.journal.sessions(subject=session.subject)
-    was_here = (r for r in sessions if r.repository == launcher.repository and r.state not in NOT_RUN)
+    was_here = (r for r in sessions if r.state not in NOT_RUN and launcher.home.has(r))
     if any(record.name != session.name for record in was_here):
         return
     animals, removed = ask_store(launcher, lambda store: (store.subjects(), removed_from(store))) or ((), ())
@@ -94,22 +91,18 @@ def _ran_today(sessions: tuple[RegisterEntry, ...]) -> Iterator[Check]:
 def _runs_elsewhere(
     launcher: Launcher, session: SessionContext, sessions: tuple[RegisterEntry, ...]
 ) -> Iterator[Check]:
-    running = [entry for entry in sessions if entry.state == "running" and not _is_own(entry, session)]
-    if not running:
-        return
-    rigs = {status.rig: status for status in ask_store(launcher, lambda store: store.rigs()) or ()}
-    for entry in running:
-        status = rigs.get(entry.rig)
+    for entry, is_confirmed in at_work(sessions, lambda: ask_store(launcher, lambda store: store.rigs()) or ()):
+        if _is_own(entry, session):
+            continue
         which = entry.rig if entry.rig != session.rig_name else f"{entry.rig}, another of this name,"
         since = f"{entry.began.astimezone():%Y-%m-%d %H:%M}"
-        # What the rig itself says counts: it may have been switched off in the middle.
-        if status is not None and status.confirms(entry):
+        if is_confirmed:
             yield Check.warning(
                 "running elsewhere",
                 f"Rig {which} is at session {entry.session_name} of this animal, since {since}.",
                 "See that it is the right animal.",
             )
-        elif entry == sessions[-1] and abs(now() - entry.began) < _RECENT:
+        else:
             yield Check.warning(
                 "end not seen",
                 f"Session {entry.session_name} of this animal began on rig {which} at {since}, and nobody saw its end.",
@@ -136,7 +129,7 @@ def _data_disk(launcher: Launcher, session: SessionContext) -> Iterator[Check]:
         return
     for record in reversed(launcher.journal.sessions(last=_LOOKED_AT)):
         written = record.folder.parent == folder and record.state not in (*NOT_RUN, "running")
-        if written and record.repository == launcher.repository and _left_a_trace(launcher, record.name):
+        if written and launcher.home.has(record) and _left_a_trace(launcher, record.name):
             yield Check.failed(
                 "data directory",
                 f"{folder} {'is empty' if folder.is_dir() else 'does not exist'}, but session {record.name} was "

@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aind_launcher.journal.journal import Journal
+from aind_launcher.lifecycle.home import Home
 from aind_launcher.lifecycle.inputs import data_directory_or_none
+from aind_launcher.system.files import remove_old_temporaries
 from aind_launcher.system.rig import RigLock, open_state_directory, rig_lock
 
 if TYPE_CHECKING:
@@ -37,6 +40,11 @@ class Launcher:
     operator: "Operator"
     steps: "Steps"
     lock: RigLock | None = None
+
+    @cached_property
+    def home(self) -> Home:
+        """Tells the sessions of the repository from those of others."""
+        return Home(self.journal, self.repository)
 
     def keep(self, session: "SessionContext") -> None:
         """Have `session` on disk: this is where resuming it starts from. What steps returned is in their records."""
@@ -82,6 +90,8 @@ def open_launcher(
     from aind_launcher.system.redaction import Redactor
 
     plugins.require_sound()
+    if not only_plans:
+        remove_old_temporaries()
     redact = Redactor(plugins.secrets())
     with (
         open_journal(settings) as journal,

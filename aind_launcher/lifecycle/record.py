@@ -17,9 +17,11 @@ from pydantic import BaseModel
 from aind_launcher.errors import ExitCode, LauncherError, Refused, UsageError
 from aind_launcher.journal.journal import Journal
 from aind_launcher.journal.records import SessionRecord, StepRecord
+from aind_launcher.lifecycle.home import is_now, stands
 from aind_launcher.lifecycle.notes import copied_notes, is_note
 from aind_launcher.lifecycle.steps import LAUNCHER
 from aind_launcher.model.clock import now
+from aind_launcher.model.json_text import without_constants
 from aind_launcher.model.session import Acquisition, SessionContext, SessionPaths
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.system.files import exists, read_whole, write_whole
@@ -72,7 +74,7 @@ def write_record(path: Path, session: SessionContext, steps: Sequence[StepRecord
         "context": session.model_dump(mode="json", exclude={"animal_entries"}),
         "steps": [step.as_data() for step in steps if not is_note(step)],
     }
-    write_whole(path, json.dumps(record, indent=2, ensure_ascii=True))
+    write_whole(path, without_constants(json.dumps(record, indent=2, ensure_ascii=True)))
 
 
 def sealed_record(folder: Path) -> Recorded | None:
@@ -98,9 +100,9 @@ def importable(folder: Path, staging: Path, repository: Path) -> Recorded:
         raise UsageError(
             f"{folder} has no record of a session that can be read.", "Give the folder of a session of this launcher."
         )
-    home = recorded.context.repository.path
-    if home != repository and exists(home):
-        raise Refused(f"Session {folder.name} belongs to {home}.", "Change to that folder and import it there.")
+    home = recorded.context.repository
+    if not is_now(home, repository) and stands(home):
+        raise Refused(f"Session {folder.name} belongs to {home.path}.", "Change to that folder and import it there.")
     if safe is None and recorded.machine not in (None, platform.node()):
         raise Refused(
             f"Session {folder.name} was begun on the machine {recorded.machine}, which may still be at it.",
@@ -155,17 +157,18 @@ def import_session(journal: Journal, folder: Path, repository: Path) -> SessionR
 
 
 def completed_by_folder(journal: Journal, record: SessionRecord) -> SessionContext:
-    """The session of `record`, once the journal knows all that the session's sealed folder says happened.
+    """The session of `record`, where it lies now, once the journal knows all that its sealed folder says happened.
 
     The folder was sealed with all that was known: a journal that could not be written since, or was damaged, knows
     less, and would have it done again.
     """
+    places = (record.folder, journal.staging / record.name, record.repository)
     sealed = sealed_record(record.folder)
     if sealed is None:
-        return journal.context(record.name)
-    told = _moved(sealed.context, record.folder, journal.staging / record.name, record.repository)
+        return _moved(journal.context(record.name), *places)
+    told = _moved(sealed.context, *places)
     try:
-        context = journal.context(record.name)
+        context = _moved(journal.context(record.name), *places)
     except LauncherError as error:
         logger.warning("%s Its sealed folder is believed.", error)
         context = told

@@ -1,5 +1,6 @@
 """Finishes what a session left undone: joins its road after the acquisition."""
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from aind_launcher.journal.records import UNFINISHED, SessionRecord
 from aind_launcher.lifecycle import road
 from aind_launcher.lifecycle.closing import CUT_OFF, close_unacquired, logged_and_closed, may_have_data
 from aind_launcher.lifecycle.finish import Outcome, finish_session, standing_of
+from aind_launcher.lifecycle.folder import has_data
 from aind_launcher.lifecycle.inputs import data_directory_or_none
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.record import completed_by_folder, find_unknown
@@ -18,6 +20,8 @@ from aind_launcher.lifecycle.steps import LAUNCHER, acquisition_of, acquisition_
 from aind_launcher.lifecycle.stores import report_rig
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.system.processes import refuse_orphans
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,13 @@ def _plan(launcher: Launcher, record: SessionRecord, options: ResumeOptions) -> 
         return (closed,) if record.state in UNFINISHED else ()
     _refuse_unready(session, options)
     ended = session.acquisition or acquisition_of(launcher.journal, record.name)
-    if ended is None and not options.acquisition_complete:
+    if ended is None and options.acquisition_complete:
+        ended = _judged(launcher, session)
+    if ended is None:
         acquired = acquisition_step(launcher.journal, record.name)
         plugin = acquired.id.plugin if acquired else LAUNCHER
         return (Planned("run_session", plugin, "was not seen to end; waits for a decision"),)
-    if session.acquisition is None and ended is not None and ended.outcome != "completed":
+    if session.acquisition is None and ended.outcome != "completed":
         # The operator is asked; without an answer the data is only kept.
         session = session.model_copy(update={"disposition": "keep"})
     standing = standing_of(launcher, _as_wished(session, options), as_it_is=options.hand_off_as_it_is)
@@ -98,8 +104,8 @@ def _known_session(launcher: Launcher, record: SessionRecord) -> SessionContext:
 
     :raises Refused: it belongs to another task repository.
     """
-    if record.repository == launcher.repository:
-        return completed_by_folder(launcher.journal, record)
+    if launcher.home.has(record):
+        return completed_by_folder(launcher.journal, _here(launcher, record))
     if record.repository.is_dir():
         raise Refused(
             f"Session {record.name} belongs to {record.repository}.", "Change to that folder and resume it there."
@@ -109,6 +115,20 @@ def _known_session(launcher: Launcher, record: SessionRecord) -> SessionContext:
         "Put the task repository back there and resume, or give the session up with "
         f'`aind-launch sessions close {record.name} --reason "WHY"`.',
     )
+
+
+def _here(launcher: Launcher, record: SessionRecord) -> SessionRecord:
+    """The entry of a session with the places that it has now; the journal learns those of one that was moved."""
+    before, now = record.repository, launcher.repository
+    if before == now:
+        return record
+    logger.warning("Session %s was begun in %s; that task repository is now %s.", record.name, before, now)
+    folder = record.folder
+    if folder.is_relative_to(before) and not folder.is_dir():
+        folder = now / folder.relative_to(before)
+    record = replace(record, repository=now, folder=folder)
+    launcher.journal.move_session(record.name, now, folder)
+    return record
 
 
 def _refuse_unready(session: SessionContext, options: ResumeOptions) -> None:
@@ -137,10 +157,40 @@ def _with_acquisition(launcher: Launcher, session: SessionContext, options: Resu
                 f"Session {session.name} was running when the launcher ended; it waits for a decision.",
                 f"`aind-launch resume {session.name} --acquisition-complete` goes on with the data that is there.",
             )
+    judged = _judged(launcher, session)
+    if cut_off := acquisition_step(launcher.journal, session.name):
+        result = judged.model_dump(mode="json")
+        launcher.journal.end_step(replace(cut_off, state="done", ended=judged.end, result=result))
+    return with_disposition(launcher, session, judged)
+
+
+def _judged(launcher: Launcher, session: SessionContext) -> Acquisition:
+    """How an acquisition went that nobody saw end, by the data that it left.
+
+    :raises LauncherError: a plugin cannot say.
+    """
     cut_off = acquisition_step(launcher.journal, session.name)
     start = cut_off.started if cut_off else session.session.date
-    result = Acquisition(outcome="completed", start=start, end=_last_change(session.folder, start))
-    return with_disposition(launcher, session, result)
+    end = _last_change(session.folder, start)
+    missing = _missing_data(launcher, session)
+    if missing is None:
+        return Acquisition(outcome="completed", start=start, end=end)
+    return Acquisition(outcome="failed", start=start, end=end, message=f"It began, nobody saw its end, and {missing}.")
+
+
+def _missing_data(launcher: Launcher, session: SessionContext) -> str | None:
+    if not has_data(session):
+        return f"{session.folder} has no data"
+    for call in launcher.plugins.calls("missing_data"):
+        try:
+            if missing := call(session=session):
+                return launcher.steps.redact(str(missing))
+        except Exception as error:  # isolates one plugin's look at the data
+            raise LauncherError(
+                f"Plugin {call.plugin.name} cannot say whether data is missing: {launcher.steps.redact(str(error))}",
+                f"Correct it, or leave it out with `-p no:{call.plugin.name}`.",
+            ) from error
+    return None
 
 
 def _as_wished(session: SessionContext, options: ResumeOptions) -> SessionContext:

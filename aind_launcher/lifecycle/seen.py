@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aind_launcher.errors import AnimalError, LauncherError
+from aind_launcher.lifecycle.home import Home
 from aind_launcher.model.register import NOT_RUN
 
 if TYPE_CHECKING:
@@ -68,10 +69,11 @@ def _last_seen(
     removed: Collection[str] = (),
 ) -> "SessionContext | None":
     """The newest session of this rig in which an animal, or this one, had a trainer state."""
+    home = Home(journal, repository)
     for record in reversed(journal.sessions(subject=subject, last=_LOOKED_AT)):
         # A context that was damaged says nothing, and stops nobody.
         with suppress(LauncherError):
-            is_one = record.repository == repository and record.subject not in removed
+            is_one = record.subject not in removed and home.has(record)
             context = journal.context(record.name) if is_one else None
             if context and context.animal_state and context.session.experiment == experiment:
                 return context
@@ -80,4 +82,5 @@ def _last_seen(
 
 def subjects_seen(journal: "Journal", repository: Path) -> set[str]:
     """The animals that had a session on this rig."""
-    return {r.subject for r in journal.sessions() if r.repository == repository and r.state not in NOT_RUN}
+    home = Home(journal, repository)
+    return {record.subject for record in journal.sessions() if record.state not in NOT_RUN and home.has(record)}

@@ -2,8 +2,9 @@
 
 import logging
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -29,6 +30,8 @@ Answer = TypeVar("Answer")
 
 # Seconds; a share that hangs must not keep an animal waiting.
 _LONGEST = 20.0
+# How long an animal may still be in a session whose end nobody saw.
+_RECENT = timedelta(days=1)
 # The sessions of an animal whose tickets this rig remembers.
 _REMEMBERED = 5
 
@@ -75,6 +78,25 @@ def newest_entries(launcher: Launcher, subject: str, last: int = LOOKED_AT) -> t
     """The newest entries of an animal's register, oldest first."""
     record = ask_store(launcher, lambda store: store.register(subject, last))
     return record.entries if record else ()
+
+
+def at_work(
+    sessions: Sequence[RegisterEntry], rigs: "Callable[[], Iterable[RigStatus]]"
+) -> Iterator[tuple[RegisterEntry, bool]]:
+    """The sessions of an animal that may be running now, each with whether its rig says so.
+
+    The newest counts for a day also where nobody saw its end.
+
+    :param sessions: the animal's newest, oldest first.
+    :param rigs: what each rig last said of itself; asked only where a session claims to be running.
+    """
+    running = [entry for entry in sessions if entry.state == "running"]
+    says = {status.rig: status for status in rigs()} if running else {}
+    for entry in running:
+        # What the rig itself says counts: it may have been switched off in the middle.
+        is_confirmed = entry.rig in says and says[entry.rig].confirms(entry)
+        if is_confirmed or (entry == sessions[-1] and abs(now() - entry.began) < _RECENT):
+            yield entry, is_confirmed
 
 
 def known_tickets(launcher: Launcher, session: "SessionContext") -> tuple[Ticket, ...]:

@@ -1,6 +1,7 @@
 """JSON objects as their programs wrote them. Where their parts are is found without building what they say."""
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, Final
@@ -10,6 +11,8 @@ from aind_launcher.model.value import Value, frozen
 # Levels. pydantic reads and writes about 200, and a document becomes a part of others.
 _DEEPEST: Final = 100
 TOO_DEEP: Final = f"is nested too deeply: {_DEEPEST} levels are the most"
+
+_CONSTANT = re.compile(r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*")|NaN|-?Infinity')
 
 
 class JsonText(Value):
@@ -73,6 +76,11 @@ def object_in(content: bytes) -> dict[str, Any]:
     except UnicodeEncodeError as error:
         raise ValueError(f"has text that no file can hold: {error.reason}") from None
     return document
+
+
+def without_constants(text: str) -> str:
+    """`text` with null in the place of NaN and infinities, which Python writes and JSON lacks; all else as it was."""
+    return _CONSTANT.sub(lambda found: found["string"] or "null", text)
 
 
 def skimming(on_object: Callable[[list[tuple[str, Any]]], Any] = bool) -> json.JSONDecoder:

@@ -33,7 +33,7 @@ from aind_launcher.settings.environment import (
     refuse_unknown_variables,
     variable,
 )
-from aind_launcher.settings.model import ExperimentName, RigName, SettingsModel, fields_by_key
+from aind_launcher.settings.model import ExperimentName, RigName, SettingsModel, fields_by_key, has_nul
 from aind_launcher.system.rig import machine_directory
 from aind_launcher.system.toml import tables_in
 
@@ -157,6 +157,12 @@ class SettingsLayers:
             settings = model.model_validate(merged, by_alias=True, by_name=False, context=self)
         except ValidationError as error:
             raise _wrong_value(error, model, section, origins) from None
+        for name, field in model.model_fields.items():
+            given = merged.get(field.alias or name)
+            if isinstance(getattr(settings, name), Path) and isinstance(given, str) and not given.strip():
+                raise _impossible((*section, field.alias or name), "is empty", "Give a path.", origins)
+            if has_nul(given):
+                raise _impossible((*section, field.alias or name), "has a NUL character", "Remove it.", origins)
         # Paths are relative to their layer; those that are defaults, to the repository.
         bases = {layer.origin: layer.base for layer in layers}
         paths = {
@@ -298,6 +304,12 @@ def _wrong_value(
     # What stands in a variable may be a secret, also in the wrong one.
     is_shown = not is_secret and not (origin or "").startswith(PREFIX)
     return SettingsError(f"Setting '{dotted}'{where} is wrong: {in_words(first, with_value=is_shown)}.", hint)
+
+
+def _impossible(path: Sequence[str], what: str, hint: str, origins: Mapping[str, str]) -> SettingsError:
+    key = path[-1]
+    origin = next((origins[dotted] for dotted in origins if dotted.partition(".")[0] == key), "")
+    return SettingsError(f"Setting '{'.'.join(path)}' {_there(origin)} {what}.", hint)
 
 
 def _unknown(path: Sequence[str], origin: str, model: type[BaseModel]) -> SettingsError:

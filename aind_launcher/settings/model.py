@@ -1,7 +1,7 @@
 """What the settings of the launcher and of all plugins have in common."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
@@ -25,6 +25,15 @@ class SettingsModel(BaseModel):
 def fields_by_key(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
     """The fields of `model`, each by its key in a file."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
+def has_nul(value: Any) -> bool:
+    """Whether a text somewhere in `value` has the character that ends every path, argument and variable."""
+    if isinstance(value, Mapping):
+        return any(map(has_nul, (*value, *value.values())))
+    if isinstance(value, list):
+        return any(map(has_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def _name_of(kind: str) -> AfterValidator:

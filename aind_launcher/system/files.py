@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, and folders that are tried before something is written there."""
 
 import os
+import re
 import shutil
 import stat
 import sys
@@ -14,6 +15,14 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
+
+# What `_written_beside` and `probe_in` call the files that they remove again.
+_HALF_WRITTEN = re.compile(r"\.(?:.+\.[a-z0-9_]{8}|aind-launch-[0-9a-f]{32})\.part")
+# Seconds after which nobody writes such a file any more.
+_ABANDONED = 3600.0
+# Files and folders of this program among the temporary ones, and for how many seconds somebody may want to see them.
+_TEMPORARY = re.compile(r"aind-launch(?:er|-demo)?-[a-z0-9_]{8}(?:\.txt)?")
+_LOOKED_AT_FOR = 7 * 24 * 3600.0
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -54,25 +63,70 @@ def _written_beside(path: Path, content: str | bytes) -> Iterator[Path]:
     """A file beside `path` that has `content` and is on disk; it is removed unless it was moved."""
     data = content.encode("utf-8") if isinstance(content, str) else content
     make_folder(path.parent)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; data folders are shared between accounts.
-        Path(temporary).chmod(0o644)
-        yield Path(temporary)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with _named(path):
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp makes private files; data folders are shared between accounts.
+            Path(temporary).chmod(0o644)
+            yield Path(temporary)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
     sync_folder(path.parent)
+    _remove_abandoned(path)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let an error say which file was to be written: a full disk does not name it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename2 is None:
+            error.filename = str(path)
+        raise
+
+
+def _remove_abandoned(written: Path) -> None:
+    """Remove what killed launchers left half-written beside a file that was written just now.
+
+    What is younger than an hour may be another launcher's, and is still being written. Both ages are by the clock of
+    whoever keeps the folder.
+    """
+    with suppress(OSError):
+        newest = written.stat().st_mtime
+        with os.scandir(written.parent) as found:
+            for entry in found:
+                if _HALF_WRITTEN.fullmatch(entry.name) and entry.stat().st_mtime < newest - _ABANDONED:
+                    with suppress(OSError):
+                        os.unlink(entry.path)  # noqa: PTH108 - found by its name alone
+
+
+def remove_old_temporaries() -> None:
+    """Remove what this program left among the temporary files a week ago or longer.
+
+    What a curriculum printed and what went wrong are kept there to be looked at; the rest is of programs that were
+    killed.
+    """
+    oldest = time.time() - _LOOKED_AT_FOR
+    with suppress(OSError), os.scandir(tempfile.gettempdir()) as found:
+        for entry in found:
+            if _TEMPORARY.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < oldest:
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    with suppress(OSError):
+                        os.unlink(entry.path)  # noqa: PTH108 - as above
 
 
 def copy_whole(source: Path, target: Path) -> None:
     """Copy a file of any size as `write_whole` writes, a piece at a time."""
     make_folder(target.parent)
     part = target.with_name(f".{target.name}.part")
-    with source.open("rb") as read, part.open("wb") as written:
+    with source.open("rb") as read, _named(target), part.open("wb") as written:
         # A copy that is cut off leaves it behind.
         share(part)
         shutil.copyfileobj(read, written)
@@ -195,15 +249,21 @@ def write_problem(folder: Path) -> str | None:
         return f"{folder} is not there."
     if nearest.is_file():
         return f"{nearest} is not a folder."
-    probe = nearest / f".aind-launch-{uuid.uuid4().hex}.part"
+    probe = probe_in(nearest)
     try:
         probe.write_bytes(b"may this be written?")
+        _remove_abandoned(probe)
         probe.unlink()
     except OSError as error:
         with suppress(OSError):
             probe.unlink()
         return f"{nearest} cannot be written: {error.strerror or error}."
     return None
+
+
+def probe_in(folder: Path) -> Path:
+    """A file that nobody has, to try something in `folder`; one that is left there is removed later."""
+    return folder / f".aind-launch-{uuid.uuid4().hex}.part"
 
 
 def exists(path: Path) -> bool:

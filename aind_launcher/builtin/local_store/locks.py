@@ -1,13 +1,12 @@
 """The lock that keeps two rigs from writing one animal at the same moment, if the file system has locks."""
 
 import errno
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from aind_launcher.system.files import existing_parent
+from aind_launcher.system.files import existing_parent, probe_in
 
 # What a file system says that has no locks; NFS says the last one where its server's lock service does not run.
 _ERRORS: Final = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
@@ -45,7 +44,7 @@ def has_locks(folder: Path) -> bool:
     nearest = existing_parent(folder)
     if nearest is None:
         return True
-    probe = nearest / f".aind-launch-{uuid.uuid4().hex}.lock"
+    probe = probe_in(nearest)
     try:
         with FileLock(probe, timeout=0, fallback_to_soft=False):
             return True

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from aind_launcher.builtin.local_store.register import at_once
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.register import RigStatus
-from aind_launcher.system.files import read_whole, write_whole
+from aind_launcher.system.files import probe_in, read_whole, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ def _status(path: Path, share_time: float) -> RigStatus | None:
 
 def _share_time(folder: Path) -> float:
     """The time by the clock of whoever keeps `folder`; this machine's where this login may not write there."""
-    probe = folder / f".{uuid.uuid4().hex}.part"
+    probe = probe_in(folder)
     try:
         os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         return probe.stat().st_mtime
