@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aind_launcher.cli.groups import CommandGroup
-from aind_launcher.cli.printing import print_json, print_table
+from aind_launcher.cli.printing import plain, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import UsageError
 
@@ -55,7 +55,7 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
     if passed_over:
         from aind_launcher.cli.readiness import passed_over_in_words
 
-        click.echo(f"\n{passed_over_in_words(passed_over)}")
+        click.echo(f"\n{plain(passed_over_in_words(passed_over))}")
 
 
 @command.command("sync", epilog="Example: aind-launch curricula sync")
