@@ -100,6 +100,7 @@ def test_a_command_of_its_own_is_given_the_name_of_the_animals_curriculum(
     assert curricula.curriculum_suggest(session).trainer_state.curriculum == "counting"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("program", ["Rscript-of-nobody", "./decide.sh"])
 def test_a_program_that_is_not_there_is_found_before_the_session(
     tmp_path: Path, session: SessionContext, program: str
