@@ -187,9 +187,9 @@ def test_another_volume_is_named_as_such(session: SessionContext, make: Make, tm
 def test_what_was_corrected_after_a_hand_off_that_failed_is_used_by_the_next(
     session: SessionContext, make: Make, flag: Path, tmp_path: Path
 ) -> None:
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
-        with pytest.raises(LauncherError, match="is on another volume"):
-            Watchdog(make(outbox_directory=elsewhere)).transfer_session(session)
+    another_volume = pytest.raises(LauncherError, match="is on another volume")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere, another_volume:
+        Watchdog(make(outbox_directory=elsewhere)).transfer_session(session)
     with pytest.raises(TransientError):
         Watchdog(make(flag_directory=tmp_path / "wrong")).transfer_session(session)
 
