@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from aind_launcher import now
 from aind_launcher_slims.wire_double import SlimsDouble
 from aind_launcher_watchdog.real_service import RealService
 from aind_launcher_watchdog.transfer_double import TransferDouble
@@ -154,8 +155,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     foreign = ("AIND_LAUNCHER_", "GIT_", "SLIMS_", "UV_PROJECT")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     people = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    # One commit of the curriculum for all tests, so that its environment is built once.
-    dates = {f"GIT_{who}_DATE": "2025-01-01T00:00:00Z" for who in ("AUTHOR", "COMMITTER")}
+    # One commit of the curriculum for all tests, so that its environment is built once; of now, because a source without
+    # a lock gets no package that is newer than its commit.
+    dates = {f"GIT_{who}_DATE": now().isoformat(timespec="seconds") for who in ("AUTHOR", "COMMITTER")}
     return {
         **kept,
         **people,

@@ -182,3 +182,38 @@ def test_another_volume_is_named_as_such(session: SessionContext, make: Make, tm
     assert before.outcome == "failed"
     assert "is on another volume than the outbox" in before.message
     assert before.hint
+
+
+def test_what_was_corrected_after_a_hand_off_that_failed_is_used_by_the_next(
+    session: SessionContext, make: Make, flag: Path, tmp_path: Path
+) -> None:
+    another_volume = pytest.raises(LauncherError, match="is on another volume")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere, another_volume:
+        Watchdog(make(outbox_directory=elsewhere)).transfer_session(session)
+    with pytest.raises(TransientError):
+        Watchdog(make(flag_directory=tmp_path / "wrong")).transfer_session(session)
+
+    kept = Watchdog(make()).transfer_session(session)
+
+    assert kept["state"] == "placed"
+    assert list(files(flag)) == [f"manifest_{session.name}.yml"]
+
+
+def test_a_manifest_that_arrived_though_the_share_said_no_is_not_placed_again(
+    session: SessionContext, make: Make, flag: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = Watchdog(make(archive_directory=None))
+    replace = Path.replace
+
+    def answer_lost(path: Path, target: Path) -> None:
+        replace(path, target)
+        if target.parent == flag:
+            raise OSError(5, "Input/output error", str(target))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", answer_lost)
+        with pytest.raises(TransientError):
+            plugin.transfer_session(session)
+    next(flag.iterdir()).unlink()
+
+    assert plugin.transfer_session(session)["state"] == "taken"

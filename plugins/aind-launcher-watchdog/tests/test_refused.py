@@ -154,6 +154,21 @@ def test_a_log_that_tells_nothing_is_no_error(
     assert told(watching) is None
 
 
+@pytest.mark.parametrize(
+    "exception",
+    [["TypeError", "TypeError: no\nreally", "File"], ["TypeError: no"], "Traceback\n  File\nTypeError: no\n"],
+)
+def test_of_an_exception_what_it_says_is_told(
+    session: SessionContext, watching: Watchdog, log: Path, exception: object
+) -> None:
+    watching.transfer_session(session)
+    log.write_text(json.dumps(json.loads(failure_of(session.name)) | {"exc_info": exception}), encoding="utf-8")
+
+    check = told(watching)
+
+    assert check and f"{session.name} (Could not copy, TypeError: no)" in check.message
+
+
 def test_a_long_log_is_read_from_its_end(
     session: SessionContext, watching: Watchdog, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

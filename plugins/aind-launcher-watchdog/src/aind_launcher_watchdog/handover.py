@@ -71,9 +71,17 @@ class Handover:
             for name in self.former:
                 # Its data has changed since; the service drops the job with the file.
                 (self.flag / name).unlink(missing_ok=True)
-            write_whole(self.outbox / self.name, text)
+            ready = self.outbox / self.name
+            write_whole(ready, text)
             write_whole(self.receipt, text)
-            (self.outbox / self.name).replace(self.flag / self.name)
+            try:
+                ready.replace(self.flag / self.name)
+            except OSError:
+                # It may be gone although the share said no. Else the settings may be corrected, and another outbox
+                # without the file must not prove that it was moved.
+                if ready.exists():
+                    self.receipt.unlink()
+                raise
             sync_folder(self.flag)
 
     def former_folder(self) -> str | None:

@@ -125,9 +125,11 @@ def _reason(record: Mapping[str, Any]) -> str:
         if value := record.get(name):
             parts.append(f"{name} {' '.join(str(value).split())}")
     if exception := record.get("exc_info"):
-        # Its type, what it says, and the traceback; or all of it in one text.
-        lines = str(exception[1]).splitlines()[:1] if isinstance(exception, list) else str(exception).splitlines()[-1:]
-        parts.extend(lines)
+        # Its type, what it says, and the traceback; or all of it in one text, which ends with what it says.
+        if isinstance(exception, list):
+            parts.extend(str((exception[1:] or exception)[0]).splitlines()[:1])
+        else:
+            parts.extend(str(exception).strip().splitlines()[-1:])
     reason = ", ".join(parts)
     return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}…"
 
