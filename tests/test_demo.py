@@ -22,7 +22,7 @@ from aind_launcher.errors import Refused, UsageError
 from aind_launcher.model.session import Session
 from aind_launcher.settings.layers import RIG_FILE
 from aind_launcher.system.files import write_whole
-from aind_launcher.system.git import changes, commit_of, describe_repository, git
+from aind_launcher.system.git import FROM_A_PATH, changes, commit_of, describe_repository, git
 from aind_launcher.system.rig import machine_directory, rig_lock
 
 TASK = {
@@ -77,7 +77,7 @@ def test_the_curriculum_is_one_commit_whatever_the_user_configured(
 
 def test_a_clone_of_the_demo_finds_its_curriculum(demo: Path, tmp_path: Path) -> None:
     clone = tmp_path / "somewhere" / "else"
-    git("clone", "--quiet", "--recurse-submodules", str(demo), str(clone), cwd=tmp_path)
+    git("clone", "--quiet", "--recurse-submodules", str(demo), str(clone), cwd=tmp_path, environment=FROM_A_PATH)
     assert commit_of(clone / "curriculum") == commit_of(demo / "curriculum")
 
 

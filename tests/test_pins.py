@@ -204,6 +204,40 @@ class TestDirectoryPin:
         assert after.problem is None
         assert after.identity != before.identity
 
+    def test_a_commit_elsewhere_is_another_pin_where_the_version_may_come_from_history(self, tmp_path: Path) -> None:
+        files = curriculum_files()
+        files["pyproject.toml"] = files["pyproject.toml"].replace('version = "1.0.0"', 'dynamic = ["version"]')
+        task = make_task_repository(tmp_path, inside("own", files))
+        (source,) = find_sources(task, {"own": Path("own")})
+        before = pin(source)
+
+        commit(task, {"README.md": "Changed\n"})
+
+        assert pin(source).identity != before.identity
+
+    def test_what_it_declares_that_it_reads_beside_itself_is_pinned_with_it(self, tmp_path: Path) -> None:
+        more = (
+            '[tool.uv]\ncache-keys = [{ file = "pyproject.toml" }, { file = "../shared/*.csv" }, { dir = "../.." }]\n'
+        )
+        files = {**inside("parts/own", curriculum_files(more=more)), "parts/shared/a.csv": "1", "README.md": ""}
+        task = make_task_repository(tmp_path, files)
+        (source,) = find_sources(task, {"own": Path("parts/own")})
+        before = pin(source)
+        assert before.problem is None
+        assert "." in before.paths
+
+        write(task, {"parts/shared/a.csv": "2"})
+        assert pin(source).changes == ("parts/shared/a.csv",)
+        commit(task)
+        assert pin(source).identity != before.identity
+
+    def test_what_it_declares_outside_the_repository_is_refused(self, tmp_path: Path) -> None:
+        more = '[tool.uv]\ncache-keys = ["../../elsewhere"]\n'
+        task = make_task_repository(tmp_path, inside("own", curriculum_files(more=more)))
+        (source,) = find_sources(task, {"own": Path("own")})
+
+        assert "which is not pinned with it" in str(pin(source).problem)
+
     def test_changes_elsewhere_are_none_of_its_business(self, workspace: Path) -> None:
         write(workspace, {"README.md": "Changed\n", "notes.txt": "", "packages/other/x.py": ""})
 

@@ -6,17 +6,17 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from aind_launcher.curriculum.project import COMMAND, LOCK, built_from, read_project, workspace_of
+from aind_launcher.curriculum.project import COMMAND, LOCK, read_project, workspace_of
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.curriculum.specification import EnvironmentSpec, satisfies
 from aind_launcher.errors import EnvironmentBuildError, Refused
 from aind_launcher.model.sources import Progress
-from aind_launcher.system.git import changes, commit_of, git, git_environment
+from aind_launcher.system.git import FROM_A_PATH, changes, commit_of, forged_path, git, git_environment
 
 # Each would make uv work on another environment, project or lock than the one it is asked for.
 _MISLEADING = re.compile(
@@ -26,6 +26,10 @@ _MISLEADING = re.compile(
     | UV_FROZEN | UV_LOCKED | UV_NO_SYNC | UV_EDITABLE | UV_NO_EDITABLE""",
     re.VERBOSE,
 )
+# What is built is what was committed, byte for byte: no filter (git-lfs) and no setting for line ends has a part in it.
+_AS_COMMITTED = "* -filter -text -ident -working-tree-encoding\n"
+# What means something in the patterns of a sparse checkout.
+_SPECIAL = re.compile(r"[\\*?\[\] ]")
 _SHOWN_OUTPUT = 400
 # One line a package, and what is said of the Python: too much for whoever waits, and in the log all the same.
 _FOR_THE_LOG = re.compile(r"\s*([+~-] |Using Python|Python \d)")
@@ -33,6 +37,7 @@ _FOR_THE_LOG = re.compile(r"\s*([+~-] |Using Python|Python \d)")
 _UNREACHABLE = re.compile(
     r"error sending request|dns error|Failed to connect|Could not resolve host|network was disabled|timed out"
 )
+_QUOTED = re.compile(r"""(?<=['"])[^'"]+(?=['"])""")
 _FRAME = re.compile(r"[\s│]*(error:|cause:|hint:|[\u00d7╰├]─?▶?)?\s*(.*)", re.DOTALL)
 
 
@@ -110,37 +115,62 @@ def remove_tree(folder: Path) -> None:
 
 def _clone(source: Source, pinned: Pin, target: Path) -> None:
     root = source.checkout
-    project = read_project(source.path)
-    needed = set(built_from(project, root)) if project else set()
-    if project and (workspace := workspace_of(project, root)):
-        # uv refuses a lock if a member of its workspace is not there.
-        needed.update(member.folder for member in workspace.members)
-
-    def is_needed(submodule: str) -> bool:
-        folder = root / submodule
-        return source.kind == "submodule" or any(
-            path.is_relative_to(folder) or (path != root and folder.is_relative_to(path)) for path in needed
-        )
-
     try:
-        _replicate(root, target, pinned.head or "HEAD", is_needed)
+        _replicate(root, target, pinned.head or "HEAD", pinned.paths)
         for changed in pinned.changes:
             _copy_over(root / changed, target / changed)
+        for link in _links(target) if pinned.paths else ():
+            if not (target / link).exists() and (root / link).exists():
+                raise _reads_beside(source, f"what the link {link} leads to")
+    except EnvironmentBuildError:
+        raise
     except (Refused, OSError) as error:
         raise EnvironmentBuildError(f"The pinned commit of {source.name} cannot be cloned: {error}") from None
 
 
-def _replicate(origin: Path, target: Path, commit: str, is_needed: Callable[[str], bool] = lambda _: True) -> None:
-    """Clone the repository at `origin` with its history, its tags and its submodules, without the network."""
-    # No hook and no template of this account has a part in what is built. From a path, git links or copies the
+def _replicate(origin: Path, target: Path, commit: str, paths: Sequence[str] = ()) -> None:
+    """Clone the repository at `origin` with its history, its tags and its submodules, without the network.
+
+    :param paths: what its working tree shall hold, relative to the root; by default all, as it does with ".", which
+        leaves submodules out unless they are named.
+    """
+    # No template of this account has a part in what is built. From a path, git links or copies the
     # objects that are there: nothing is fetched, also where the origin is a partial clone.
-    own = ("--no-checkout", "--template=", "-c", "core.hooksPath=/dev/null", "-c", "core.longpaths=true")
-    git("clone", "--quiet", *own, "--", str(origin), str(target), cwd=target.parent)
+    sparse = bool(paths) and "." not in paths
+    own = ("--no-checkout", "--template=", "-c", "core.longpaths=true", "-c", f"core.sparseCheckout={sparse}")
+    git("clone", "--quiet", *own, "--", str(origin), str(target), cwd=target.parent, environment=FROM_A_PATH)
+    if path := forged_path(target, commit, paths if sparse else ()):
+        raise EnvironmentBuildError(
+            f"git's copy of {path!r} at {commit[:10]} is damaged or not what was committed, in {origin}.",
+            f'See `git -C "{origin}" fsck`, then clone that repository again.',
+        )
+    information = target / ".git" / "info"
+    information.mkdir(exist_ok=True)
+    (information / "attributes").write_text(_AS_COMMITTED, encoding="utf-8")
+    if sparse:
+        patterns = "".join("/" + _SPECIAL.sub(r"\\\g<0>", path) + "\n" for path in paths)
+        (information / "sparse-checkout").write_text(patterns, encoding="utf-8", newline="\n")
     git("checkout", "--quiet", "--detach", commit, cwd=target)
     for entry in git("ls-tree", "-r", "-z", commit, cwd=target).split("\0"):
         description, _, path = entry.partition("\t")
-        if description.startswith("160000") and (origin / path / ".git").exists() and is_needed(path):
+        wanted = not paths or any(path == x or path.startswith(f"{x}/") for x in paths)
+        if description.startswith("160000") and (origin / path / ".git").exists() and wanted:
             _replicate(origin / path, target / path, description.split()[2])
+
+
+def _links(clone: Path) -> Iterator[str]:
+    for entry in git("ls-files", "--stage", "-z", cwd=clone).split("\0"):
+        path = entry.partition("\t")[2]
+        if entry.startswith("120000") and (clone / path).is_symlink():
+            yield path
+
+
+def _reads_beside(source: Source, what: str) -> EnvironmentBuildError:
+    place = f"{source.relative}/pyproject.toml"
+    return EnvironmentBuildError(
+        f"The build of {source.name} reads {what}, which lies beside its folder and is not part of its pin.",
+        f'Declare it in {place}, as in `[tool.uv] cache-keys = [{{ file = "../shared/**" }}]`, or move it there.',
+    )
 
 
 def _copy_over(origin: Path, target: Path) -> None:
@@ -217,6 +247,8 @@ class _Uv:
 
     def _failure(self, lines: Sequence[str]) -> EnvironmentBuildError:
         source, whole = self.spec.source.name, f"The whole output is in {self.spec.log}."
+        if missed := next(filter(None, map(self._left_out, lines)), None):
+            return _reads_beside(self.spec.source, missed)
         if any("needs to be updated" in line and "lock" in line for line in lines):
             return EnvironmentBuildError(
                 f"The lock file of {source} does not fit its pyproject.toml.",
@@ -230,6 +262,22 @@ class _Uv:
                 f"{whole}",
             )
         return EnvironmentBuildError(f"The environment of {source} cannot be built: {complaint(lines)}", whole)
+
+    def _left_out(self, line: str) -> str | None:
+        """The path that `line` names and that is not in the clone, because it is in the working tree and not pinned."""
+        root, clone, pinned = self.spec.source.checkout, self.spec.folder / "source", self.spec.pin.paths
+        # A path without quotes ends nobody knows where.
+        words = "".join(line.partition(str(clone))[1:]).split(" ")
+        unquoted = (" ".join(words[:n]).rstrip("'\".,:;)") for n in range(1, len(words) + 1))
+        for text in (*_QUOTED.findall(line), *unquoted):
+            path = Path(os.path.normpath(clone / self.spec.source.inside / text))
+            if not path.is_relative_to(clone) or path.exists():
+                continue
+            inside = path.relative_to(clone)
+            covered = any(inside.is_relative_to(known) for known in pinned)
+            if pinned and not covered and (root / inside).exists():
+                return inside.as_posix()
+        return None
 
 
 def complaint(lines: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from aind_launcher.curriculum.project import COMMAND, Project, built_from, normalised, read_project
+from aind_launcher.curriculum.project import COMMAND, Project, built_from, normalised, read_project, reads_history
 from aind_launcher.errors import Refused, SettingsError, SourceError
 from aind_launcher.system.git import changes, commit_of, few, git, remote_url, toplevel, without_credentials
 
@@ -58,6 +58,7 @@ class Pin:
     :param head: the commit that is checked out.
     :param identity: names all that would be built: at `head`, and what uncommitted changes make of it. A commit that
         changes nothing of it leaves it the same.
+    :param paths: what is built lies in these, relative to the checkout; all of it, with its submodules, if empty.
     :param changes: files that differ from `head`, relative to the checkout.
     :param unreviewed: the source is not as pinned; ``--allow-dirty`` goes on all the same.
     :param blocked: the source cannot be used, whatever is allowed.
@@ -67,6 +68,7 @@ class Pin:
     head: str | None
     url: str | None
     identity: str | None
+    paths: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     unreviewed: SourceError | None = None
     blocked: SourceError | None = None
@@ -251,7 +253,7 @@ def _submodule_pin(source: Source) -> Pin:
         )
     identity = _identity(f"{head}:{source.inside}", source.checkout, differing)
     url = remote_url(source.checkout) or recorded_url
-    return Pin(commit, head, url, identity, differing, unreviewed, _unusable(source))
+    return Pin(commit, head, url, identity, (), differing, unreviewed, _unusable(source))
 
 
 def _directory_pin(source: Source) -> Pin:
@@ -261,7 +263,8 @@ def _directory_pin(source: Source) -> Pin:
         raise SourceError("The task repository has no commit yet.", "Run `git add .` and `git commit`.")
     blocked = _unusable(source)
     project = _judged(source.path)
-    paths = _pinned_paths(source, project)
+    built = built_from(project, source.repository) if project else (source.path,)
+    paths = _pinned_paths(source, built)
     recorded = _recorded(source.repository, paths)
     differing = changes(source.repository, paths)
     unreviewed = None
@@ -270,21 +273,23 @@ def _directory_pin(source: Source) -> Pin:
             f"The curriculum in {source.relative} differs from the last commit: {few(differing)}.",
             "See `git status`; commit the changes, or put them aside with `git stash -u`.",
         )
-    elif source.relative not in recorded and source.path.is_dir():
+    elif source.path.is_dir() and not _recorded(source.repository, [source.relative]):
         unreviewed = SourceError(
             f"The curriculum in {source.relative} was never committed.", f"Run `git add {shown}` and `git commit`."
         )
-    identity = _identity(repr((source.relative, sorted(recorded.items()))), source.repository, differing)
-    return Pin(head, head, remote_url(source.repository), identity, differing, unreviewed, blocked)
+    history = head if reads_history(built) else None
+    identity = _identity(repr((source.relative, sorted(recorded.items()), history)), source.repository, differing)
+    return Pin(head, head, remote_url(source.repository), identity, tuple(paths), differing, unreviewed, blocked)
 
 
-def _pinned_paths(source: Source, project: Project | None) -> list[str]:
+def _pinned_paths(source: Source, paths: Iterable[Path]) -> list[str]:
     """What a directory is built from, relative to the repository; git knows a submodule only as a whole."""
     root = source.repository
     submodules = [root / path for path in _submodules(root)]
-    paths = built_from(project, root) if project else (source.path,)
     whole = {next((x for x in submodules if path.is_relative_to(x)), path) for path in paths}
-    return sorted(path.relative_to(root).as_posix() for path in whole if path.is_relative_to(root))
+    # What lies in another one needs no word of its own; but of the whole repository, submodules are no part.
+    outermost = (path for path in whole if not any(x in whole for x in path.parents if x != root))
+    return sorted(path.relative_to(root).as_posix() for path in outermost if path.is_relative_to(root))
 
 
 def _unusable(source: Source) -> SourceError | None:
