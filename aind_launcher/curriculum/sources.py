@@ -10,7 +10,7 @@ from typing import Literal
 
 from aind_launcher.curriculum.project import COMMAND, Project, built_from, normalised, read_project, reads_history
 from aind_launcher.errors import Refused, SettingsError, SourceError
-from aind_launcher.system.git import changes, commit_of, few, git, remote_url, toplevel, without_credentials
+from aind_launcher.system.git import changes, commit_of, few, git, remote_url, submodules, toplevel, without_credentials
 
 
 @dataclass(frozen=True)
@@ -228,12 +228,14 @@ def _submodule_pin(source: Source) -> Pin:
     recorded_url = _submodules(source.repository).get(relative)
     unpinned = SourceError(
         f"The submodule {relative} was never committed to the task repository.",
-        f"Run `git add .gitmodules {shown}` and `git commit`.",
+        f"When it is reviewed, run `git add .gitmodules {shown}` and `git commit`.",
     )
     if not (source.checkout / ".git").exists():
-        missing = SourceError(
-            f"The submodule {relative} is not initialised.", f"Run `git submodule update --init {shown}`."
-        )
+        mend = f"un `git submodule update --init {shown}`."
+        # git initialises a submodule only in an empty folder.
+        in_the_way = source.checkout.is_dir() and any(source.checkout.iterdir())
+        mend = f"Move the folder {shown} aside, since it has files, and r{mend}" if in_the_way else f"R{mend}"
+        missing = SourceError(f"The submodule {relative} is not initialised.", mend)
         return Pin(commit, None, recorded_url, None, blocked=missing if commit else unpinned)
     head = commit_of(source.checkout)
     differing = changes(source.checkout)
@@ -241,16 +243,21 @@ def _submodule_pin(source: Source) -> Pin:
     if commit is None:
         unreviewed = unpinned
     elif head != commit:
+        # What is staged is what `git submodule update` would bring.
+        staged = git("ls-files", "--stage", "--", relative, cwd=source.repository).split()[1:2] != [commit]
         unreviewed = SourceError(
             f"The submodule {relative} is at {(head or 'no commit')[:10]}, but the task repository pins {commit[:10]}.",
-            f"Run `git submodule update {shown}`, or commit the new pin when it is reviewed.",
+            f"Run {f'`git reset -- {shown}` and ' if staged else ''}`git submodule update {shown}`. "
+            "A new pin is reviewed and committed elsewhere.",
         )
     elif differing:
         there = f"git -C {quoted(str(source.checkout))}"
-        unreviewed = SourceError(
-            f"The submodule {relative} has uncommitted changes: {few(differing)}.",
-            f"See `{there} status`; put them aside with `{there} stash -u`.",
-        )
+        message = f"The submodule {relative} has uncommitted changes: {few(differing)}."
+        hint = f"See `{there} status`; put them aside with `{there} stash -u`."
+        if set(differing) <= set(submodules(source.checkout)):
+            message = f"The submodule {relative} has submodules that are not as it pins them: {few(differing)}."
+            hint = f"Run `git submodule update --recursive {shown}`, and see `{there} status` if that does not help."
+        unreviewed = SourceError(message, hint)
     identity = _identity(f"{head}:{source.inside}", source.checkout, differing)
     url = remote_url(source.checkout) or recorded_url
     return Pin(commit, head, url, identity, (), differing, unreviewed, _unusable(source))
@@ -271,11 +278,12 @@ def _directory_pin(source: Source) -> Pin:
     if differing:
         unreviewed = SourceError(
             f"The curriculum in {source.relative} differs from the last commit: {few(differing)}.",
-            "See `git status`; commit the changes, or put them aside with `git stash -u`.",
+            "See `git status`; put the changes aside with `git stash -u`, or commit them when they are reviewed.",
         )
     elif source.path.is_dir() and not _recorded(source.repository, [source.relative]):
         unreviewed = SourceError(
-            f"The curriculum in {source.relative} was never committed.", f"Run `git add {shown}` and `git commit`."
+            f"The curriculum in {source.relative} was never committed.",
+            f"When it is reviewed, run `git add {shown}` and `git commit`.",
         )
     history = head if reads_history(built) else None
     identity = _identity(repr((source.relative, sorted(recorded.items()), history)), source.repository, differing)

@@ -36,6 +36,7 @@ _SHOWN_CHANGES = 3
 _PIECE = 1 << 20
 # How git's listings begin where a submodule is.
 _SUBMODULE = "160000 "
+_GONE = re.compile(r"not a git repository: (.+)")
 _SAFE_DIRECTORY = re.compile(r"git config --global --add safe\.directory .+")
 
 
@@ -102,12 +103,15 @@ def changes(repository: Path, within: Iterable[str] = ()) -> tuple[str, ...]:
     settings = _configured({**_NO_PROGRAMS, **_filters_of_the_account(repository)})
     listed = git(*command.split(), "--", *within, cwd=repository, environment=settings)
     found = {entry[3:] for entry in listed.split("\0") if entry}
-    inside = (path for path in _submodules(repository, within) if path not in found)
+    inside = (path for path in submodules(repository, within) if path not in found)
     return tuple(sorted(found.union(path for path in inside if changes(repository / path))))
 
 
-def _submodules(repository: Path, within: Iterable[str]) -> Iterator[str]:
-    """The submodules that are checked out, whether or not ``.gitmodules`` names them."""
+def submodules(repository: Path, within: Iterable[str] = ()) -> Iterator[str]:
+    """The paths of the submodules that are checked out, whether or not ``.gitmodules`` names them.
+
+    :param within: as for `changes`.
+    """
     for entry in git("--literal-pathspecs", "ls-files", "--stage", "-z", "--", *within, cwd=repository).split("\0"):
         description, _, path = entry.partition("\t")
         if description.startswith(_SUBMODULE) and (repository / path / ".git").exists():
@@ -257,6 +261,12 @@ def _failure(arguments: Iterable[str], cwd: Path, stderr: str) -> Refused:
     if trust := _SAFE_DIRECTORY.search(stderr):
         return SourceError(
             f"git does not trust {cwd}, because another account owns it.", f"Run `{trust.group().strip()}`."
+        )
+    if gone := _GONE.search(stderr):
+        shown = f'git -C "{cwd.parent}" submodule update --init "{cwd.name}"'
+        return SourceError(
+            f"{cwd} has lost its git directory, {os.path.normpath(cwd / gone[1])}.",
+            f"If it is a submodule, move the folder aside and run `{shown}`; otherwise clone it again.",
         )
     if "not a git repository" in stderr:
         return Refused(f"{cwd} is not in a git repository.", "Change to one, or make one with `git init`.")
