@@ -10,6 +10,7 @@ from pydantic import ByteSize, ValidationError
 from repositories import add_submodule, commit, make_repository, write
 
 from aind_launcher.builtin.checks import Checks
+from aind_launcher.curriculum.build import remove_tree
 from aind_launcher.model.session import Check, Repository, SessionContext
 from aind_launcher.testing import TaskRepositoryForTests
 
@@ -133,8 +134,10 @@ def test_a_submodule_that_was_moved_is_put_back_and_nobody_is_told_to_commit_it(
     assert check.name == "submodules"
     assert check.outcome == "failed"
     assert "are not as it pins them (sub)" in check.message
-    assert f"`git -C {repository} submodule update --recursive`" in (check.hint or "")
+    assert f"`git -C {repository} submodule update --init --recursive sub`" in (check.hint or "")
     assert "commit" not in (check.hint or "")
+    remove_tree(submodule)
+    assert made.check_rig(repository, None) == [check]
 
     write(repository, {"README.md": "changed\n"})
     files, submodules = made.check_rig(repository, None)

@@ -100,10 +100,9 @@ class Checks:
                 f"{root} has submodules that are not as it pins them ({few(moved)}), so nobody will know which code a "
                 "session ran."
             )
-            hint = (
-                f"Run `{there} submodule update --recursive`, and see `{there} status` if that does not help; or run with "
-                "--allow-dirty."
-            )
+            names = " ".join(f'"{path}"' if " " in path else path for path in moved)
+            mend = f"Run `{there} submodule update --init --recursive {names}`, or run with --allow-dirty."
+            hint = f"{mend} If it does not help, see `{there} status`."
             checks.append(check("submodules", message, hint))
         return checks
 

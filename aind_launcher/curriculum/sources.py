@@ -256,7 +256,7 @@ def _submodule_pin(source: Source) -> Pin:
         hint = f"See `{there} status`; put them aside with `{there} stash -u`."
         if set(differing) <= set(submodules(source.checkout)):
             message = f"The submodule {relative} has submodules that are not as it pins them: {few(differing)}."
-            hint = f"Run `git submodule update --recursive {shown}`, and see `{there} status` if that does not help."
+            hint = f"Run `git submodule update --recursive {shown}`. If it does not help, see `{there} status`."
         unreviewed = SourceError(message, hint)
     identity = _identity(f"{head}:{source.inside}", source.checkout, differing)
     url = remote_url(source.checkout) or recorded_url

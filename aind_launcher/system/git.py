@@ -103,18 +103,18 @@ def changes(repository: Path, within: Iterable[str] = ()) -> tuple[str, ...]:
     settings = _configured({**_NO_PROGRAMS, **_filters_of_the_account(repository)})
     listed = git(*command.split(), "--", *within, cwd=repository, environment=settings)
     found = {entry[3:] for entry in listed.split("\0") if entry}
-    inside = (path for path in submodules(repository, within) if path not in found)
-    return tuple(sorted(found.union(path for path in inside if changes(repository / path))))
+    inside = (path for path in submodules(repository, within) if (repository / path / ".git").exists())
+    return tuple(sorted(found.union(path for path in inside if path not in found and changes(repository / path))))
 
 
 def submodules(repository: Path, within: Iterable[str] = ()) -> Iterator[str]:
-    """The paths of the submodules that are checked out, whether or not ``.gitmodules`` names them.
+    """The paths of all submodules, checked out or not, whether or not ``.gitmodules`` names them.
 
     :param within: as for `changes`.
     """
     for entry in git("--literal-pathspecs", "ls-files", "--stage", "-z", "--", *within, cwd=repository).split("\0"):
         description, _, path = entry.partition("\t")
-        if description.startswith(_SUBMODULE) and (repository / path / ".git").exists():
+        if description.startswith(_SUBMODULE):
             yield path
 
 
