@@ -90,56 +90,6 @@ class TestSubmodulePin:
         assert (pinned.commit, pinned.head) == (before, after)
         pinned.require(allow_dirty=True)
 
-    def test_a_move_that_is_only_staged_is_still_a_move_and_its_mend_mends_it(self, task: Path) -> None:
-        commit(task / "code" / "the curricula", {"new.txt": ""})
-        run_git("add", "code/the curricula", cwd=task)
-        pinned = pin(the_source(task))
-
-        assert pinned.dirty
-        assert the_mend(pinned).startswith(
-            'Run `git reset -- "code/the curricula"` and `git submodule update "code/the curricula"`.'
-        )
-        run_git("reset", "--quiet", "--", "code/the curricula", cwd=task)
-        run_git("submodule", "--quiet", "update", "code/the curricula", cwd=task)
-        assert pin(the_source(task)).problem is None
-
-    def test_one_whose_git_directory_is_gone_is_mended_as_it_says(self, task: Path) -> None:
-        source, gone = the_source(task), task / ".git" / "modules" / "code" / "the curricula"
-        gone.rename(task.parent / "elsewhere")
-        pinned = pin(source)
-
-        assert f"{source.checkout} has lost its git directory, {gone}." in str(pinned.problem)
-        parent = source.checkout.parent
-        assert f'move the folder aside and run `git -C "{parent}" submodule update --init "the curricula"`' in the_mend(
-            pinned
-        )
-        source.checkout.rename(task.parent / "aside")
-        run_git("submodule", "--quiet", "update", "--init", "the curricula", cwd=parent)
-        assert pin(source).problem is None
-
-    def test_files_in_the_place_of_one_that_is_not_initialised_are_moved_first(self, task: Path) -> None:
-        source = the_source(task)
-        (source.checkout / ".git").unlink()
-
-        assert the_mend(pin(source)) == (
-            'Move the folder "code/the curricula" aside, since it has files, and run '
-            '`git submodule update --init "code/the curricula"`.'
-        )
-
-    def test_a_submodule_of_it_at_another_commit_is_put_back(self, tmp_path: Path) -> None:
-        origin = make_repository(tmp_path / "origin", curriculum_files())
-        add_submodule(origin, make_repository(tmp_path / "lib", library_files("lib")), "vendor/lib")
-        task = make_task_repository(tmp_path / "task")
-        add_submodule(task, origin, "curricula")
-        run_git("submodule", "--quiet", "update", "--init", "--recursive", cwd=task)
-        commit(task / "curricula" / "vendor" / "lib", {"new.txt": ""})
-        pinned = pin(the_source(task))
-
-        assert "The submodule curricula has submodules that are not as it pins them: vendor/lib." in str(pinned.problem)
-        assert the_mend(pinned).startswith("Run `git submodule update --recursive curricula`.")
-        run_git("submodule", "--quiet", "update", "--recursive", "curricula", cwd=task)
-        assert pin(the_source(task)).problem is None
-
     def test_one_that_was_modified_lists_some_files(self, task: Path) -> None:
         write(task / "code" / "the curricula", {name: "" for name in ("a.py", "b.py", "c.py", "d.py")})
         pinned = pin(the_source(task))

@@ -231,24 +231,22 @@ def _submodule_pin(source: Source) -> Pin:
         f"When it is reviewed, run `git add .gitmodules {shown}` and `git commit`.",
     )
     if not (source.checkout / ".git").exists():
-        mend = f"un `git submodule update --init {shown}`."
-        # git initialises a submodule only in an empty folder.
+        if commit is None:
+            return Pin(None, None, recorded_url, None, blocked=unpinned)
         in_the_way = source.checkout.is_dir() and any(source.checkout.iterdir())
-        mend = f"Move the folder {shown} aside, since it has files, and r{mend}" if in_the_way else f"R{mend}"
+        first = f"Move what is in {shown} aside, because git needs an empty folder. " if in_the_way else ""
+        mend = first + _put_back(source.repository, relative, commit, "--init")
         missing = SourceError(f"The submodule {relative} is not initialised.", mend)
-        return Pin(commit, None, recorded_url, None, blocked=missing if commit else unpinned)
+        return Pin(commit, None, recorded_url, None, blocked=missing)
     head = commit_of(source.checkout)
     differing = changes(source.checkout)
     unreviewed = None
     if commit is None:
         unreviewed = unpinned
     elif head != commit:
-        # What is staged is what `git submodule update` would bring.
-        staged = git("ls-files", "--stage", "--", relative, cwd=source.repository).split()[1:2] != [commit]
         unreviewed = SourceError(
             f"The submodule {relative} is at {(head or 'no commit')[:10]}, but the task repository pins {commit[:10]}.",
-            f"Run {f'`git reset -- {shown}` and ' if staged else ''}`git submodule update {shown}`. "
-            "A new pin is reviewed and committed elsewhere.",
+            f"{_put_back(source.repository, relative, commit)} A new pin is reviewed and committed elsewhere.",
         )
     elif differing:
         there = f"git -C {quoted(str(source.checkout))}"
@@ -261,6 +259,14 @@ def _submodule_pin(source: Source) -> Pin:
     identity = _identity(f"{head}:{source.inside}", source.checkout, differing)
     url = remote_url(source.checkout) or recorded_url
     return Pin(commit, head, url, identity, (), differing, unreviewed, _unusable(source))
+
+
+def _put_back(repository: Path, submodule: str, commit: str, *options: str) -> str:
+    """The sentence with the commands that check out `commit` in `submodule`."""
+    command = " ".join(["git submodule update", *options, quoted(submodule)])
+    # git would check out what is staged.
+    staged = git("ls-files", "--stage", "--", submodule, cwd=repository).split()[1:2] != [commit]
+    return f"Run `git reset -- {quoted(submodule)}` and `{command}`." if staged else f"Run `{command}`."
 
 
 def _directory_pin(source: Source) -> Pin:
