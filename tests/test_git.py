@@ -75,10 +75,10 @@ def test_a_submodule_at_another_commit_is_a_change_whatever_the_configuration_ig
     assert changes(repository) == ("sub",)
 
 
-def name_programs(repository: Path, filtered: str) -> Path:
+def name_programs(repository: Path, filtered_by: str) -> Path:
     """Let the configuration of `repository` name a program wherever it may, and return the file that it writes.
 
-    :param filtered: a file that is committed in it; it gets other content of the same length.
+    :param filtered_by: the filter of ``README.md``, which gets other content of the same length.
     """
     ran = Path(run_git("rev-parse", "--absolute-git-dir", cwd=repository)) / "ran"
     program = ran.parent / "program"
@@ -109,28 +109,30 @@ def name_programs(repository: Path, filtered: str) -> Path:
         (ran.parent / "hooks" / name).chmod(0o755)
     run_git("config", "include.path", "included", cwd=repository)
     run_git("config", "core.hooksPath", (ran.parent / "hooks").as_posix(), cwd=repository)
-    attributes = f"{filtered} filter=own diff=own\n*.txt filter=in=cluded\n"
+    attributes = f"README.md filter={filtered_by} diff=own\n"
     (ran.parent / "info").mkdir(exist_ok=True)
     (ran.parent / "info" / "attributes").write_text(attributes, encoding="utf-8")
-    file = repository / filtered
-    file.write_text(file.read_text(encoding="utf-8").swapcase(), encoding="utf-8")
+    readme = repository / "README.md"
+    readme.write_text(readme.read_text(encoding="utf-8").swapcase(), encoding="utf-8")
     return ran
 
 
-@pytest.mark.parametrize("nested", [False, True], ids=["a repository", "a submodule of its submodule"])
+@pytest.mark.parametrize(
+    ("nested", "filtered_by"),
+    [(False, "own"), (False, "in=cluded"), (True, "own")],
+    ids=["a repository", "what it includes", "a submodule of its submodule"],
+)
 def test_no_program_that_a_checkouts_own_configuration_names_is_run(
-    repository: Path, tmp_path: Path, nested: bool
+    repository: Path, tmp_path: Path, nested: bool, filtered_by: str
 ) -> None:
     inner = repository
     if nested:
         middle = make_repository(tmp_path / "middle", {"m": ""})
-        add_submodule(
-            middle, make_repository(tmp_path / "inner", {"README.md": "Hello\n", "b.txt": "Hello\n"}), "inner"
-        )
+        add_submodule(middle, make_repository(tmp_path / "inner", {"README.md": "Hello\n"}), "inner")
         add_submodule(repository, middle, "middle")
         run_git("submodule", "--quiet", "update", "--init", "--recursive", cwd=repository)
         inner = repository / "middle" / "inner"
-    ran = name_programs(inner, "README.md")
+    ran = name_programs(inner, filtered_by)
 
     assert changes(repository) == (("middle",) if nested else ("README.md",))
     describe_repository(repository)

@@ -16,10 +16,12 @@ from repositories import (
     make_task_with_submodule,
     make_workspace,
     run_git,
+    the_source,
     write,
 )
 
 from aind_launcher.curriculum.environments import ensure_environment
+from aind_launcher.curriculum.sources import pin
 from aind_launcher.errors import EnvironmentBuildError
 
 # A build backend that packs a file from beside the project, as hatch does with `force-include`.
@@ -83,10 +85,9 @@ class TestForgedObjects:
         ("named", "old", "new"),
         [
             ("HEAD:src/my_curricula/__init__.py", b">= 3", b">= 1"),
-            ("HEAD^{tree}", b"pyproject.toml", b"pyproject.tomm"),
-            ("HEAD", b"A change", b"No chang"),
+            ("HEAD:src/my_curricula", b"__init__.py", b"__main__.py"),
         ],
-        ids=["file", "folder", "commit"],
+        ids=["file", "folder"],
     )
     def test_one_that_the_commit_does_not_name_is_not_built(
         self, tmp_path: Path, cache: Path, named: str, old: bytes, new: bytes
@@ -95,9 +96,17 @@ class TestForgedObjects:
         spec = the_spec(task, cache)
         forge(task / "curricula", named, old, new)
 
-        # git itself finds a commit that is another, and a root that is none.
-        with pytest.raises(EnvironmentBuildError, match=r"not what was committed.*fsck|cannot be cloned"):
+        with pytest.raises(EnvironmentBuildError, match=r"not what was committed.*fsck"):
             ensure_environment(spec)
+
+    def test_one_that_pins_another_commit_pins_none(self, tmp_path: Path) -> None:
+        task = make_task_with_submodule(tmp_path, path="code/curricula")
+        source = the_source(task)
+        reviewed = run_git("rev-parse", "HEAD", cwd=source.checkout)
+        moved = commit(source.checkout, {"new.txt": ""})
+        forge(task, "HEAD:code", bytes.fromhex(reviewed), bytes.fromhex(moved))
+
+        assert "not what was committed" in str(pin(source).problem)
 
     def test_one_in_a_submodule_of_the_submodule_is_not_built_either(self, nested_task: Path, cache: Path) -> None:
         spec = the_spec(nested_task, cache)

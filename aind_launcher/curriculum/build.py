@@ -16,7 +16,7 @@ from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.curriculum.specification import EnvironmentSpec, satisfies
 from aind_launcher.errors import EnvironmentBuildError, Refused
 from aind_launcher.model.sources import Progress
-from aind_launcher.system.git import FROM_A_PATH, changes, commit_of, forged_path, git, git_environment
+from aind_launcher.system.git import FROM_A_PATH, changes, commit_of, git, git_environment, verify
 
 # Each would make uv work on another environment, project or lock than the one it is asked for.
 _MISLEADING = re.compile(
@@ -137,13 +137,9 @@ def _replicate(origin: Path, target: Path, commit: str, paths: Sequence[str] = (
     # No template of this account has a part in what is built. From a path, git links or copies the
     # objects that are there: nothing is fetched, also where the origin is a partial clone.
     sparse = bool(paths) and "." not in paths
+    verify(origin, commit, paths if sparse else ())
     own = ("--no-checkout", "--template=", "-c", "core.longpaths=true", "-c", f"core.sparseCheckout={sparse}")
     git("clone", "--quiet", *own, "--", str(origin), str(target), cwd=target.parent, environment=FROM_A_PATH)
-    if path := forged_path(target, commit, paths if sparse else ()):
-        raise EnvironmentBuildError(
-            f"git's copy of {path!r} at {commit[:10]} is damaged or not what was committed, in {origin}.",
-            f'See `git -C "{origin}" fsck`, then clone that repository again.',
-        )
     information = target / ".git" / "info"
     information.mkdir(exist_ok=True)
     (information / "attributes").write_text(_AS_COMMITTED, encoding="utf-8")

@@ -10,7 +10,17 @@ from typing import Literal
 
 from aind_launcher.curriculum.project import COMMAND, Project, built_from, normalised, read_project, reads_history
 from aind_launcher.errors import Refused, SettingsError, SourceError
-from aind_launcher.system.git import changes, commit_of, few, git, remote_url, submodules, toplevel, without_credentials
+from aind_launcher.system.git import (
+    changes,
+    commit_of,
+    few,
+    git,
+    remote_url,
+    submodules,
+    toplevel,
+    verify,
+    without_credentials,
+)
 
 
 @dataclass(frozen=True)
@@ -225,6 +235,8 @@ def _submodule_pin(source: Source) -> Pin:
     relative = source.checkout.relative_to(source.repository).as_posix()
     shown = quoted(relative)
     commit = _recorded(source.repository, [relative]).get(relative)
+    if commit is not None:
+        verify(source.repository, "HEAD", [relative])
     recorded_url = _submodules(source.repository).get(relative)
     unpinned = SourceError(
         f"The submodule {relative} was never committed to the task repository.",

@@ -130,13 +130,14 @@ def _filters_of_the_account(repository: Path) -> dict[str, str]:
     return {key: account.get(key, "") for key in own}
 
 
-def forged_path(repository: Path, commit: str, within: Iterable[str] = ()) -> str | None:
-    """The first path of `commit` whose object is missing or is not what was committed; None if all are sound.
+def verify(repository: Path, commit: str, within: Iterable[str] = ()) -> None:
+    """Compare the objects of `commit` with their names, which are the hashes of what was committed.
 
-    An object's name is the hash of its content, but git compares the two only when it fetches over a connection. What
-    was rewritten in the object store of a repository is read, and cloned from a path, as if it had been committed.
+    git itself does so only when it fetches over a connection. What was rewritten in the object store of a repository
+    is read, and cloned from a path, as if it had been committed.
 
-    :param within: paths relative to the root to look at; all by default.
+    :param within: paths relative to the root to look at, with the folders that they lie in; all by default.
+    :raises SourceError: one is missing, damaged or rewritten.
     """
     listed = git("--literal-pathspecs", "ls-tree", "-r", "-t", "-z", commit, "--", *within, cwd=repository).split("\0")
     entries = [entry.partition("\t") for entry in listed if entry and not entry.startswith(_SUBMODULE)]
@@ -156,7 +157,11 @@ def forged_path(repository: Path, commit: str, within: Iterable[str] = ()) -> st
             answers = process.stdout or io.BytesIO()
             forged = next((path for _, path in named if not _is_sound(answers)), None)
             process.kill()
-    return forged
+    if forged is not None:
+        raise SourceError(
+            f"git's copy of {forged!r} at {commit[:10]} in {repository} is damaged or not what was committed.",
+            f'See `git -C "{repository}" fsck`, and clone that repository again.',
+        )
 
 
 def _is_sound(answers: IO[bytes]) -> bool:
