@@ -100,9 +100,12 @@ class HandedOff(LauncherError):
         super().__init__(message, f"Ask for a new hand-off with `aind-launch resume {session} --hand-off-again`.")
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The question whether one of `known` was meant, as a hint; None where none is like `name`."""
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The question whether one of `known` was meant, as a hint; None where none is like `name`.
+
+    :param cutoff: how alike they must be, from 0 to 1.
+    """
     from difflib import get_close_matches
 
-    close = get_close_matches(name, sorted(known), n=1)
+    close = get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
     return f"Did you mean '{close[0]}'?" if close else None

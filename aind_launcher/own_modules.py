@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from types import ModuleType
 
-from aind_launcher.errors import PluginError
+from aind_launcher.errors import PluginError, nearest
 
 
 class OwnModules(MetaPathFinder):
@@ -62,10 +62,15 @@ class OwnModules(MetaPathFinder):
     def hint(self, missing: str | None) -> str | None:
         """What to do where a plugin imports `missing`, which lies in the root but is not named; else None."""
         name = top_level(missing or "")
-        if not name or self._in_root(name) is None:
+        if not name:
             return None
+        own = self._in_root(name)
+        if own is None:
+            return nearest(name, _modules_in([self._repository])) if name in self._names else None
         if name in self._names:
-            return f"Correct the setting 'plugins' or the import: {name} is found, but has no such module."
+            beside = _modules_in(map(Path, own.submodule_search_locations or ()))
+            meant = nearest(str(missing), [f"{name}.{other}" for other in beside])
+            return meant or f"Correct the setting 'plugins' or the import: {name} is found, but has no such module."
         return (
             f"{name} lies in the repository's root, where only what the setting 'plugins' names is found. Put it and "
             f"the plugin into one folder and import it from there, as in `from my_task import {name}`."
@@ -87,6 +92,12 @@ class _FolderLoader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         pass
+
+
+def _modules_in(folders: Iterable[Path]) -> list[str]:
+    """The names that could be imported from `folders`."""
+    found = [entry for folder in folders for entry in folder.iterdir()]
+    return [entry.stem for entry in found if entry.suffix == ".py" or entry.is_dir()]
 
 
 def places_of(module: ModuleType) -> list[str]:

@@ -3,13 +3,13 @@
 import inspect
 import logging
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 import pluggy
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from aind_launcher import hookspecs
 from aind_launcher.errors import LauncherError, PluginError, nearest
+from aind_launcher.implementations import implemented_hooks, line_of_error
 from aind_launcher.own_modules import OwnModules
 from aind_launcher.settings.environment import refuse_unknown_sections
 from aind_launcher.settings.layers import LauncherSettings, Resolved, SettingsLayers
@@ -34,12 +35,14 @@ class Candidate:
 
     :param target: ``module`` or ``module:object``; empty where nothing was found by this name.
     :param distribution: what provides it; None for one of the task repository's own tree.
+    :param group: the entry-point group that it stands in.
     """
 
     name: str
     target: str = ""
     distribution: str | None = None
     version: str | None = None
+    group: str = GROUP
 
     @property
     def provider(self) -> str:
@@ -127,6 +130,11 @@ class Plugins:
         if errors:
             raise PluginError(f"{len(errors)} plugins are broken:\n" + "\n".join(f"  {error}" for error in errors))
 
+    def line_of(self, error: BaseException, name: str) -> str:
+        """The line of the plugin `name` that `error` came from, as `line_of_error` writes it."""
+        targets = {plugin.name: plugin.candidate.target for plugin in self.all}
+        return line_of_error(error, targets.get(name, ""))
+
     def secrets(self) -> frozenset[str]:
         """Every secret value that plugins have, so that none reaches a log or the journal.
 
@@ -139,11 +147,23 @@ class Plugins:
 def find_plugins(settings: LauncherSettings) -> tuple[Candidate, ...]:
     """What is installed or registered by the task repository, in the order of calls; nothing is imported."""
     found = {Candidate(name, target) for name, target in settings.plugins.items()}
-    for point in entry_points(group=GROUP):
-        of = (point.dist.name, point.dist.version) if point.dist else (None, None)
-        found.add(Candidate(point.name, point.value, *of))
+    points = entry_points()
+    for group in (GROUP, *filter(_is_nearly_ours, points.groups)):
+        names = {candidate.name for candidate in found}
+        for point in points.select(group=group):
+            if group == GROUP or point.name not in names:
+                name, version = (point.dist.name, point.dist.version) if point.dist else (None, None)
+                found.add(Candidate(point.name, point.value, name, version, group))
     own = {candidate.name for candidate in found if candidate.distribution is None}
     return tuple(sorted(found, key=lambda c: (c.name not in own, c.name, c.target)))
+
+
+def _is_nearly_ours(group: str) -> bool:
+    """Whether whoever wrote the name of an entry-point group meant the launcher's."""
+    if group == GROUP or not group.casefold().startswith("aind"):
+        return False
+    letters = re.sub("[-_. ]|plugins?", "", group.casefold())
+    return nearest(letters, [GROUP.replace("_", "")], cutoff=0.9) is not None
 
 
 def load_plugins(layers: SettingsLayers, settings: LauncherSettings, block: Iterable[str] = ()) -> Plugins:
@@ -218,13 +238,20 @@ class _Loader:
                     "Uninstall one, or rename the one of this repository.",
                 ),
             )
+        if candidate.group != GROUP:
+            return Plugin(
+                candidate,
+                error=PluginError(
+                    f"{candidate} stands in the entry-point group '{candidate.group}', where no plugin is looked for.",
+                    f"Write the group as '{GROUP}' in its pyproject.toml and install it again.",
+                ),
+            )
         kind: type[BaseModel] | None = None
         settings: Resolved[BaseModel] | None = None
         try:
             found = self._import(candidate)
-            declared = getattr(found, "Settings", None)
-            kind = declared if isinstance(declared, type) and issubclass(declared, BaseModel) else None
-            settings = self._settings(candidate, kind)
+            kind = _settings_type(candidate, found)
+            settings = self._settings(candidate, found, kind)
             made = self._make(candidate, found, settings)
             hooks = self._register(candidate, made)
         except LauncherError as error:
@@ -269,6 +296,7 @@ class _Loader:
             raise
         except (Exception, SystemExit) as error:
             told = Redactor(frozenset(secrets()))(f"{type(error).__name__}: {error}")
+            told += line_of_error(error, candidate.target)
             of_import = self._own.hint(error.name) if isinstance(error, ModuleNotFoundError) else None
             hint = hint or f"Correct or reinstall it, or leave it out with -p no:{candidate.name}."
             raise PluginError(f"{candidate} {what}: {told}.", of_import or hint) from error
@@ -280,15 +308,26 @@ class _Loader:
             # Not by the standard library's EntryPoint, which knows no folder with a hyphen.
             module, _, attribute = map(str.strip, candidate.target.partition(":"))
             found = import_module(module)
-            return attrgetter(attribute)(found) if attribute else found
+            for name in attribute.split(".") if attribute else ():
+                if not hasattr(found, name):
+                    raise PluginError(
+                        f"{candidate} cannot be imported from {candidate.target}: {module} has no {name}.",
+                        nearest(name, vars(found)) or "Correct its entry point, or the setting 'plugins'.",
+                    )
+                found = getattr(found, name)
+            return found
 
-    def _settings(self, candidate: Candidate, kind: type[BaseModel] | None) -> Resolved[BaseModel] | None:
+    def _settings(self, candidate: Candidate, found: Any, kind: type[BaseModel] | None) -> Resolved[BaseModel] | None:
         if kind:
             return self._layers.plugin(candidate.name, kind)
         if candidate.name in self._sections:
+            models = [name for name, value in vars(found).items() if _is_model(value)]
             raise PluginError(
-                f"{candidate} has no settings, but {self._sections[candidate.name]} configures it.",
-                f"Remove the section [tool.aind-launcher.plugin.{candidate.name}].",
+                f"{candidate} has no class Settings, but {self._sections[candidate.name]} configures it.",
+                f"Rename {models[0]} to Settings."
+                if len(models) == 1
+                else f"Remove the section [tool.aind-launcher.plugin.{candidate.name}], or give the plugin a class "
+                "Settings(SettingsModel).",
             )
         return None
 
@@ -315,28 +354,32 @@ class _Loader:
                 f"{candidate} is broken: its transient_errors is not a tuple of exception types.",
                 "Write it as (ConnectionError,).",
             )
+        hooks = implemented_hooks(self.manager, made, str(candidate))
         try:
             self.manager.register(made, candidate.name)
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginError(f"{candidate} does not fit its hooks: {' '.join(str(error).split())}.") from None
-        hooks = {hook: False for hook, spec in vars(hookspecs).items() if hasattr(spec, f"{GROUP}_spec")}
-        for caller in self.manager.get_hookcallers(made) or ():
-            own = [found for found in caller.get_hookimpls() if found.plugin is made]
-            if caller.has_spec():
-                hooks[caller.name] = True
-            elif not all(found.optionalhook for found in own):
-                raise PluginError(
-                    f"{candidate} implements the hook {caller.name}, which does not exist.",
-                    nearest(caller.name, hooks) or f"Hooks: {', '.join(sorted(hooks))}.",
-                )
-            if any(found.wrapper or found.hookwrapper for found in own):
-                raise PluginError(
-                    f"{candidate} wraps {caller.name}; wrappers are refused, since each plugin is called on its own.",
-                    "Use tryfirst or trylast, or results of earlier steps in session.results.",
-                )
-        if not any(hooks.values()):
-            raise PluginError(f"{candidate} implements no hook.", "Mark its functions with @aind_launcher.hookimpl.")
-        return tuple(hook for hook, implemented in hooks.items() if implemented)
+        return hooks
+
+
+def _is_model(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel)
+
+
+def _settings_type(candidate: Candidate, found: Any) -> type[BaseModel] | None:
+    """The model of a plugin's settings, or None where it has none.
+
+    :raises PluginError: what is named so is no model.
+    """
+    declared: type[BaseModel] | None = getattr(found, "Settings", None)
+    if _is_model(declared):
+        return declared
+    if declared is not None and inspect.isclass(found):
+        raise PluginError(
+            f"{candidate} is broken: its Settings is no pydantic model.",
+            "Give it the base aind_launcher.SettingsModel.",
+        )
+    return None
 
 
 def _told_secrets(plugin: Any) -> object:

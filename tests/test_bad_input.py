@@ -163,7 +163,7 @@ def test_the_rigs_own_file_is_read_as_strictly(lab: TaskRepositoryForTests) -> N
     [
         ('checks = "more:Looks"', "two plugins named checks: .* of aind-launcher .* and more:Looks of this repository"),
         ('water = "my_task:Water"', "Plugin water .* cannot be imported .* No module named 'my_task'.* -p no:water"),
-        ('water = "more:Water"', "Plugin water .* cannot be imported .* has no attribute 'Water'"),
+        ('water = "more:Water"', "Plugin water .* cannot be imported .* more has no Water"),
         ('water = "more"', "Plugin water .* implements no hook"),
     ],
 )

@@ -179,7 +179,7 @@ def test_an_end_that_a_plugin_misses_again_is_no_success_of_a_resume(tmp_path: P
 def test_an_error_that_cannot_describe_itself_fails_its_step_alone(tmp_path: Path) -> None:
     lab = laboratory(tmp_path, PLUGINS, names={"mute": "CannotSay", "sees": "Sees"})
     outcome = lab.run()
-    assert steps(lab, outcome.session.name)["post_session", "mute"].error == "Mute: a Mute"
+    assert steps(lab, outcome.session.name)["post_session", "mute"].error == "Mute: a Mute (more.py:64)"
     assert steps(lab, outcome.session.name)["transfer_session", "sees"].state == "done"
 
 
@@ -238,7 +238,7 @@ def test_an_acquisition_that_quits_has_failed_and_its_data_leaves(tmp_path: Path
     outcome = lab.run()
     assert (outcome.state, outcome.exit_code) == ("failed", 4)
     assert outcome.session.acquisition is not None
-    assert outcome.session.acquisition.message == "SystemExit: goodbye"
+    assert outcome.session.acquisition.message == "SystemExit: goodbye (more.py:56)"
     assert "trials.txt" in steps(lab, outcome.session.name)["transfer_session", "sees"].result["names"]
     assert lab.stage() == "rung1"
 

@@ -84,6 +84,7 @@ STOREYS = (
     ("model",),
     ("system",),
     ("settings", "journal", "hookspecs", "own_modules"),
+    ("implementations",),
     ("plugins",),
     ("lifecycle", "curriculum", "builtin", "board"),
     ("demo", "testing"),

@@ -108,7 +108,7 @@ def test_what_fails_in_one_step_stops_no_other_and_is_resumed_alone(tmp_path):
     assert (outcome.state, outcome.exit_code) == ("incomplete", 1)
     assert lab.stage() == "rung2"
     recorded = steps(lab, outcome.session.name)
-    assert recorded["post_session", "push"].error == "RuntimeError: no route to the database"
+    assert recorded["post_session", "push"].error == "RuntimeError: no route to the database (more.py:27)"
     assert recorded["transfer_session", "notes"].state == "done"
     (lab.path / "push-is-broken").unlink()
     resumed = lab.resume(outcome.session.name)
@@ -186,7 +186,7 @@ def test_a_plugin_that_quits_or_returns_what_cannot_be_stored_stops_nothing(tmp_
     lab = laboratory(tmp_path, SUBSCRIBERS, names={"quits": "Quits", "odd": "Odd", "notes": "Notes"})
     outcome = lab.run()
     recorded = steps(lab, outcome.session.name)
-    assert recorded["post_session", "quits"].error == "SystemExit: goodbye"
+    assert recorded["post_session", "quits"].error == "SystemExit: goodbye (more.py:42)"
     assert recorded["post_session", "odd"].state == "done"
     assert "object object" in recorded["post_session", "odd"].result["unstorable"]
     assert recorded["post_session", "notes"].state == "done"

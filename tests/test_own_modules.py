@@ -141,4 +141,4 @@ class TestARepositorysOwnPlugin:
         ended = call("plugins", "check", cwd=made.path)
         assert "No module named 'my_task.launchr'" in ended.out
         assert "Put it and the plugin into one folder" not in " ".join(ended.out.split())
-        assert "Correct the setting 'plugins'" in " ".join(ended.out.split())
+        assert "Did you mean 'my_task.launcher'?" in " ".join(ended.out.split())

@@ -1,8 +1,9 @@
 """Whatever a plugin raises or declares, the session takes its road."""
 
 import pytest
+from command_line import call
 
-from aind_launcher.errors import PluginError
+from aind_launcher.errors import PluginError, Refused
 from aind_launcher.testing import TaskRepositoryForTests
 
 PLUGINS = """
@@ -28,6 +29,25 @@ class Cancelled:
     @hookimpl
     def post_session(self):
         raise asyncio.CancelledError
+
+
+class Late:
+    @hookimpl
+    def post_session(self, session):
+        return self.push(session.name)
+
+    def push(self, name):
+        return {}[name]
+
+
+class Yes:
+    @hookimpl
+    def pre_session(self):
+        return True
+
+    @hookimpl
+    def check_rig(self):
+        raise SystemExit(len(self.rig))
 
 
 class Declares:
@@ -66,3 +86,23 @@ def test_transient_errors_that_are_no_tuple_refuse_the_session(repository: TaskR
     repository.configure(plugins={"declares": "mine:Declares"})
     with pytest.raises(PluginError, match="is not a tuple of exception types"):
         repository.run()
+
+
+def test_the_error_of_a_step_names_the_line_of_the_plugin(repository: TaskRepositoryForTests) -> None:
+    repository.configure(plugins={"late": "mine:Late"})
+    outcome = repository.run()
+    (failed,) = [step for step in outcome.steps if step.state == "failed"]
+    line = PLUGINS[: PLUGINS.index("{}[name]")].count("\n") + 1
+    assert failed.error == f"KeyError: '{outcome.session.name}' (mine.py:{line})"
+
+
+def test_a_check_that_is_true_is_named_as_that(repository: TaskRepositoryForTests) -> None:
+    repository.configure(plugins={"yes": "mine:Yes"})
+    with pytest.raises(Refused, match="answered with a bool where Checks are expected. .* one Check, several, or None"):
+        repository.run()
+
+
+def test_a_rig_check_that_breaks_names_its_line(repository: TaskRepositoryForTests) -> None:
+    repository.configure(plugins={"yes": "mine:Yes"})
+    printed = call("doctor", cwd=repository.path).out
+    assert "AttributeError: 'Yes' object has no attribute 'rig' (mine.py:" in " ".join(printed.split())

@@ -129,12 +129,12 @@ def test_a_plugin_that_is_misspelt_is_said_as_python_says_it(installed):
     ("source", "sentence"),
     [
         ("import no_such_module", "cannot be imported from lab_bad:Plugin: ModuleNotFoundError: No module named"),
-        ("x = 1", "cannot be imported from lab_bad:Plugin: AttributeError"),
+        ("x = 1", "cannot be imported from lab_bad:Plugin: lab_bad has no Plugin."),
         ("import sys\nsys.exit(3)", "cannot be imported from lab_bad:Plugin: SystemExit: 3"),
         ("class Plugin:\n    pass", "implements no hook"),
         (
             "from aind_launcher import hookimpl\nclass Plugin:\n    @hookimpl\n    def post_sesion(self): pass",
-            "implements the hook post_sesion, which does not exist. Did you mean 'post_session'?",
+            "implements the hook post_sesion, which does not exist (lab_bad.py:3). Did you mean 'post_session'?",
         ),
         (
             "from aind_launcher import hookimpl\nclass Plugin:\n    @hookimpl(wrapper=True)\n"
@@ -144,7 +144,7 @@ def test_a_plugin_that_is_misspelt_is_said_as_python_says_it(installed):
         (
             "from aind_launcher import hookimpl\nclass Plugin:\n    @hookimpl\n"
             "    def post_session(self, sesion): pass",
-            "does not fit its hooks",
+            "takes sesion in post_session, which has no such argument (lab_bad.py:3). Did you mean 'session'? ",
         ),
         (
             "from aind_launcher import hookimpl\nclass Plugin:\n    def __init__(self): raise OSError('no rig')\n"
@@ -161,6 +161,125 @@ def test_a_broken_plugin_refuses_the_session_and_says_whose_it_is(installed, sou
     assert sentence in str(caught.value)
     assert named(plugins, "bad").candidate.provider == "lab-bad 1.2"
     assert plugins.calls("post_session") == ()
+
+
+def method(text: str, *, above: str = "    @hookimpl\n") -> str:
+    """A plugin class with one method, as its author wrote it."""
+    return f"from aind_launcher import hookimpl\nclass Plugin:\n{above}    {text}\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        (method("def post_session(session, suggestion): pass"), "its post_session lacks `self` (lab_bad.py:3)."),
+        (method("def post_session(): pass"), "its post_session lacks `self` (lab_bad.py:3)."),
+        (
+            method("def post_session(self, session, rig): pass"),
+            "takes rig in post_session, which has no such argument (lab_bad.py:3). It may take session and suggestion.",
+        ),
+        (
+            method("def post_session(self, session): pass", above=""),
+            "its post_session is not marked, so it would never be called (lab_bad.py:3). Write @hookimpl above it",
+        ),
+        (
+            "from aind_launcher import hookimpl\n@hookimpl\ndef pre_session(): pass\ndef post_session(): pass",
+            "its post_session is not marked, so it would never be called (lab_bad.py:4).",
+        ),
+        (
+            method("async def post_session(self): pass"),
+            "its post_session is a coroutine (lab_bad.py:3), which nobody awaits. Write `def` in the place of",
+        ),
+        (
+            method("def post_session(self): pass", above="    Settings = dict\n    @hookimpl\n"),
+            "its Settings is no pydantic model. Give it the base aind_launcher.SettingsModel.",
+        ),
+        (
+            "class Plugin:\n    value = 1\n    limit = value / 0\n",
+            "ZeroDivisionError: division by zero (lab_bad.py:3).",
+        ),
+        (
+            method("def __init__(self):\n        raise OSError('no rig')"),
+            "cannot be made from its settings: OSError: no rig (lab_bad.py:5).",
+        ),
+        ("class Pluging: pass", "lab_bad has no Plugin. Did you mean 'Pluging'?"),
+    ],
+)
+def test_a_mistake_of_an_author_is_named_with_its_line(installed, source, sentence):
+    target = "lab_bad" if "\ndef" in source else "lab_bad:Plugin"
+    installed.install("lab-bad", "bad", target, source)
+    (problem,) = installed().problems()
+    assert sentence in str(problem.error)
+
+
+def test_a_hook_may_be_a_static_or_a_class_method_and_take_any_arguments(installed):
+    source = (
+        "from aind_launcher import hookimpl\nclass Plugin:\n"
+        "    @staticmethod\n    @hookimpl\n    def post_session(session): return session\n"
+        "    @classmethod\n    @hookimpl\n    def pre_session(cls): return []\n"
+        "    @hookimpl\n    def transfer_session(*anything): return len(anything)\n"
+    )
+    installed.install("lab-odd", "odd", "lab_odd:Plugin", source)
+    plugins = installed()
+    plugins.require_sound()
+    assert [call(session=3) for call in plugins.calls("post_session")] == [3]
+    assert [call(session=3) for call in plugins.calls("transfer_session")] == [1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint"),
+    [
+        ("Setings", "Rename Setings to Settings"),
+        ("Config", "Rename Config to Settings"),
+        (None, "or give the plugin a class"),
+    ],
+)
+def test_a_section_without_settings_says_what_the_class_lacks(installed, settings, hint):
+    nested = f"    class {settings}(SettingsModel):\n        url: str = ''\n" if settings else ""
+    source = (
+        "from aind_launcher import SettingsModel, hookimpl\n"
+        f"class Plugin:\n{nested}    @hookimpl\n    def post_session(self): pass"
+    )
+    installed.install("lab-bad", "bad", "lab_bad:Plugin", source)
+    (problem,) = installed("[tool.aind-launcher.plugin.bad]\nurl = 'x'").problems()
+    assert "has no class Settings, but" in str(problem.error)
+    assert hint in str(problem.error)
+
+
+@pytest.mark.parametrize("group", ["aind-launcher", "aind_launchers", "aind_launcher.plugins", "aind_laucher"])
+def test_a_group_that_is_nearly_right_is_found(installed, group):
+    installed.install("lab-store", "store", "lab_store:Store", SOUND)
+    points = installed.folder / "lab_store-1.2.dist-info/entry_points.txt"
+    points.write_text(f"[{group}]\nstore = lab_store:Store\n")
+    (problem,) = installed().problems()
+    assert str(problem.error) == (
+        f"Plugin store (lab-store 1.2) stands in the entry-point group '{group}', where no plugin is looked for. "
+        "Write the group as 'aind_launcher' in its pyproject.toml and install it again."
+    )
+    installed(also_block=("store",)).require_sound()
+
+
+@pytest.mark.parametrize("group", ["aind_launcher_slims.backends", "launchers", "pytest11"])
+def test_a_group_of_somebody_else_is_none_of_ours(installed, group):
+    installed.install("lab-store", "store", "lab_store:Store", SOUND)
+    points = installed.folder / "lab_store-1.2.dist-info/entry_points.txt"
+    points.write_text(f"[{group}]\nstore = lab_store:Store\n")
+    installed().require_sound()
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("my_task.launcher:Stroe", "my_task.launcher has no Stroe. Did you mean 'Store'?"),
+        ("my_task.luancher:Store", "No module named 'my_task.luancher'. Did you mean 'my_task.launcher'?"),
+        ("my_tusk.launcher:Store", "No module named 'my_tusk'. Did you mean 'my_task'?"),
+    ],
+)
+def test_a_target_that_is_nearly_right_names_what_is_there(installed, target, sentence):
+    package = installed.repository / "my_task"
+    package.mkdir(parents=True)
+    (package / "launcher.py").write_text(textwrap.dedent(SOUND), encoding="utf-8")
+    (problem,) = installed(f'plugins = {{ water = "{target}" }}').problems()
+    assert sentence in str(problem.error)
 
 
 def test_settings_that_do_not_validate_refuse_the_session(installed):

@@ -229,7 +229,7 @@ def test_a_store_that_breaks_is_named(lab: TaskRepositoryForTests) -> None:
     lab.configure(REPLACED, {"register": "more"})
     ended = call("animals", "list", cwd=lab.path)
     assert ended.code == 2
-    assert "Plugin register (this repository) failed in animal_store: OSError: no disk." in ended.err
+    assert "Plugin register (this repository) failed in animal_store: OSError: no disk (more.py:" in ended.err
 
 
 def test_what_a_plugin_leaves_in_the_output_folder_leaves_with_the_data(lab: TaskRepositoryForTests) -> None:

@@ -93,7 +93,7 @@ def test_a_dry_run_reads_the_sealed_folder_and_writes_nothing(repository: TaskRe
         before = list(connection.iterdump())
         planned = json.loads(call("resume", name, "--dry-run", "--json", cwd=repository.path).out)
         assert list(connection.iterdump()) == before
-    assert {step["plugin"]: step["why"] for step in planned}["fails"] == "RuntimeError: down"
+    assert {step["plugin"]: step["why"] for step in planned}["fails"] == "RuntimeError: down (mine.py:9)"
 
 
 def test_a_plan_says_that_the_folder_is_gone(repository: TaskRepositoryForTests) -> None:

@@ -238,7 +238,7 @@ def test_the_name_of_a_file_that_is_no_text_holds_up_nothing(tmp_path):
         (record,) = journal.sessions()
         assert record.state == "incomplete"
         assert [(step.id.plugin, step.error) for step in journal.steps(record.name) if step.error] == [
-            ("fails", "licks-\\udcff.csv: No such file"),
+            ("fails", "licks-\\udcff.csv: No such file (more.py:8)"),
             ("skips", "nothing is to be done with licks-\\udcff.csv"),
         ]
         journal.end_session(record.name, "closed", 0, "\udcff is gone")

@@ -49,8 +49,9 @@ def examine(repository: Path, settings: LauncherSettings, plugins: Plugins) -> I
             yield from as_checks(call(repository=repository, data_directory=data_directory))
         except LauncherError as error:
             yield Check.failed(call.plugin.name, error.message, error.hint)
-        except Exception as error:  # isolates one plugin's look at the rig from the others'
-            yield Check.failed(call.plugin.name, f"{type(error).__name__}: {error}")
+        except (Exception, SystemExit) as error:  # isolates one plugin's look at the rig from the others'
+            line = plugins.line_of(error, call.plugin.name)
+            yield Check.failed(call.plugin.name, f"{type(error).__name__}: {error}{line}")
     yield from _animals(repository, settings, plugins)
     with suppress(Exception):  # as there
         yield from _rig_name(repository, settings, plugins)

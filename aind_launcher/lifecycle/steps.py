@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import inf
@@ -181,6 +181,8 @@ class Steps:
             failure = reason
         except BaseException as problem:  # isolates one plugin's step, whatever it raises, from the others'
             error = self.redact(_described(problem))
+            if not isinstance(problem, LauncherError):
+                error += self.plugins.line_of(problem, step.plugin)
             # What refuses the session is shown as that.
             level = logging.DEBUG if step.hook in ("prepare_session", "pre_session") else logging.ERROR
             logger.log(level, "%s failed: %s", _title(step), error)
@@ -276,10 +278,12 @@ def as_checks(value: Any) -> list[Check]:
 
     :raises LauncherError: it is something else.
     """
-    checks = [] if value is None else [value] if isinstance(value, Check) else list(value)
+    several = isinstance(value, Iterable) and not isinstance(value, Check)
+    checks = [] if value is None else list(value) if several else [value]
     if strangers := [item for item in checks if not isinstance(item, Check)]:
         raise LauncherError(
-            f"It answered with a {type(strangers[0]).__name__} where Checks are expected.", "Tell the plugin's author."
+            f"It answered with a {type(strangers[0]).__name__} where Checks are expected.",
+            "Tell the plugin's author: it may return one Check, several, or None.",
         )
     return checks
 

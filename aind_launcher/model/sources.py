@@ -22,6 +22,7 @@ class SourceStatus(BaseModel):
     :param commit: the commit that the task repository pins.
     :param problem: why the source is refused, with what corrects it.
     :param built: whether it can be asked at once.
+    :param locked: whether a lock file says which packages it gets; None where that is not known.
     :param curricula: the names of its curricula; None where they are not known.
     :param unasked: why they are not known.
     """
@@ -35,6 +36,7 @@ class SourceStatus(BaseModel):
     commit: str | None = None
     problem: str | None = None
     built: bool = False
+    locked: bool | None = None
     curricula: tuple[str, ...] | None = None
     unasked: str | None = None
 
@@ -65,6 +67,7 @@ class BuiltSource(BaseModel):
     """A curriculum source that can be asked.
 
     :param environment: the key of its environment.
+    :param locked: whether a lock file said which packages it gets; None where that is not known.
     :param package: the version of its package, and `dsl` of its DSL, where it was asked for them and says so.
     """
 
@@ -73,6 +76,7 @@ class BuiltSource(BaseModel):
     commit: str
     environment: str
     python_version: str
+    locked: bool | None = None
     package: str | None = None
     dsl: str | None = None
 
