@@ -134,8 +134,8 @@ class TestWhatLiesBeside:
 
         with pytest.raises(EnvironmentBuildError, match="reads shared tables") as caught:
             built(task, cache, "member")
-        assert "[tool.uv] cache-keys" in str(caught.value.hint)
-        assert "member/pyproject.toml" in str(caught.value.hint)
+        assert '`cache-keys = [{ file = "../shared tables' in str(caught.value.hint)
+        assert "[tool.uv] of member/pyproject.toml" in str(caught.value.hint)
 
     def test_what_is_declared_is_built_and_is_built_anew_when_it_changed(self, tmp_path: Path, cache: Path) -> None:
         declared = '[tool.uv]\ncache-keys = [{ file = "../shared tables/*.txt" }]\n'
@@ -152,7 +152,7 @@ class TestWhatLiesBeside:
         (task / "member" / "limits.txt").symlink_to("../shared tables/limits.txt")
         commit(task)
 
-        with pytest.raises(EnvironmentBuildError, match="what the link member/limits.txt leads to"):
+        with pytest.raises(EnvironmentBuildError, match="reads shared tables/limits.txt"):
             built(task, cache, "member")
 
     def test_the_clone_holds_nothing_else_and_is_clean(self, tmp_path: Path, cache: Path) -> None:

@@ -114,7 +114,7 @@ def _clone(source: Source, pinned: Pin, target: Path) -> None:
             _copy_over(root / changed, target / changed)
         for link in _links(target) if pinned.paths else ():
             if not (target / link).exists() and (root / link).exists():
-                raise _reads_beside(source, f"what the link {link} leads to")
+                raise _reads_beside(source, (root / link).resolve())
     except EnvironmentBuildError:
         raise
     except (Refused, OSError) as error:
@@ -154,11 +154,13 @@ def _links(clone: Path) -> Iterator[str]:
             yield path
 
 
-def _reads_beside(source: Source, what: str) -> EnvironmentBuildError:
-    place = f"{source.relative}/pyproject.toml"
+def _reads_beside(source: Source, path: Path) -> EnvironmentBuildError:
+    shown = path.relative_to(source.checkout).as_posix() if path.is_relative_to(source.checkout) else path
+    key = Path(os.path.relpath(path, source.path)).as_posix()
     return EnvironmentBuildError(
-        f"The build of {source.name} reads {what}, which lies beside its folder and is not part of its pin.",
-        f'Declare it in {place}, as in `[tool.uv] cache-keys = [{{ file = "../shared/**" }}]`, or move it there.',
+        f"The build of {source.name} reads {shown}, which lies beside its folder and is not part of its pin.",
+        f'Move it into the folder, or write `cache-keys = [{{ file = "{key}" }}]` into [tool.uv] of '
+        f"{source.relative}/pyproject.toml.",
     )
 
 
@@ -278,8 +280,8 @@ class _Uv:
             )
         return EnvironmentBuildError(f"The environment of {source} cannot be built: {complaint(lines)}", hint)
 
-    def _left_out(self, line: str) -> str | None:
-        """The path that `line` names and that is not in the clone, because it is in the working tree and not pinned."""
+    def _left_out(self, line: str) -> Path | None:
+        """What `line` names and the clone lacks, because it is in the working tree but not pinned."""
         root, clone, pinned = self.spec.source.checkout, self.spec.folder / "source", self.spec.pin.paths
         # A path without quotes ends nobody knows where.
         words = "".join(line.partition(str(clone))[1:]).split(" ")
@@ -291,7 +293,7 @@ class _Uv:
             inside = path.relative_to(clone)
             covered = any(inside.is_relative_to(known) for known in pinned)
             if pinned and not covered and (root / inside).exists():
-                return inside.as_posix()
+                return root / inside
         return None
 
 
