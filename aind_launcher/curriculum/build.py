@@ -127,8 +127,8 @@ def _replicate(origin: Path, target: Path, commit: str, paths: Sequence[str] = (
     :param paths: what its working tree shall hold, relative to the root; by default all, as it does with ".", which
         leaves submodules out unless they are named.
     """
-    # No template of this account has a part in what is built. From a path, git links or copies the
-    # objects that are there: nothing is fetched, also where the origin is a partial clone.
+    # No template of this account has a part in what is built. From a path, git links or copies the objects that are
+    # there: nothing is fetched, also where the origin is a partial clone.
     sparse = bool(paths) and "." not in paths
     verify(origin, commit, paths if sparse else ())
     own = ("--no-checkout", "--template=", "-c", "core.longpaths=true", "-c", f"core.sparseCheckout={sparse}")
@@ -155,8 +155,10 @@ def _links(clone: Path) -> Iterator[str]:
 
 
 def _reads_beside(source: Source, path: Path) -> EnvironmentBuildError:
-    shown = path.relative_to(source.checkout).as_posix() if path.is_relative_to(source.checkout) else path
-    key = Path(os.path.relpath(path, source.path)).as_posix()
+    shown = key = path.as_posix()
+    if path.is_relative_to(source.checkout):
+        shown = path.relative_to(source.checkout).as_posix()
+        key = Path(os.path.relpath(path, source.path)).as_posix()
     return EnvironmentBuildError(
         f"The build of {source.name} reads {shown}, which lies beside its folder and is not part of its pin.",
         f'Move it into the folder, or write `cache-keys = [{{ file = "{key}" }}]` into [tool.uv] of '
