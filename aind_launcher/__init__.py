@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from aind_launcher.hookspecs import hookimpl
     from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
     from aind_launcher.model.clock import now
+    from aind_launcher.model.names import checked_name
+    from aind_launcher.model.question import ask
     from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket
     from aind_launcher.model.session import (
         Acquisition,
@@ -75,6 +77,8 @@ __all__ = [
     "TrainerStateText",
     "TransientError",
     "__version__",
+    "ask",
+    "checked_name",
     "hookimpl",
     "now",
     "sync_folder",
@@ -100,6 +104,8 @@ _HOMES = {
         "hookspecs": ("hookimpl",),
         "model.animal": ("AnimalState", "StateRecord", "TrainerStateText"),
         "model.clock": ("now",),
+        "model.question": ("ask",),
+        "model.names": ("checked_name",),
         "model.register": ("RegisterEntry", "RigStatus", "Ticket"),
         "model.session": ("Acquisition", "Check", "Inputs", "Repository", "Session", "SessionContext", "SessionPaths"),
         "model.sources": ("BuiltEnvironment", "BuiltSource", "CurriculumSources", "SourceStatus"),

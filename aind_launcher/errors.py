@@ -85,12 +85,20 @@ class NoAnswer(CurriculumError):
     """The curriculum ended well but printed no suggestion, or one that cannot be read."""
 
 
+class NoCommand(CurriculumError):
+    """A curriculum source has no command for what it was asked."""
+
+
 class TransientError(LauncherError):
     """For plugin authors: raise it where a second try may well succeed (a time-out, a 503)."""
 
 
 class StepSkipped(LauncherError):
     """For plugin authors: this step does not apply to this session; the message says why."""
+
+
+class Unanswered(LauncherError):
+    """A plugin needs a person, or the answer to a question that has no default, and nobody is there."""
 
 
 class HandedOff(LauncherError):

@@ -6,7 +6,8 @@ listed. The launcher calls each plugin on its own, as a step of its own in the j
 (``tryfirst``, ``trylast``); wrappers are refused.
 
 A step of any hook but `run_session` has a limit, the setting ``step-timeout``, and runs in a thread of its own. At its
-limit, or at a Ctrl-C, KeyboardInterrupt is raised in it; if it does not end then, it is abandoned and has failed.
+limit, or at a Ctrl-C, KeyboardInterrupt is raised in it; if it does not end then, it is abandoned and has failed. What
+else ends a program, as SystemExit, fails the step alone. `ask` asks the person at the rig, whose time does not count.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,8 @@ def prepare_session(session: "SessionContext", inputs: "Inputs") -> "Inputs | No
     refuses the session.
 
     :param session: has the animal state.
-    :param inputs: rig and task as plain JSON data. Return a changed copy, or None to leave them.
+    :param inputs: rig and task as JSON data. Return a changed copy (``inputs.model_copy(update={"rig": changed})``,
+        where ``changed`` is made from a ``copy.deepcopy``), or None to leave them.
     """
 
 

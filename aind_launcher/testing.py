@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import pytest
 
+from aind_launcher.errors import LauncherError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.journal.journal import Journal
 from aind_launcher.journal.records import StepRecord
@@ -26,6 +27,7 @@ from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.model.animal import TrainerStateText
+from aind_launcher.model.question import Question, answered_by
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.own_modules import places_of
@@ -40,6 +42,33 @@ def plugins_of(repository: Path) -> Plugins:
     """The plugins of the task repository at `repository`, with the settings of its ``pyproject.toml``."""
     layers = load_layers(repository)
     return load_plugins(layers, layers.launcher().settings)
+
+
+class Answering(Operator):
+    """A person at the rig who gives these answers, by the names of the questions, and the default to any other."""
+
+    attended = True
+
+    def __init__(self, answers: Mapping[str, Any]) -> None:
+        self._answers = answers
+
+    def ask_for_plugin(self, question: Question) -> Any:
+        """The answer to a plugin's question."""
+        if question.name in self._answers:
+            return question.checked(self._answers[question.name])
+        if question.default is None:
+            raise LauncherError(
+                f"The test has no answer to the question {question.name!r}.",
+                f"Give it: answers={{{question.name!r}: ...}}.",
+            )
+        return question.default
+
+
+@contextmanager
+def answering(answers: Mapping[str, Any]) -> Iterator[None]:
+    """Answer what a plugin asks while the context lasts, for tests that call it without a session."""
+    with answered_by(Answering(answers).ask_for_plugin):
+        yield
 
 
 def ladder_state(stage: str) -> TrainerStateText:
@@ -175,17 +204,35 @@ minimum-free-space = "1 MB"
         """Undo `break_curriculum`."""
         (self.path / _BROKEN).unlink()
 
-    def run(self, subject: str = SUBJECT, *, operator: Operator | None = None, **request: Any) -> Outcome:
+    def run(
+        self,
+        subject: str = SUBJECT,
+        *,
+        answers: Mapping[str, Any] | None = None,
+        operator: Operator | None = None,
+        **request: Any,
+    ) -> Outcome:
         """One session, as `aind-launch run` makes it.
 
+        :param answers: to what plugins ask, by the names of the questions; without any, nobody is there.
         :param request: fields of `aind_launcher.lifecycle.run.Request`.
         """
+        operator = operator or (None if answers is None else Answering(answers))
         return self.launch(lambda launcher: run_session(launcher, Request(subject, **request)), operator)
 
     def resume(
-        self, session: str, options: ResumeOptions | None = None, *, operator: Operator | None = None
+        self,
+        session: str,
+        options: ResumeOptions | None = None,
+        *,
+        answers: Mapping[str, Any] | None = None,
+        operator: Operator | None = None,
     ) -> Outcome:
-        """Finish a session, as `aind-launch resume` does."""
+        """Finish a session, as `aind-launch resume` does.
+
+        :param answers: as for `run`.
+        """
+        operator = operator or (None if answers is None else Answering(answers))
 
         def action(launcher: Launcher) -> Outcome:
             record = launcher.journal.session(session)

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from aind_launcher.model.clock import now
 
-StepState = Literal["running", "done", "failed", "skipped"]
+StepState = Literal["running", "done", "failed", "skipped", "waiting"]
 SessionState = Literal[
     "running", "completed", "incomplete", "failed", "refused", "cancelled", "interrupted", "discarded", "closed"
 ]
@@ -35,6 +35,7 @@ class StepId:
 class StepRecord:
     """One attempt at a step.
 
+    :param state: *waiting* for a person, who was not there: `resume` calls it again.
     :param result: what the plugin returned, as JSON data.
     """
 
@@ -48,6 +49,11 @@ class StepRecord:
 
     def __post_init__(self) -> None:
         _check_state(self.state, StepState)
+
+    @property
+    def is_left_to_do(self) -> bool:
+        """Whether `resume` calls it again, since it failed or waits for a person."""
+        return self.state in ("failed", "waiting")
 
     @property
     def duration(self) -> float | None:

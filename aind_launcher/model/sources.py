@@ -15,7 +15,7 @@ Progress = Callable[[str], None]
 
 
 class SourceStatus(BaseModel):
-    """A curriculum source as it is now; finding out builds nothing.
+    """A curriculum source as it is now, or a submodule that is none; finding out builds nothing.
 
     :param kind: for people, such as *submodule*.
     :param path: in the task repository, with forward slashes.
@@ -25,6 +25,7 @@ class SourceStatus(BaseModel):
     :param locked: whether a lock file says which packages it gets; None where that is not known.
     :param curricula: the names of its curricula; None where they are not known.
     :param unasked: why they are not known.
+    :param passed_over: why it is no curriculum source, as the end of a sentence: *has no pyproject.toml*.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +40,7 @@ class SourceStatus(BaseModel):
     locked: bool | None = None
     curricula: tuple[str, ...] | None = None
     unasked: str | None = None
+    passed_over: str | None = None
 
 
 class BuiltEnvironment(BaseModel):
@@ -69,6 +71,8 @@ class BuiltSource(BaseModel):
     :param environment: the key of its environment.
     :param locked: whether a lock file said which packages it gets; None where that is not known.
     :param package: the version of its package, and `dsl` of its DSL, where it was asked for them and says so.
+    :param imported: the curricula that were imported in it, where it was asked to.
+    :param untried: why none was.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -79,6 +83,8 @@ class BuiltSource(BaseModel):
     locked: bool | None = None
     package: str | None = None
     dsl: str | None = None
+    imported: tuple[str, ...] = ()
+    untried: str | None = None
 
 
 class CurriculumSources(Protocol):
@@ -87,13 +93,16 @@ class CurriculumSources(Protocol):
     def names(self) -> Sequence[str]:
         """The name of every source."""
 
+    def passed_over(self) -> Sequence[SourceStatus]:
+        """What looks like a source to people, such as a submodule, and is none; each says why."""
+
     def status(self) -> Sequence[SourceStatus]:
         """Every source as it is now. Builds nothing."""
 
     def build(self, name: str, *, check: bool, allow_dirty: bool, progress: Progress) -> BuiltSource:
         """Make a source ready to be asked.
 
-        :param check: verify that it answers, too.
+        :param check: verify that it answers and that its curricula can be imported, too.
         :param allow_dirty: also with uncommitted changes.
         """
 
@@ -103,6 +112,12 @@ class CurriculumSources(Protocol):
         """The state in which an animal starts `curriculum`, at its first stage or at `stage`.
 
         :param source: the source's name, where several have a curriculum of that name.
+        """
+
+    def verify(self, trainer_state: TrainerStateText, *, allow_dirty: bool, progress: Progress) -> None:
+        """Do what is done before each session of an animal in this state: make its source ready, and try it.
+
+        :raises LauncherError: no session would start.
         """
 
     def suggest(
