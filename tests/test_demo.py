@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from package_index import serving
 
-from aind_launcher.curriculum.sources import find_sources, pin, quoted
+from aind_launcher.curriculum.pins import pin
+from aind_launcher.curriculum.sources import find_sources, quoted
 from aind_launcher.demo import build as demo_build
 from aind_launcher.demo.build import build_demo
 from aind_launcher.errors import Refused, UsageError

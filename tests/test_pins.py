@@ -20,7 +20,8 @@ from repositories import (
     write,
 )
 
-from aind_launcher.curriculum.sources import Pin, Source, find_sources, pin
+from aind_launcher.curriculum.pins import Pin, pin
+from aind_launcher.curriculum.sources import Source, find_sources
 from aind_launcher.errors import SourceError
 
 

@@ -21,7 +21,7 @@ from repositories import (
 )
 
 from aind_launcher.curriculum.environments import ensure_environment
-from aind_launcher.curriculum.sources import pin
+from aind_launcher.curriculum.pins import pin
 from aind_launcher.errors import EnvironmentBuildError
 
 # A build backend that packs a file from beside the project, as hatch does with `force-include`.

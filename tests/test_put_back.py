@@ -15,7 +15,7 @@ from repositories import (
     the_source,
 )
 
-from aind_launcher.curriculum.sources import Pin, pin
+from aind_launcher.curriculum.pins import Pin, pin
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
 
+from aind_launcher.curriculum.pins import Pin
 from aind_launcher.curriculum.project import COMMAND, LOCK, lock_folder, read_project
-from aind_launcher.curriculum.sources import Pin, Source
+from aind_launcher.curriculum.sources import Source
 from aind_launcher.curriculum.specification import EnvironmentSpec, satisfies
 from aind_launcher.errors import EnvironmentBuildError, Refused
 from aind_launcher.model.sources import Progress
