@@ -13,8 +13,8 @@ import uv
 from timing import command, compare
 
 from aind_launcher.curriculum.environments import ensure_environment, find_environment, health_check
+from aind_launcher.curriculum.pins import pin
 from aind_launcher.curriculum.plugin import IsolatedCurriculum
-from aind_launcher.curriculum.sources import pin
 from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.session import Repository, Session, SessionContext
 from aind_launcher.system.inherited import curriculum_environment

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from aind_launcher.curriculum.build import executable
 from aind_launcher.curriculum.environments import Environment, ensure_environment
-from aind_launcher.curriculum.sources import Source, find_sources, pin
+from aind_launcher.curriculum.pins import pin
+from aind_launcher.curriculum.sources import Source, find_sources
 from aind_launcher.curriculum.specification import EnvironmentSpec, specify
 
 OWN_PYTHON = "{}.{}".format(*sys.version_info[:2])

@@ -7,9 +7,10 @@ import pytest
 from command_line import call
 from contexts import a_session, folder_for_everybody, read_only
 from pydantic import ByteSize, ValidationError
-from repositories import commit, make_repository, write
+from repositories import add_submodule, commit, make_repository, write
 
 from aind_launcher.builtin.checks import Checks
+from aind_launcher.curriculum.build import remove_tree
 from aind_launcher.model.session import Check, Repository, SessionContext
 from aind_launcher.testing import TaskRepositoryForTests
 
@@ -122,6 +123,26 @@ def test_the_doctor_says_of_uncommitted_changes_what_a_session_would(
     checks = made.check_rig(repository, None)
     assert [check.outcome for check in checks] == outcomes
     assert all("(a.txt, b.txt, c.txt and 2 more)" in check.message for check in checks)
+
+
+def test_a_submodule_that_was_moved_is_put_back_and_nobody_is_told_to_commit_it(tmp_path: Path) -> None:
+    made = Checks(Checks.Settings(minimum_free_space=ByteSize(0)))
+    repository = make_repository(tmp_path / "task", {"README.md": "Hello\n"})
+    submodule = add_submodule(repository, make_repository(tmp_path / "origin", {"a": ""}), "sub")
+    commit(submodule, {"a": "moved\n"})
+    (check,) = made.check_rig(repository, None)
+    assert check.name == "submodules"
+    assert check.outcome == "failed"
+    assert "are not as it pins them (sub)" in check.message
+    assert f"`git -C {repository} submodule update --init --recursive sub`" in (check.hint or "")
+    assert "commit" not in (check.hint or "")
+    remove_tree(submodule)
+    assert made.check_rig(repository, None) == [check]
+
+    write(repository, {"README.md": "changed\n"})
+    files, submodules = made.check_rig(repository, None)
+    assert "changes that are not committed (README.md)" in files.message
+    assert submodules == check
 
 
 def test_a_data_directory_in_the_repository_that_git_does_not_ignore_is_pointed_out(tmp_path: Path) -> None:

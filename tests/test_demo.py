@@ -20,14 +20,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from package_index import serving
 
-from aind_launcher.curriculum.sources import find_sources, pin, quoted
+from aind_launcher.curriculum.pins import pin
+from aind_launcher.curriculum.sources import find_sources, quoted
 from aind_launcher.demo import build as demo_build
 from aind_launcher.demo.build import build_demo
 from aind_launcher.errors import Refused, UsageError
 from aind_launcher.model.session import Session
 from aind_launcher.settings.layers import RIG_FILE
 from aind_launcher.system.files import write_whole
-from aind_launcher.system.git import changes, commit_of, describe_repository, git
+from aind_launcher.system.git import FROM_A_PATH, changes, commit_of, describe_repository, git
 from aind_launcher.system.rig import machine_directory, rig_lock
 
 TASK = {
@@ -96,7 +97,7 @@ def test_the_curriculum_is_locked_to_the_index_of_this_machine(tmp_path: Path, m
 
 def test_a_clone_of_the_demo_finds_its_curriculum(demo: Path, tmp_path: Path) -> None:
     clone = tmp_path / "somewhere" / "else"
-    git("clone", "--quiet", "--recurse-submodules", str(demo), str(clone), cwd=tmp_path)
+    git("clone", "--quiet", "--recurse-submodules", str(demo), str(clone), cwd=tmp_path, environment=FROM_A_PATH)
     assert commit_of(clone / "curriculum") == commit_of(demo / "curriculum")
 
 

@@ -25,7 +25,8 @@ from aind_launcher.curriculum.environments import (
     find_environment,
     list_environments,
 )
-from aind_launcher.curriculum.sources import find_sources, pin
+from aind_launcher.curriculum.pins import pin
+from aind_launcher.curriculum.sources import find_sources
 from aind_launcher.curriculum.specification import specify
 from aind_launcher.errors import EnvironmentBuildError
 

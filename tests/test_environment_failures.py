@@ -30,7 +30,8 @@ LAUNCHER = """\
 import pathlib, sys
 from aind_launcher.curriculum.environments import ensure_environment
 from aind_launcher.curriculum.specification import specify
-from aind_launcher.curriculum.sources import find_sources, pin
+from aind_launcher.curriculum.pins import pin
+from aind_launcher.curriculum.sources import find_sources
 
 (source,) = find_sources(pathlib.Path(sys.argv[1]))
 spec = specify(source, pin(source), pathlib.Path(sys.argv[2]))

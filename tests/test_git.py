@@ -10,6 +10,7 @@ from repositories import add_submodule, commit, make_repository, run_git, write
 
 from aind_launcher.errors import Refused, SourceError
 from aind_launcher.system.git import (
+    FROM_A_PATH,
     changes,
     commit_of,
     describe_repository,
@@ -72,6 +73,105 @@ def test_a_submodule_at_another_commit_is_a_change_whatever_the_configuration_ig
     commit(submodule, {"a": "changed"})
 
     assert changes(repository) == ("sub",)
+
+
+def name_programs(repository: Path, filtered_by: str) -> Path:
+    """Let the configuration of `repository` name a program wherever it may, and return the file that it writes.
+
+    :param filtered_by: the filter of ``README.md``, which gets other content of the same length.
+    """
+    ran = Path(run_git("rev-parse", "--absolute-git-dir", cwd=repository)) / "ran"
+    program = ran.parent / "program"
+    program.write_text(f"#!/bin/sh\necho run >> '{ran.as_posix()}'\ncat\n", encoding="utf-8", newline="\n")
+    program.chmod(0o755)
+    included = {"filter.in=cluded.clean": "", "filter.in=cluded.process": "", "filter.in=cluded.required": "true"}
+    named = {
+        "core.fsmonitor": "",
+        "core.sshCommand": "",
+        "core.gitProxy": "",
+        "core.pager": "",
+        "core.alternateRefsCommand": "",
+        "diff.external": "",
+        "diff.own.textconv": "",
+        "diff.own.command": "",
+        "alias.status": "!",
+        "uploadpack.packObjectsHook": "",
+        "filter.own.clean": "",
+        "filter.own.smudge": "",
+    }
+    (ran.parent / "included").write_text("", encoding="utf-8")
+    for file, values in (("included", included), ("config", named)):
+        for key, value in values.items():
+            text = value if value == "true" else f'{value}"{program.as_posix()}"'
+            run_git("config", "--file", str(ran.parent / file), key, text, cwd=repository)
+    for name in ("post-index-change", "post-checkout", "reference-transaction"):
+        write(ran.parent / "hooks", {name: program.read_text(encoding="utf-8")})
+        (ran.parent / "hooks" / name).chmod(0o755)
+    run_git("config", "include.path", "included", cwd=repository)
+    run_git("config", "core.hooksPath", (ran.parent / "hooks").as_posix(), cwd=repository)
+    attributes = f"README.md filter={filtered_by} diff=own\n"
+    (ran.parent / "info").mkdir(exist_ok=True)
+    (ran.parent / "info" / "attributes").write_text(attributes, encoding="utf-8")
+    readme = repository / "README.md"
+    readme.write_text(readme.read_text(encoding="utf-8").swapcase(), encoding="utf-8")
+    return ran
+
+
+@pytest.mark.parametrize(
+    ("nested", "filtered_by"),
+    [(False, "own"), (False, "in=cluded"), (True, "own")],
+    ids=["a repository", "what it includes", "a submodule of its submodule"],
+)
+def test_no_program_that_a_checkouts_own_configuration_names_is_run(
+    repository: Path, tmp_path: Path, nested: bool, filtered_by: str
+) -> None:
+    inner = repository
+    if nested:
+        middle = make_repository(tmp_path / "middle", {"m": ""})
+        add_submodule(middle, make_repository(tmp_path / "inner", {"README.md": "Hello\n"}), "inner")
+        add_submodule(repository, middle, "middle")
+        run_git("submodule", "--quiet", "update", "--init", "--recursive", cwd=repository)
+        inner = repository / "middle" / "inner"
+    ran = name_programs(inner, filtered_by)
+
+    assert changes(repository) == (("middle",) if nested else ("README.md",))
+    describe_repository(repository)
+    git("clone", "--quiet", "--", str(inner), "clone", cwd=tmp_path, environment=FROM_A_PATH)
+    is_ignored(inner, inner / "x")
+    assert not ran.exists()
+
+
+def test_filters_of_the_account_are_run_as_its_working_trees_need_them(repository: Path, tmp_path: Path) -> None:
+    kept = run_git("config", "--global", "--includes", "--list", cwd=tmp_path)
+    try:
+        # As git-lfs does, it puts something else into the repository than into the working tree.
+        run_git("config", "--global", "filter.account.clean", "tr a-z A-Z", cwd=tmp_path)
+        commit(repository, {".gitattributes": "*.big filter=account\n", "a.big": "large\n"})
+        run_git("config", "filter.account.clean", "no-such-program", cwd=repository)
+        write(repository, {"a.big": "large\n"})
+
+        assert changes(repository) == ()
+    finally:
+        run_git("config", "--global", "--remove-section", "filter.account", cwd=tmp_path)
+    assert run_git("config", "--global", "--includes", "--list", cwd=tmp_path) == kept
+
+
+def test_nothing_is_fetched_by_what_a_checkouts_own_configuration_names(tmp_path: Path) -> None:
+    origin = make_repository(tmp_path / "origin", {"code/a.py": "1\n"})
+    run_git("clone", "--quiet", "--filter=blob:none", origin.as_uri(), "partial", cwd=tmp_path)
+    partial, ran = tmp_path / "partial", tmp_path / "ran"
+    tree = run_git("rev-parse", "HEAD:code", cwd=partial)
+    program = write(tmp_path, {"program": f"#!/bin/sh\ntouch '{ran.as_posix()}'\n"}) / "program"
+    program.chmod(0o755)
+    run_git("config", "remote.origin.uploadpack", program.as_posix(), cwd=partial)
+    for pack in (partial / ".git" / "objects" / "pack").iterdir():
+        pack.chmod(0o644)
+        pack.unlink()
+
+    for asked in (["ls-tree", "-r", tree], ["cat-file", "-p", tree], ["status"]):
+        with pytest.raises(Refused):
+            git(*asked, cwd=partial)
+    assert not ran.exists()
 
 
 def test_a_repository_without_a_commit_has_none(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from repositories import (
     write,
 )
 
-from aind_launcher.curriculum.sources import Pin, Source, find_sources, pin
+from aind_launcher.curriculum.pins import Pin, pin
+from aind_launcher.curriculum.sources import Source, find_sources
 from aind_launcher.errors import SourceError
 
 
@@ -84,15 +85,11 @@ class TestSubmodulePin:
         assert pinned.dirty
         assert before[:10] in str(pinned.problem)
         assert after[:10] in str(pinned.problem)
-        assert 'git submodule update "code/the curricula"' in the_mend(pinned)
+        assert the_mend(pinned) == (
+            'Run `git submodule update "code/the curricula"`. A new pin is reviewed and committed elsewhere.'
+        )
         assert (pinned.commit, pinned.head) == (before, after)
         pinned.require(allow_dirty=True)
-
-    def test_a_move_that_is_only_staged_is_still_a_move(self, task: Path) -> None:
-        commit(task / "code" / "the curricula", {"new.txt": ""})
-        run_git("add", "code/the curricula", cwd=task)
-
-        assert pin(the_source(task)).dirty
 
     def test_one_that_was_modified_lists_some_files(self, task: Path) -> None:
         write(task / "code" / "the curricula", {name: "" for name in ("a.py", "b.py", "c.py", "d.py")})
@@ -110,7 +107,7 @@ class TestSubmodulePin:
         second = next(source for source in find_sources(task) if source.name == "second")
         pinned = pin(second)
 
-        assert the_mend(pinned) == "Run `git add .gitmodules second` and `git commit`."
+        assert the_mend(pinned) == "When it is reviewed, run `git add .gitmodules second` and `git commit`."
         assert pinned.dirty
         assert pinned.commit is None
 
@@ -204,6 +201,40 @@ class TestDirectoryPin:
         assert after.problem is None
         assert after.identity != before.identity
 
+    def test_a_commit_elsewhere_is_another_pin_where_the_version_may_come_from_history(self, tmp_path: Path) -> None:
+        files = curriculum_files()
+        files["pyproject.toml"] = files["pyproject.toml"].replace('version = "1.0.0"', 'dynamic = ["version"]')
+        task = make_task_repository(tmp_path, inside("own", files))
+        (source,) = find_sources(task, {"own": Path("own")})
+        before = pin(source)
+
+        commit(task, {"README.md": "Changed\n"})
+
+        assert pin(source).identity != before.identity
+
+    def test_what_it_declares_that_it_reads_beside_itself_is_pinned_with_it(self, tmp_path: Path) -> None:
+        more = (
+            '[tool.uv]\ncache-keys = [{ file = "pyproject.toml" }, { file = "../shared/*.csv" }, { dir = "../.." }]\n'
+        )
+        files = {**inside("parts/own", curriculum_files(more=more)), "parts/shared/a.csv": "1", "README.md": ""}
+        task = make_task_repository(tmp_path, files)
+        (source,) = find_sources(task, {"own": Path("parts/own")})
+        before = pin(source)
+        assert before.problem is None
+        assert "." in before.paths
+
+        write(task, {"parts/shared/a.csv": "2"})
+        assert pin(source).changes == ("parts/shared/a.csv",)
+        commit(task)
+        assert pin(source).identity != before.identity
+
+    def test_what_it_declares_outside_the_repository_is_refused(self, tmp_path: Path) -> None:
+        more = '[tool.uv]\ncache-keys = ["../../elsewhere"]\n'
+        task = make_task_repository(tmp_path, inside("own", curriculum_files(more=more)))
+        (source,) = find_sources(task, {"own": Path("own")})
+
+        assert "which is not pinned with it" in str(pin(source).problem)
+
     def test_changes_elsewhere_are_none_of_its_business(self, workspace: Path) -> None:
         write(workspace, {"README.md": "Changed\n", "notes.txt": "", "packages/other/x.py": ""})
 
@@ -251,7 +282,7 @@ class TestDirectoryPin:
         hidden, own = find_sources(task, {"own": Path("own"), "hidden": Path("hidden")})
 
         assert pin(own).dirty
-        assert the_mend(pin(hidden)) == "Run `git add hidden` and `git commit`."
+        assert the_mend(pin(hidden)) == "When it is reviewed, run `git add hidden` and `git commit`."
 
     def test_the_repository_itself_can_be_a_source(self, tmp_path: Path) -> None:
         task = make_repository(tmp_path, curriculum_files(more="[tool.aind-launcher]"))

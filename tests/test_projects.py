@@ -5,17 +5,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from repositories import (
-    write,
-)
+from repositories import write
 
-from aind_launcher.curriculum.project import normalised, read_project
+from aind_launcher.curriculum.project import built_from, normalised, read_project
 
 
 class TestProjects:
     @given(st.dictionaries(st.sampled_from(["name", "scripts", "dependencies", "requires-python"]), st.integers()))
     def test_a_table_of_the_wrong_type_counts_as_missing(self, project: dict[str, int]) -> None:
-        from aind_launcher.curriculum.project import Project, built_from
+        from aind_launcher.curriculum.project import Project
 
         read = Project(Path.cwd(), {"project": project, "tool": {"uv": {"sources": 1, "workspace": {"members": [1]}}}})
 
@@ -43,3 +41,63 @@ class TestProjects:
 
     def test_names_compare_as_indexes_compare_them(self) -> None:
         assert normalised("My._Package-Name") == "my-package-name"
+
+
+class TestBuiltFrom:
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        """A workspace of four members; `one` depends on `two`, and `three` on a folder that is no member."""
+
+        def project(name: str, more: str = "") -> str:
+            return f'[project]\nname = "{name}"\nversion = "1"\n{more}'
+
+        return write(
+            tmp_path,
+            {
+                "pyproject.toml": '[tool.uv.workspace]\nmembers = ["packages/*"]\n',
+                "packages/one/pyproject.toml": project(
+                    "one", 'dependencies = ["two"]\n[tool.uv.sources]\ntwo = { workspace = true }\n'
+                ),
+                "packages/two/pyproject.toml": project("two", '[tool.uv]\ncache-keys = [{ file = "../../data/**" }]\n'),
+                "packages/three/pyproject.toml": project(
+                    "three", 'dependencies = ["lib"]\n[tool.uv.sources]\nlib = { path = "../../lib" }\n'
+                ),
+                "packages/four/pyproject.toml": project("four", 'dynamic = ["dependencies", "version"]\n'),
+                "lib/pyproject.toml": project("lib", 'dynamic = ["version"]\n'),
+            },
+        )
+
+    def test_a_member_is_built_from_what_it_depends_on_and_from_what_uv_compares_with_the_lock(
+        self, root: Path
+    ) -> None:
+        project = read_project(root / "packages" / "one")
+        assert project is not None
+
+        assert {path.relative_to(root).as_posix() for path in built_from(project, root)} == {
+            "packages/one",
+            "packages/two",
+            "data",
+            "uv.lock",
+            "uv.toml",
+            ".python-version",
+            "packages/uv.toml",
+            "pyproject.toml",
+            "packages/one/pyproject.toml",
+            "packages/two/pyproject.toml",
+            "packages/three/pyproject.toml",
+            "lib/pyproject.toml",
+            # Only its build backend knows its dependencies.
+            "packages/four",
+            "packages/four/pyproject.toml",
+        }
+
+    @pytest.mark.parametrize(("settings", "counts"), [("[tool.uv]\nlink-mode = 'copy'", True), ("", False)])
+    def test_a_folder_is_built_from_the_settings_that_uv_finds_above_it(
+        self, tmp_path: Path, settings: str, counts: bool
+    ) -> None:
+        write(tmp_path, {"pyproject.toml": settings, "own/pyproject.toml": '[project]\nname = "own"\n'})
+        project = read_project(tmp_path / "own")
+        assert project is not None
+
+        assert (tmp_path / "pyproject.toml" in built_from(project, tmp_path)) is counts
+        assert tmp_path / "uv.toml" in built_from(project, tmp_path)

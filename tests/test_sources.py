@@ -19,7 +19,8 @@ from repositories import (
 )
 
 from aind_launcher.curriculum.choosing import choose_source, provides
-from aind_launcher.curriculum.sources import Source, find_sources, passed_over, pin
+from aind_launcher.curriculum.pins import pin
+from aind_launcher.curriculum.sources import Source, find_sources, passed_over
 from aind_launcher.errors import Refused, SettingsError, SourceError
 
 

@@ -11,7 +11,7 @@ from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.session import Check, Repository, SessionContext
 from aind_launcher.settings.model import SettingsModel
 from aind_launcher.system.files import existing_parent, exists, write_problem
-from aind_launcher.system.git import changes, describe_repository, few, is_ignored, toplevel
+from aind_launcher.system.git import changes, describe_repository, few, is_ignored, submodules, toplevel
 
 
 def _in_gigabytes(value: Any) -> Any:
@@ -74,23 +74,37 @@ class Checks:
         return [_data_directory(folder), *self._disk(folder), *_not_ignored(folder, repository)]
 
     def _code(self, repository: Repository, *, allow_dirty: bool = False) -> list[Check]:
-        name = "task repository"
         if self.settings.clean_repository == "off":
             return []
-        if repository.commit is None:
-            message = f"{repository.path} has no commit, so nobody will know which code a session ran."
-            hint = "Commit it with git, or run with --allow-dirty."
-        elif repository.clean:
-            return [Check.passed(name, f"{repository.path} at {repository.commit[:10]}")]
-        else:
-            message = (
-                f"{repository.path} has changes that are not committed ({few(changes(repository.path))}), so nobody "
-                "will know which code a session ran."
-            )
-            path = f'"{repository.path}"' if " " in str(repository.path) else repository.path
-            hint = f"See them with `git -C {path} status`; commit them, or run with --allow-dirty."
         refuses = self.settings.clean_repository == "fail" and not allow_dirty
-        return [(Check.failed if refuses else Check.warning)(name, message, hint)]
+        check = Check.failed if refuses else Check.warning
+        name, root = "task repository", repository.path
+        if repository.commit is None:
+            message = f"{root} has no commit, so nobody will know which code a session ran."
+            return [check(name, message, "Commit it with git, or run with --allow-dirty.")]
+        if repository.clean:
+            return [Check.passed(name, f"{root} at {repository.commit[:10]}")]
+        changed, there = changes(root), f'git -C "{root}"' if " " in str(root) else f"git -C {root}"
+        moved = [path for path in submodules(root) if path in changed]
+        checks = []
+        files = [path for path in changed if path not in moved]
+        if files or not moved:
+            message = (
+                f"{root} has changes that are not committed ({few(files)}), so nobody will know which code a session "
+                "ran."
+            )
+            hint = f"See them with `{there} status`; commit them when they are reviewed, or run with --allow-dirty."
+            checks.append(check(name, message, hint))
+        if moved:
+            message = (
+                f"{root} has submodules that are not as it pins them ({few(moved)}), so nobody will know which code a "
+                "session ran."
+            )
+            names = " ".join(f'"{path}"' if " " in path else path for path in moved)
+            mend = f"Run `{there} submodule update --init --recursive {names}`, or run with --allow-dirty."
+            hint = f"{mend} If it does not help, see `{there} status`."
+            checks.append(check("submodules", message, hint))
+        return checks
 
     def _disk(self, data_directory: Path) -> list[Check]:
         name = "disk space"

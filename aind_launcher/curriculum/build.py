@@ -6,18 +6,19 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
 
-from aind_launcher.curriculum.project import COMMAND, LOCK, built_from, lock_folder, read_project, workspace_of
-from aind_launcher.curriculum.sources import Pin, Source
+from aind_launcher.curriculum.pins import Pin
+from aind_launcher.curriculum.project import COMMAND, LOCK, lock_folder, read_project
+from aind_launcher.curriculum.sources import Source
 from aind_launcher.curriculum.specification import EnvironmentSpec, satisfies
 from aind_launcher.errors import EnvironmentBuildError, Refused
 from aind_launcher.model.sources import Progress
-from aind_launcher.system.git import changes, commit_of, git, git_environment
+from aind_launcher.system.git import FROM_A_PATH, changes, commit_of, git, git_environment, verify
 
 # Each would make uv work on another environment, project or lock than the one it is asked for.
 _MISLEADING = re.compile(
@@ -28,6 +29,10 @@ _MISLEADING = re.compile(
     | UV_EXCLUDE_NEWER | UV_EXCLUDE_NEWER_PACKAGE | UV_RESOLUTION | UV_PRERELEASE | UV_FORK_STRATEGY""",
     re.VERBOSE,
 )
+# What is built is what was committed, byte for byte: no filter (git-lfs) and no setting for line ends has a part in it.
+_AS_COMMITTED = "* -filter -text -ident -working-tree-encoding\n"
+# What means something in the patterns of a sparse checkout.
+_SPECIAL = re.compile(r"[\\*?\[\] ]")
 _SHOWN_OUTPUT = 400
 # One line a package, and what is said of a Python that is there: too much for whoever waits, but in the log.
 _FOR_THE_LOG = re.compile(r"\s*([+~-] |Using |Creating virtual|Activate with|Python \d)")
@@ -35,6 +40,7 @@ _FOR_THE_LOG = re.compile(r"\s*([+~-] |Using |Creating virtual|Activate with|Pyt
 _UNREACHABLE = re.compile(
     r"error sending request|dns error|Failed to connect|Could not resolve host|network was disabled|timed out"
 )
+_QUOTED = re.compile(r"""(?<=['"])[^'"]+(?=['"])""")
 _NOT_FETCHED = re.compile(r"hint: A managed Python download is available .*?, but ([^,]*)")
 _FRAME = re.compile(r"[\s│]*(error:|cause:|hint:|[\u00d7╰├]─?▶?)?\s*(.*)", re.DOTALL)
 
@@ -103,37 +109,62 @@ def remove_tree(folder: Path) -> None:
 
 def _clone(source: Source, pinned: Pin, target: Path) -> None:
     root = source.checkout
-    project = read_project(source.path)
-    needed = set(built_from(project, root)) if project else set()
-    if project and (workspace := workspace_of(project, root)):
-        # uv refuses a lock if a member of its workspace is not there.
-        needed.update(member.folder for member in workspace.members)
-
-    def is_needed(submodule: str) -> bool:
-        folder = root / submodule
-        return source.kind == "submodule" or any(
-            path.is_relative_to(folder) or (path != root and folder.is_relative_to(path)) for path in needed
-        )
-
     try:
-        _replicate(root, target, pinned.head or "HEAD", is_needed)
+        _replicate(root, target, pinned.head or "HEAD", pinned.paths)
         for changed in pinned.changes:
             _copy_over(root / changed, target / changed)
+        for link in _links(target) if pinned.paths else ():
+            if not (target / link).exists() and (root / link).exists():
+                raise _reads_beside(source, (root / link).resolve())
+    except EnvironmentBuildError:
+        raise
     except (Refused, OSError) as error:
         raise EnvironmentBuildError(f"The pinned commit of {source.name} cannot be cloned: {error}") from None
 
 
-def _replicate(origin: Path, target: Path, commit: str, is_needed: Callable[[str], bool] = lambda _: True) -> None:
-    """Clone the repository at `origin` with its history, its tags and its submodules, without the network."""
-    # No hook and no template of this account has a part in what is built. From a path, git links or copies the
-    # objects that are there: nothing is fetched, also where the origin is a partial clone.
-    own = ("--no-checkout", "--template=", "-c", "core.hooksPath=/dev/null", "-c", "core.longpaths=true")
-    git("clone", "--quiet", *own, "--", str(origin), str(target), cwd=target.parent)
+def _replicate(origin: Path, target: Path, commit: str, paths: Sequence[str] = ()) -> None:
+    """Clone the repository at `origin` with its history, its tags and its submodules, without the network.
+
+    :param paths: what its working tree shall hold, relative to the root; by default all, as it does with ".", which
+        leaves submodules out unless they are named.
+    """
+    # No template of this account has a part in what is built. From a path, git links or copies the objects that are
+    # there: nothing is fetched, also where the origin is a partial clone.
+    sparse = bool(paths) and "." not in paths
+    verify(origin, commit, paths if sparse else ())
+    own = ("--no-checkout", "--template=", "-c", "core.longpaths=true", "-c", f"core.sparseCheckout={sparse}")
+    git("clone", "--quiet", *own, "--", str(origin), str(target), cwd=target.parent, environment=FROM_A_PATH)
+    information = target / ".git" / "info"
+    information.mkdir(exist_ok=True)
+    (information / "attributes").write_text(_AS_COMMITTED, encoding="utf-8")
+    if sparse:
+        patterns = "".join("/" + _SPECIAL.sub(r"\\\g<0>", path) + "\n" for path in paths)
+        (information / "sparse-checkout").write_text(patterns, encoding="utf-8", newline="\n")
     git("checkout", "--quiet", "--detach", commit, cwd=target)
     for entry in git("ls-tree", "-r", "-z", commit, cwd=target).split("\0"):
         description, _, path = entry.partition("\t")
-        if description.startswith("160000") and (origin / path / ".git").exists() and is_needed(path):
+        wanted = not paths or any(path == x or path.startswith(f"{x}/") for x in paths)
+        if description.startswith("160000") and (origin / path / ".git").exists() and wanted:
             _replicate(origin / path, target / path, description.split()[2])
+
+
+def _links(clone: Path) -> Iterator[str]:
+    for entry in git("ls-files", "--stage", "-z", cwd=clone).split("\0"):
+        path = entry.partition("\t")[2]
+        if entry.startswith("120000") and (clone / path).is_symlink():
+            yield path
+
+
+def _reads_beside(source: Source, path: Path) -> EnvironmentBuildError:
+    shown = key = path.as_posix()
+    if path.is_relative_to(source.checkout):
+        shown = path.relative_to(source.checkout).as_posix()
+        key = Path(os.path.relpath(path, source.path)).as_posix()
+    return EnvironmentBuildError(
+        f"The build of {source.name} reads {shown}, which lies beside its folder and is not part of its pin.",
+        f'Move it into the folder, or write `cache-keys = [{{ file = "{key}" }}]` into [tool.uv] of '
+        f"{source.relative}/pyproject.toml.",
+    )
 
 
 def _copy_over(origin: Path, target: Path) -> None:
@@ -230,6 +261,8 @@ class _Uv:
 
     def _failure(self, lines: Sequence[str]) -> EnvironmentBuildError:
         source, whole = self.spec.source.name, f"The whole output is in {self.spec.log}."
+        if missed := next(filter(None, map(self._left_out, lines)), None):
+            return _reads_beside(self.spec.source, missed)
         if any("needs to be updated" in line and "lock" in line for line in lines):
             return EnvironmentBuildError(
                 f"The lock file of {source} does not fit its pyproject.toml, or this machine's package index.",
@@ -249,6 +282,22 @@ class _Uv:
                 f"Run `uv lock` in it and commit {LOCK}. {whole}"
             )
         return EnvironmentBuildError(f"The environment of {source} cannot be built: {complaint(lines)}", hint)
+
+    def _left_out(self, line: str) -> Path | None:
+        """What `line` names and the clone lacks, because it is in the working tree but not pinned."""
+        root, clone, pinned = self.spec.source.checkout, self.spec.folder / "source", self.spec.pin.paths
+        # A path without quotes ends nobody knows where.
+        words = "".join(line.partition(str(clone))[1:]).split(" ")
+        unquoted = (" ".join(words[:n]).rstrip("'\".,:;)") for n in range(1, len(words) + 1))
+        for text in (*_QUOTED.findall(line), *unquoted):
+            path = Path(os.path.normpath(clone / self.spec.source.inside / text))
+            if not path.is_relative_to(clone) or path.exists():
+                continue
+            inside = path.relative_to(clone)
+            covered = any(inside.is_relative_to(known) for known in pinned)
+            if pinned and not covered and (root / inside).exists():
+                return root / inside
+        return None
 
 
 def complaint(lines: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from aind_launcher import __version__
 from aind_launcher.curriculum.build import build, executable, remove_tree, scripts_folder
 from aind_launcher.curriculum.contents import first_changed_file, list_contents
 from aind_launcher.curriculum.packages import installed_packages
-from aind_launcher.curriculum.sources import pin
+from aind_launcher.curriculum.pins import pin
 from aind_launcher.curriculum.specification import EnvironmentSpec, home_of
 from aind_launcher.errors import EnvironmentBuildError, LauncherError
 from aind_launcher.model.sources import Progress

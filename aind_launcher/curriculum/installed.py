@@ -10,8 +10,9 @@ from pathlib import Path
 from aind_launcher import __version__
 from aind_launcher.curriculum.contract import MODULE, Commands, Limits, parse_list, read_trainer_state
 from aind_launcher.curriculum.environments import Environment
+from aind_launcher.curriculum.pins import Pin
 from aind_launcher.curriculum.runner import ask, require_program, run_curriculum
-from aind_launcher.curriculum.sources import Pin, Source
+from aind_launcher.curriculum.sources import Source
 from aind_launcher.errors import CurriculumError, NoCommand
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import SessionContext

@@ -11,8 +11,9 @@ from pydantic import Field, ValidationInfo, field_validator
 from aind_launcher.curriculum.choosing import choose_source
 from aind_launcher.curriculum.contract import Commands, Limits, SourceSettings
 from aind_launcher.curriculum.environments import ensure_environment, find_environment, health_check
+from aind_launcher.curriculum.pins import Pin, pin
 from aind_launcher.curriculum.project import LOCK
-from aind_launcher.curriculum.sources import Pin, Source, find_sources, passed_over, pin, quoted
+from aind_launcher.curriculum.sources import Source, find_sources, passed_over, quoted
 from aind_launcher.curriculum.specification import EnvironmentSpec, is_locked, specify
 from aind_launcher.errors import CurriculumError, LauncherError, SourceError, StepSkipped
 from aind_launcher.hookspecs import hookimpl

@@ -1,10 +1,11 @@
 """What the `pyproject.toml` of a curriculum source says: its command, its Python, and what it is built from."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aind_launcher.errors import SourceError
@@ -14,6 +15,8 @@ COMMAND = "curriculum"
 LOCK = "uv.lock"
 PYTHON_VERSION = ".python-version"
 
+_LOCKED = {"dependencies", "optional-dependencies", "requires-python"}
+_PATTERN = re.compile(r"[*?\[{]")
 _DISTRIBUTION = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 
 
@@ -38,6 +41,31 @@ class Project:
     def requires_python(self) -> str | None:
         """The range of Pythons that it asks for, as in ``>=3.11``."""
         return _string(self._project.get("requires-python"))
+
+    @property
+    def asks_its_backend(self) -> bool:
+        """Whether only its build backend knows what it depends on, so that uv builds it to compare it with the lock."""
+        return not _LOCKED.isdisjoint(self._dynamic) or not (self._project or self.is_workspace)
+
+    @property
+    def reads_history(self) -> bool:
+        """Whether its version may come from git's history, or it tells uv that the commit decides what is built."""
+        return not self._project or "version" in self._dynamic or any("git" in _table(key) for key in self._cache_keys)
+
+    @property
+    def read_beside(self) -> tuple[Path, ...]:
+        """What its build reads outside its folder, as ``cache-keys`` tells uv; of a pattern, its fixed part."""
+        found = []
+        for key in self._cache_keys:
+            pattern = _string(key) or _string(_table(key).get("file")) or _string(_table(key).get("dir")) or "."
+            fixed = takewhile(lambda part: not _PATTERN.search(part), PurePosixPath(pattern).parts)
+            found.append(self.folder.joinpath(*fixed).resolve())
+        return tuple(path for path in found if not path.is_relative_to(self.folder.resolve()))
+
+    @property
+    def has_uv_settings(self) -> bool:
+        """Whether uv takes settings from it, also for projects in the folders below."""
+        return bool(self._uv)
 
     @property
     def is_workspace(self) -> bool:
@@ -82,6 +110,15 @@ class Project:
     @property
     def _uv(self) -> dict[str, Any]:
         return _table(_table(self.document.get("tool")).get("uv"))
+
+    @property
+    def _dynamic(self) -> list[str]:
+        return _strings(self._project.get("dynamic"))
+
+    @property
+    def _cache_keys(self) -> list[Any]:
+        keys = self._uv.get("cache-keys")
+        return keys if isinstance(keys, list) else []
 
     def _folders(self, patterns: object) -> Iterator[Path]:
         for pattern in _strings(patterns):
@@ -139,21 +176,49 @@ def lock_folder(project: Project, within: Path) -> Path:
 
 
 def built_from(project: Project, within: Path) -> tuple[Path, ...]:
-    """All that decides what is built: the project, its workspace and path dependencies, their root's own files.
+    """All that decides what is built, and all of the working tree that its build gets to see.
+
+    The project, its workspace and path dependencies, what they say that they read beside their folders, and what uv
+    itself reads: the settings in the folders above, the lock, and what each member of the workspace depends on.
 
     :param within: as for `workspace_of`.
     """
     workspace = workspace_of(project, within)
-    paths = {workspace.folder / name for name in ("pyproject.toml", LOCK, PYTHON_VERSION)} if workspace else set()
-    waiting = [project.folder]
+    locked = _with_dependencies([member.folder for member in workspace.members], within) if workspace else set()
+    asked = [folder for folder in locked if (x := read_project(folder)) is None or x.asks_its_backend]
+    built = _with_dependencies([project.folder, *asked], within)
+    paths = {*built, *_settings_above(project.folder, within), *(folder / "pyproject.toml" for folder in locked)}
+    if workspace:
+        paths |= {workspace.folder / name for name in ("uv.toml", LOCK, PYTHON_VERSION)}
+    for folder in built:
+        paths.update(x.read_beside if (x := read_project(folder)) else ())
+    return tuple(sorted(paths))
+
+
+def _with_dependencies(folders: Iterable[Path], within: Path) -> set[Path]:
+    """The projects in `folders`, and their workspace and path dependencies."""
+    found: set[Path] = set()
+    waiting = list(folders)
     while waiting:
         folder = waiting.pop()
-        if folder in paths:
-            continue
-        paths.add(folder)
-        if dependent := read_project(folder):
+        if folder not in found and (dependent := read_project(folder)):
             waiting.extend(_local_dependencies(dependent, workspace_of(dependent, within)))
-    return tuple(sorted(paths))
+        found.add(folder)
+    return found
+
+
+def reads_history(paths: Iterable[Path]) -> bool:
+    """Whether a project among `paths` may take its version from git's history."""
+    return any((project := read_project(path)) and project.reads_history for path in paths)
+
+
+def _settings_above(folder: Path, within: Path) -> Iterator[Path]:
+    for above in folder.parents if folder != within else ():
+        yield above / "uv.toml"
+        if (project := read_project(above)) and project.has_uv_settings:
+            yield project.folder / "pyproject.toml"
+        if above == within:
+            break
 
 
 def normalised(name: str) -> str:

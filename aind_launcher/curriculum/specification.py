@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from aind_launcher.curriculum.pins import Pin
 from aind_launcher.curriculum.project import LOCK, PYTHON_VERSION, lock_folder, read_project, workspace_of
-from aind_launcher.curriculum.sources import Pin, Source
+from aind_launcher.curriculum.sources import Source
 from aind_launcher.system.git import committed_at, is_ignored
 
 # Part of every key: raise it when environments are built in another way, and all are built again.
-_RECIPE = "4"
+_RECIPE = "5"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Final
 
 from aind_launcher.curriculum.build import refresh_lock, remove_tree
 from aind_launcher.errors import Refused, UsageError
-from aind_launcher.system.git import git
+from aind_launcher.system.git import FROM_A_PATH, git
 from aind_launcher.system.rig import rig_lock
 
 # What the curriculum was cloned from, and the proof that the whole folder is the demo's own.
@@ -41,6 +41,7 @@ _ALWAYS_THE_SAME: Final[Mapping[str, str]] = MappingProxyType(
         "GIT_CONFIG_GLOBAL": "/dev/null",  # git itself translates it on Windows
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_DEFAULT_HASH": "sha1",
+        **FROM_A_PATH,
     }
 )
 _CONFIGURED: Final = (
@@ -48,8 +49,6 @@ _CONFIGURED: Final = (
     *("-c", "core.attributesFile="),
     *("-c", "core.excludesFile="),
     *("-c", "commit.gpgSign=false"),
-    # The submodule comes from a folder of this machine, which git otherwise refuses.
-    *("-c", "protocol.file.allow=always"),
 )
 
 

@@ -1,11 +1,15 @@
 """git, as this project uses it: one way to call it, and what it says of a repository."""
 
+import hashlib
+import io
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from aind_launcher.errors import Refused, SourceError
@@ -20,9 +24,20 @@ _INHERITED = re.compile(
     | PREFIX | QUARANTINE_PATH | REPLACE_REF_BASE | SHALLOW_FILE | WORK_TREE )""",
     re.VERBOSE,
 )
+# The configuration of a checkout may name programs: one for each file that is compared, one that watches the files,
+# one for each event, and some that fetch. It was never reviewed, so none of them is run.
+_FILTER = re.compile(r"filter\..*\.(clean|smudge|process|required)", re.DOTALL)
+_NO_PROGRAMS = {"core.fsmonitor": "false", "core.hooksPath": "/dev/null"}
+# What `git` may be given to clone from a path; otherwise nothing is fetched from anywhere.
+FROM_A_PATH: Final = {"GIT_ALLOW_PROTOCOL": "file"}
+_NO_FETCHING = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
 # Prefixes of the variables that git, ssh and the credential helpers of the usual servers read.
 _OF_GIT = ("GIT_", "SSH_", "GCM_", "GH_", "GITHUB_", "GITLAB_")
 _SHOWN_CHANGES = 3
+_PIECE = 1 << 20
+# How git's listings begin where a submodule is.
+_SUBMODULE = "160000 "
+_GONE = re.compile(r"not a git repository: (.+)")
 _SAFE_DIRECTORY = re.compile(r"git config --global --add safe\.directory .+")
 
 
@@ -86,11 +101,94 @@ def changes(repository: Path, within: Iterable[str] = ()) -> tuple[str, ...]:
     Modified and deleted files, submodules that are modified or at another commit, and untracked files that are not
     ignored. A path that ends in ``/`` is a repository that git does not track.
 
+    Filters that the account configures are run, since they made the files what they are (git-lfs); those that only the
+    repository's own configuration names are not.
+
     :param within: paths relative to the root to look at; all by default.
     """
-    command = "--literal-pathspecs status --porcelain=v1 -z --no-renames --untracked-files=all --ignore-submodules=none"
-    listed = git(*command.split(), "--", *within, cwd=repository)
-    return tuple(sorted(entry[3:] for entry in listed.split("\0") if entry))
+    within = tuple(within)
+    # git itself would look into submodules with all that their configurations name.
+    command = (
+        "--literal-pathspecs status --porcelain=v1 -z --no-renames --untracked-files=all --ignore-submodules=dirty"
+    )
+    settings = _configured({**_NO_PROGRAMS, **_filters_of_the_account(repository)})
+    listed = git(*command.split(), "--", *within, cwd=repository, environment=settings)
+    found = {entry[3:] for entry in listed.split("\0") if entry}
+    inside = (path for path in submodules(repository, within) if (repository / path / ".git").exists())
+    return tuple(sorted(found.union(path for path in inside if path not in found and changes(repository / path))))
+
+
+def submodules(repository: Path, within: Iterable[str] = ()) -> Iterator[str]:
+    """The paths of all submodules, checked out or not, whether or not ``.gitmodules`` names them.
+
+    :param within: as for `changes`.
+    """
+    for entry in git("--literal-pathspecs", "ls-files", "--stage", "-z", "--", *within, cwd=repository).split("\0"):
+        description, _, path = entry.partition("\t")
+        if description.startswith(_SUBMODULE):
+            yield path
+
+
+def _filters_of_the_account(repository: Path) -> dict[str, str]:
+    """What each filter setting of the repository's own configuration is without that: the account's, or nothing."""
+    listed = git("config", "--show-scope", "-z", "--list", cwd=repository).split("\0")
+    own: dict[str, str] = {}
+    account: dict[str, str] = {}
+    for scope, entry in zip(listed[::2], listed[1::2], strict=False):
+        key, _, value = entry.partition("\n")
+        if _FILTER.fullmatch(key):
+            (own if scope in ("local", "worktree") else account)[key] = value
+    return {key: account.get(key, "") for key in own}
+
+
+def verify(repository: Path, commit: str, within: Iterable[str] = ()) -> None:
+    """Compare the objects of `commit` with their names, which are the hashes of what was committed.
+
+    git itself does so only when it fetches over a connection. What was rewritten in the object store of a repository
+    is read, and cloned from a path, as if it had been committed.
+
+    :param within: paths relative to the root to look at, with the folders that they lie in; all by default.
+    :raises SourceError: one is missing, damaged or rewritten.
+    """
+    listed = git("--literal-pathspecs", "ls-tree", "-r", "-t", "-z", commit, "--", *within, cwd=repository).split("\0")
+    entries = [entry.partition("\t") for entry in listed if entry and not entry.startswith(_SUBMODULE)]
+    named = [(commit, "."), (f"{commit}^{{tree}}", "."), *((about.split()[2], path) for about, _, path in entries)]
+    program, environment = _git_program({})
+    with tempfile.TemporaryFile() as asked:
+        asked.write("".join(f"{name}\n" for name, _ in named).encode())
+        asked.seek(0)
+        with subprocess.Popen(
+            [program, "cat-file", "--batch"],
+            cwd=repository,
+            env=environment,
+            stdin=asked,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            answers = process.stdout or io.BytesIO()
+            forged = next((path for _, path in named if not _is_sound(answers)), None)
+            process.kill()
+    if forged is not None:
+        raise SourceError(
+            f"git's copy of {forged!r} at {commit[:10]} in {repository} is damaged or not what was committed.",
+            f'See `git -C "{repository}" fsck`, and clone that repository again.',
+        )
+
+
+def _is_sound(answers: IO[bytes]) -> bool:
+    """Whether the next answer of ``git cat-file --batch`` is the object that its name is the hash of."""
+    header = answers.readline().split()
+    if len(header) != 3:
+        # It is missing, or git ended because it cannot be read at all.
+        return False
+    name, kind, size = header
+    digest = hashlib.new("sha1" if len(name) == 40 else "sha256", b"%b %b\0" % (kind, size), usedforsecurity=False)
+    left = int(size)
+    while left and (piece := answers.read(min(left, _PIECE))):
+        digest.update(piece)
+        left -= len(piece)
+    answers.readline()
+    return digest.hexdigest().encode() == name
 
 
 def few(paths: Sequence[str]) -> str:
@@ -139,13 +237,29 @@ def describe_repository(folder: Path) -> Repository:
     return Repository(path=root, url=remote_url(root), commit=commit_of(root), clean=not changes(root))
 
 
-def _run(arguments: Iterable[str], cwd: Path, added: Mapping[str, str]) -> tuple[int, str, str]:
-    """The exit code of git and what it prints on stdout and stderr."""
-    own = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-    environment = {**git_environment(os.environ), **own, **added}
+def _configured(settings: Mapping[str, str]) -> dict[str, str]:
+    """The variables that add `settings` to what git is configured with; they win, in every git that git starts."""
+    given = os.environ.get("GIT_CONFIG_COUNT", "")
+    number = int(given) if given.isdecimal() else 0
+    variables = {"GIT_CONFIG_COUNT": str(number + len(settings))}
+    for n, (key, value) in enumerate(settings.items(), start=number):
+        variables |= {f"GIT_CONFIG_KEY_{n}": key, f"GIT_CONFIG_VALUE_{n}": value}
+    return variables
+
+
+def _git_program(added: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
+    """git, and what it inherits with `added`."""
+    own = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_REPLACE_OBJECTS": "1"}
+    environment = {**git_environment(os.environ), **own, **_NO_FETCHING, **_configured(_NO_PROGRAMS), **added}
     program = find_program("git", environment.get("PATH") or os.defpath)
     if program is None:
         raise Refused("git was not found on the PATH.", "Install git and open a new terminal.")
+    return program, environment
+
+
+def _run(arguments: Iterable[str], cwd: Path, added: Mapping[str, str]) -> tuple[int, str, str]:
+    """The exit code of git and what it prints on stdout and stderr."""
+    program, environment = _git_program(added)
     try:
         ended = subprocess.run(
             [program, *arguments], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
@@ -163,6 +277,12 @@ def _failure(arguments: Iterable[str], cwd: Path, stderr: str) -> Refused:
     if trust := _SAFE_DIRECTORY.search(stderr):
         return SourceError(
             f"git does not trust {cwd}, because another account owns it.", f"Run `{trust.group().strip()}`."
+        )
+    if gone := _GONE.search(stderr):
+        shown = f'git -C "{cwd.parent}" submodule update --init "{cwd.name}"'
+        return SourceError(
+            f"{cwd} has lost its git directory, {os.path.normpath(cwd / gone[1])}.",
+            f"If it is a submodule, move the folder aside and run `{shown}`; otherwise clone it again.",
         )
     if "not a git repository" in stderr:
         return Refused(f"{cwd} is not in a git repository.", "Change to one, or make one with `git init`.")
