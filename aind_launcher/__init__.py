@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aind_launcher.hookspecs import hookimpl
     from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
     from aind_launcher.model.clock import now
-    from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket
+    from aind_launcher.model.register import EntryDecision, RegisterEntry, RigStatus, Ticket, UnfinishedSession
     from aind_launcher.model.session import (
         Acquisition,
         Check,
@@ -53,6 +53,7 @@ __all__ = [
     "CurriculumSuggestion",
     "Decision",
     "DemoService",
+    "EntryDecision",
     "HandedOff",
     "Inputs",
     "LauncherError",
@@ -74,6 +75,7 @@ __all__ = [
     "Ticket",
     "TrainerStateText",
     "TransientError",
+    "UnfinishedSession",
     "__version__",
     "hookimpl",
     "now",
@@ -81,6 +83,7 @@ __all__ = [
     "write_whole",
 ]
 
+# The version of aind-launcher.
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -100,7 +103,7 @@ _HOMES = {
         "hookspecs": ("hookimpl",),
         "model.animal": ("AnimalState", "StateRecord", "TrainerStateText"),
         "model.clock": ("now",),
-        "model.register": ("RegisterEntry", "RigStatus", "Ticket"),
+        "model.register": ("EntryDecision", "RegisterEntry", "RigStatus", "Ticket", "UnfinishedSession"),
         "model.session": ("Acquisition", "Check", "Inputs", "Repository", "Session", "SessionContext", "SessionPaths"),
         "model.sources": ("BuiltEnvironment", "BuiltSource", "CurriculumSources", "SourceStatus"),
         "model.store": ("AnimalRecord", "AnimalStore", "Decision", "StoredAnimal"),

@@ -9,7 +9,10 @@ from pydantic import BaseModel
 
 
 class JsonText(BaseModel, frozen=True):
-    """A JSON object as text. The text is what is stored and passed on, byte for byte."""
+    """A JSON object as text. The text is what is stored and passed on, byte for byte.
+
+    :param text: the JSON text, as its program wrote it.
+    """
 
     text: str
 

@@ -20,6 +20,8 @@ class Provenance(BaseModel, frozen=True):
     :param environment: the key of the virtual environment.
     :param python: the environment's Python version.
     :param package_version: of the package that answered, where it says so.
+    :param dsl_version: of `aind-behavior-curriculum` in that environment, where it says so.
+    :param launcher_version: of `aind-launcher`.
     :param duration: seconds from start to end of the curriculum's process.
     """
 
@@ -39,6 +41,7 @@ class CurriculumSuggestion(JsonText):
     """A curriculum's suggestion: the next trainer state and the metrics behind it, as it wrote them.
 
     :param trainer_state: the part of it that belongs to the animal.
+    :param provenance: which code answered; None where nobody says so.
     :param new_files: files that the curriculum left in the session's folder, relative to it.
     """
 
