@@ -161,7 +161,8 @@ class TaskRepositoryForTests:
         What was configured before is forgotten.
 
         :param settings: more lines of TOML, beginning inside ``[tool.aind-launcher]``. With a line ``disable = [...]``
-            name ``isolated-curriculum`` and ``acquisition`` there, too; the fixture's own replace them.
+            name ``isolated-curriculum`` and ``acquisition`` there, too; the fixture's own replace them. The sections of
+            ``local-store`` and ``checks`` are there already.
         :param plugins: plugins that are not installed, name to ``module:object``; `write` their modules before.
         """
         own = {"instant-rig": f"{__name__}:InstantRig", "ladder": f"{__name__}:Ladder", **(plugins or {})}

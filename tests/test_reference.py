@@ -68,3 +68,20 @@ def test_a_page_is_readable_without_a_build(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "{eval-rst}" not in text
     assert not re.search(r"\[\]\(", text), "a link without a text is invisible on a forge"
+
+
+def linked(page: Path) -> set[Path]:
+    """The pages that a page has links to."""
+    found = re.findall(r"\]\(([^)#:]+\.md)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    return {(page.parent / link).resolve() for link in found}
+
+
+@pytest.mark.parametrize("first", ["docs/index.md", "README.md"])
+def test_a_stranger_finds_every_page_and_no_link_is_dead(first: str) -> None:
+    found: set[Path] = set()
+    new = {DOCS.parent / first}
+    while new:
+        found |= new
+        assert [page for page in new if not page.is_file()] == []
+        new = {page for known in new for page in linked(known)} - found
+    assert {*DOCS.rglob("*.md")} - found - {DOCS / "index.md"} == set()
