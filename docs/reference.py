@@ -239,12 +239,11 @@ def _arguments(function: Callable[..., Any]) -> Iterator[tuple[str, str]]:
     """Each argument as it is written, and what it is."""
     doc = Doc.of(function)
     for name, parameter in _bare(function).parameters.items():
-        if name != "self":
-            yield f"`{_quoted(str(parameter))}`", doc.of_argument(name)
+        yield f"`{_quoted(str(parameter))}`", doc.of_argument(name)
 
 
 class _Text:
-    """An annotation that a signature shows as it is."""
+    """A type or a default that a signature shows as it is."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -256,21 +255,26 @@ class _Text:
 def _bare(function: Callable[..., Any]) -> inspect.Signature:
     """The signature as a caller sees it."""
     whole = inspect.signature(function)
+    empty = inspect.Signature.empty
+
+    def shown(annotation: Any) -> Any:
+        return annotation if annotation is empty else _Text(_type(annotation))
+
     bare = [
-        one if one.annotation is inspect.Parameter.empty else one.replace(annotation=_Text(_type(one.annotation)))
+        one.replace(
+            annotation=shown(one.annotation),
+            # A default that is a class would be shown as its `repr`.
+            default=shown(one.default) if isinstance(one.default, type) else one.default,
+        )
         for one in whole.parameters.values()
         if one.name != "self"
     ]
-    returns = whole.return_annotation
-    shown = returns if returns in (inspect.Signature.empty, None) else _Text(_type(returns))
-    return whole.replace(parameters=bare, return_annotation=shown)
+    returns = empty if inspect.isclass(function) else shown(whole.return_annotation)
+    return whole.replace(parameters=bare, return_annotation=returns)
 
 
 def _signature(function: Callable[..., Any], name: str) -> str:
-    whole = _bare(function)
-    if inspect.isclass(function):
-        whole = whole.replace(return_annotation=inspect.Signature.empty)
-    return _quoted(f"{name}{whole}")
+    return _quoted(f"{name}{_bare(function)}")
 
 
 def _type(annotation: Any) -> str:
