@@ -66,6 +66,16 @@ def test_the_tests_of_the_tutorial_pass(
     getattr(module("tests_of_the_diary", TESTS_OF_DIARY), name)(task_repository, tmp_path)
 
 
+PAGES = [DOCS.parent / "README.md", *DOCS.rglob("*.md"), *(DOCS.parent / "plugins").glob("*/README.md")]
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.relative_to(DOCS.parent).as_posix())
+def test_no_page_installs_from_an_index_what_is_on_none(file: Path) -> None:
+    installs = re.findall(r"pip install (.+)", file.read_text(encoding="utf-8"))
+    wanted = {word.strip("`\"'") for line in installs for word in line.split()}
+    assert {word for word in wanted if word.startswith("aind-launcher")} == set()
+
+
 def commands(text: str, first: str, last: str) -> list[str]:
     """The lines to type in a part of a page, without their comments."""
     part = text[text.index(first) : text.index(last)]
