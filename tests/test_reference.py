@@ -57,8 +57,10 @@ def test_every_class_of_ours_in_a_signature_is_described() -> None:
         for name, thing in vars(content).items()
         if isinstance(thing, type) and thing.__module__.startswith("aind_launcher")
     }
-    code = [code for text in PAGES.values() for code in re.findall(r"`([^`]+)`", text)]
-    named = {word for part in code if re.search(r"[:(]", part) for word in re.findall(r"\b[A-Z]\w+", part)} & ours
+    generated = "".join(re.findall(r"<!-- reference: .*?<!-- end of reference -->", "".join(PAGES.values()), re.S))
+    # Of a bullet and, in a block of code, of a hook or a function.
+    signatures = re.findall(r"^ *- `(.+?)`|^```python\n(.+)$", generated, re.M)
+    named = {word for signature in signatures for word in re.findall(r"\b[A-Z]\w+", "".join(signature))} & ours
     assert "SessionContext" in named
     assert named - {*headings("api.md"), *headings("testing.md")} - SAID_THERE == set()
 
