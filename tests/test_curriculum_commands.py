@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 from command_line import call
 from refusals import REFUSED, refuse
-from repositories import commit, curriculum_files, library_files, make_repository, make_task_with_submodule, run_git
+from repositories import (
+    commit,
+    curriculum_files,
+    library_files,
+    lock,
+    make_repository,
+    make_task_with_submodule,
+    run_git,
+)
 
 RUN = ("run", "--subject", "123456")
 
@@ -123,8 +131,12 @@ def test_a_source_outside_of_the_task_repository_is_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("files", "more", "sentence"),
     [
-        ({".python-version": "3.99\n"}, "", "Python 3.99 is not on this machine. Run `uv python install"),
-        ({}, 'isolated-curriculum.sources.curricula = { python = "3.98" }', "Python 3.98 is not on this machine"),
+        (
+            {".python-version": "3.99\n"},
+            "",
+            "needs Python 3.99, which is not on this machine .*Run `uv python install",
+        ),
+        ({}, 'isolated-curriculum.sources.curricula = { python = "3.98" }', "needs Python 3.98, which is not"),
     ],
 )
 def test_a_python_that_is_not_there_is_refused(tmp_path: Path, files: dict[str, str], more: str, sentence: str) -> None:
@@ -144,6 +156,27 @@ def test_two_sources_of_which_neither_is_the_animals_are_refused(tmp_path: Path)
     made.refuse("No curriculum source provides their_curricula.depletion; there are: curricula, others. Choose one")
 
 
+def test_an_unlocked_source_is_refused_where_a_lock_is_required(tmp_path: Path) -> None:
+    made = pinned(tmp_path, more="isolated-curriculum.require-lock = true")
+    sentence = (
+        "source 'curricula' has no uv.lock in git, which the setting 'require-lock' asks for. "
+        "Run `uv lock` in curricula and commit uv.lock."
+    )
+    made.refuse(sentence)
+    made.refuse(sentence, "curricula", "sync")
+    assert sentence in " ".join(call("doctor", cwd=made.task).out.split())
+    assert "refused" in call("curricula", "list", cwd=made.task).out
+
+    commit(made.submodule, {".gitignore": "uv.lock\n"})
+    lock(made.submodule)
+    commit(made.task)
+    made.refuse(sentence, "curricula", "sync")
+    commit(made.submodule, {".gitignore": ""})
+    commit(made.task)
+    (source,) = json.loads(call("curricula", "list", "--json", cwd=made.task).out)
+    assert (source["problem"], source["locked"]) == (None, True)
+
+
 @pytest.mark.integration
 def test_a_curriculum_that_cannot_be_installed_is_refused(tmp_path: Path) -> None:
     made = pinned(tmp_path, curriculum_files(dependencies=["aind-launcher-of-nobody==99.1"]))
@@ -154,15 +187,20 @@ def test_a_source_is_listed_built_used_and_its_environment_pruned_when_the_pin_h
     task = made_in(tmp_path).task
     assert call("env", "list", cwd=task).out.startswith("No environment is built yet; `aind-launch curricula sync`")
     unbuilt = call("curricula", "list", cwd=task).out
-    assert re.search(r"^curricula +curricula +[0-9a-f]{10} +clean +no +known once it is built$", unbuilt, re.MULTILINE)
+    assert re.search(
+        r"^curricula +curricula +[0-9a-f]{10} +clean, unlocked +no +known once it is built$", unbuilt, re.MULTILINE
+    )
+    assert "Unlocked: curricula. Rigs may install different packages for one commit; run `uv lock`" in unbuilt
     assert "Not built yet: curricula. `aind-launch curricula sync` builds what is pinned" in unbuilt
 
     built = call("curricula", "sync", cwd=task)
     assert built.code == 0
+    assert built.out.endswith(", unlocked)\n")
     assert built.err.splitlines()[0].startswith("Cloning curricula at ")
     assert not re.search(r"^\s*(\+ |Python 3)", built.err, re.MULTILINE)
     (source,) = json.loads(call("curricula", "list", "--json", cwd=task).out)
-    assert (source["built"], source["curricula"], source["unasked"]) == (True, ["counting"], None)
+    known = [source[name] for name in ("built", "curricula", "unasked", "locked")]
+    assert known == [True, ["counting"], None, False]
     enrolled = call("curricula", "enroll", "123456", "--curriculum", "counting", "--by", "me", cwd=task)
     assert enrolled.out == "Animal 123456 is enrolled: stage first of counting 1.0.0.\n"
     moved = call("animals", "move", "123456", "-c", "counting", "--stage", "second", "--reason", "a try", cwd=task)
@@ -170,8 +208,14 @@ def test_a_source_is_listed_built_used_and_its_environment_pruned_when_the_pin_h
     (animal,) = json.loads(call("animals", "list", "--json", cwd=task).out)
     assert animal["stage"] == "second"
 
+    unlocked = call("doctor", cwd=task).out
+    assert re.search(
+        r"unlocked: it has no uv\.lock.*Run `uv lock` in curricula and commit uv\.lock", unlocked, re.DOTALL
+    )
+
     (environment,) = json.loads(call("env", "list", "--json", cwd=task).out)
-    assert environment["pinned"] is True
+    assert (environment["pinned"], environment["locked"]) == (True, False)
+    assert environment["packages"] == ["my-curricula==1.0.0"]
     assert datetime.fromisoformat(environment["used"]) >= datetime.fromisoformat(environment["built"])
     assert call("env", "prune", "--older-than", "0", cwd=task).out == "Nothing to remove.\n"
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -12,11 +13,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import uv
 from command_line import launch
 from hypothesis import given
 from hypothesis import strategies as st
+from package_index import serving
 
 from aind_launcher.curriculum.sources import find_sources, pin, quoted
+from aind_launcher.demo import build as demo_build
 from aind_launcher.demo.build import build_demo
 from aind_launcher.errors import Refused, UsageError
 from aind_launcher.model.session import Session
@@ -29,8 +33,6 @@ TASK = {
     "stage_name": "detection",
     "task_parameters": {"trials": 50, "tones": 1, "octaves_apart": 2.0, "response_window": 2.0, "free_water": 0.0},
 }
-# Where nothing answers: whoever asks the package index fails.
-OFFLINE = {"UV_OFFLINE": "1", "UV_INDEX_URL": "http://127.0.0.1:9/", "PIP_INDEX_URL": "http://127.0.0.1:9/"}
 
 
 @pytest.fixture
@@ -73,6 +75,22 @@ def test_the_curriculum_is_one_commit_whatever_the_user_configured(
     monkeypatch.setenv("GIT_AUTHOR_NAME", "Somebody Else")
     other = build_demo(tmp_path / "another")
     assert commit_of(other / "curriculum") == commit_of(demo / "curriculum")
+
+
+def test_the_shipped_lock_names_no_index_of_a_machine() -> None:
+    lock = Path(demo_build.__file__).parent / "templates" / "curriculum" / "uv.lock"
+    hosts = set(re.findall(r"https?://([^/\"]+)", lock.read_text(encoding="utf-8")))
+    assert hosts == {"pypi.org", "files.pythonhosted.org"}
+
+
+def test_the_curriculum_is_locked_to_the_index_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as index:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", index.url)
+        index.upload("0.0.38", None, "aind_behavior_curriculum")
+        made = build_demo(tmp_path / "a demo") / "curriculum"
+        checked = subprocess.run([uv.find_uv_bin(), "lock", "--check"], cwd=made, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+    assert "pypi.org" not in (made / "uv.lock").read_text(encoding="utf-8")
 
 
 def test_a_clone_of_the_demo_finds_its_curriculum(demo: Path, tmp_path: Path) -> None:
@@ -168,6 +186,7 @@ def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_seco
     assert sessions[3]["stage_before"] == sessions[4]["stage_before"] == "discrimination"
     assert sessions[4]["metrics"]["sessions_at_stage"] == 1
     assert sessions[0]["provenance"]["dsl_version"] == "0.0.38"
+    assert sessions[0]["provenance"]["locked"] is True
     assert all(Path(place).exists() for place in told["places"].values())
     assert not elsewhere.exists()
     assert Path(told["places"]["curriculum's environment"]).is_relative_to(rig_file.parent / "its cache")
@@ -178,9 +197,11 @@ def test_the_demo_shows_what_it_promises_apart_from_the_rig_and_offline_the_seco
     assert "--fresh" in again.err
 
     rig_file.write_text(f"{curricula}\n", encoding="utf-8")
-    offline = {**OFFLINE, "UV_CACHE_DIR": str(tmp_path / "nothing cached")}
-    second = launch("demo", "a demo", "--fresh", "--sessions", "2", cwd=tmp_path, environment=installed | offline)
+    offline = installed | {"UV_OFFLINE": "1"}
+    second = launch("demo", "a demo", "--fresh", "--sessions", "2", cwd=tmp_path, environment=offline)
     assert second.code == 0, second.err
+    assert "Cloning curriculum" in first.err
+    assert "Cloning curriculum" not in second.err
     assert "did not show all that it promises" not in second.err
     assert "habituation -> detection" in second.out
     assert "left out the plugins foreign" in second.out

@@ -89,7 +89,7 @@ class TestFailures:
             built(make_task_with_submodule(tmp_path, files), cache)
 
     def test_a_python_that_is_not_there_is_named_with_both_mends(self, task: Path, cache: Path) -> None:
-        with pytest.raises(EnvironmentBuildError, match=r"Python 3\.99 is not on this machine") as caught:
+        with pytest.raises(EnvironmentBuildError, match=r"Python 3\.99, which is not on this machine") as caught:
             ensure_environment(the_spec(task, cache, python="3.99"))
 
         assert "uv python install" in str(caught.value.hint)

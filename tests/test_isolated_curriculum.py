@@ -8,9 +8,11 @@ import pytest
 from contexts import MONDAY, a_session
 from repositories import make_task_with_submodule
 
+from aind_launcher.curriculum.environments import list_environments
 from aind_launcher.curriculum.plugin import IsolatedCurriculum
 from aind_launcher.model.animal import AnimalState, TrainerStateText
 from aind_launcher.model.session import Repository, SessionContext
+from aind_launcher.model.suggestion import Provenance
 
 STATE = json.dumps(
     {
@@ -48,10 +50,21 @@ def test_what_was_checked_before_the_session_decides_after_it(
     assert check.outcome == "passed"
     assert suggestion.provenance is not None
     assert suggestion.provenance.commit[:10] in check.message
+    (environment,) = list_environments(curricula.settings.cache_directory)
+    assert check.message.endswith(", unlocked)")
+    assert suggestion.provenance.locked is environment.locked is False
+    assert suggestion.provenance.packages_digest == environment.packages_digest
     assert suggestion.metrics == {"sessions": 1}
     # The DSL's version is for developers.
     assert "DSL" not in check.message
     assert [record.levelname for record in caplog.records if "has the DSL" in record.message] == ["DEBUG"]
+
+
+def test_a_provenance_of_an_older_launcher_is_read_and_claims_nothing_of_a_lock() -> None:
+    older = {"source": "mine", "commit": "0123", "environment": "key", "python": "3.11", "duration": 1.0}
+    provenance = Provenance.model_validate(older | {"launcher_version": "0.0.9"})
+
+    assert (provenance.locked, provenance.packages_digest) == (None, None)
 
 
 @pytest.fixture

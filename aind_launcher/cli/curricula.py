@@ -34,7 +34,7 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
         ("source", "path", "pinned at", "state", "built", "curricula"),
         [
             (
-                *(source.name, source.path, (source.commit or "")[:10], "refused" if source.problem else "clean"),
+                *(source.name, source.path, (source.commit or "")[:10], _state(source)),
                 *("yes" if source.built else "no", ", ".join(source.curricula or ()) or source.unasked),
             )
             for source in found
@@ -44,6 +44,12 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
     for source in found:
         if source.problem:
             click.echo(f"\n{source.name}: {source.problem}")
+    unlocked = [source.name for source in found if source.locked is False and not source.problem]
+    if unlocked:
+        click.echo(
+            f"\nUnlocked: {', '.join(unlocked)}. Rigs may install different packages for one commit; run `uv lock` in "
+            "the source and commit uv.lock."
+        )
     unbuilt = [source.name for source in found if not source.built and not source.problem]
     if unbuilt:
         click.echo(
@@ -118,6 +124,12 @@ def run(
     click.echo(answer.text)
 
 
+def _state(source: "SourceStatus") -> str:
+    if source.problem:
+        return "refused"
+    return "clean, unlocked" if source.locked is False else "clean"
+
+
 def _status(sources: "CurriculumSources") -> "Sequence[SourceStatus]":
     from aind_launcher.cli.terminal import Terminal
 
@@ -138,9 +150,10 @@ def _for_each(repository: TaskRepository, name: str | None, allow_dirty: bool, *
         try:
             with terminal.working(f"building {each}"):
                 built = sources.build(each, check=check, allow_dirty=allow_dirty, progress=terminal.say)
-            versions = f", package {built.package}, DSL {built.dsl}" if check else ""
+            known = f", package {built.package}, DSL {built.dsl}" if check else ""
+            known += ", unlocked" if built.locked is False else ""
             click.echo(
-                f"{each}: ready at {built.commit[:10]} in {built.environment} (Python {built.python_version}{versions})"
+                f"{each}: ready at {built.commit[:10]} in {built.environment} (Python {built.python_version}{known})"
             )
         except LauncherError as error:
             show_error(error)

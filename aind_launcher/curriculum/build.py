@@ -8,10 +8,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
 
-from aind_launcher.curriculum.project import COMMAND, LOCK, built_from, read_project, workspace_of
+from aind_launcher.curriculum.project import COMMAND, LOCK, built_from, lock_folder, read_project, workspace_of
 from aind_launcher.curriculum.sources import Pin, Source
 from aind_launcher.curriculum.specification import EnvironmentSpec, satisfies
 from aind_launcher.errors import EnvironmentBuildError, Refused
@@ -23,16 +24,18 @@ _MISLEADING = re.compile(
     r"""CONDA_DEFAULT_ENV | CONDA_PREFIX | VIRTUAL_ENV | PYTHONHOME | PYTHONPATH | __PYVENV_LAUNCHER__
     | UV_PROJECT | UV_PROJECT_ENVIRONMENT | UV_WORKING_DIR | UV_WORKING_DIRECTORY | UV_PREFIX | UV_TARGET
     | UV_PYTHON | UV_SYSTEM_PYTHON | UV_BREAK_SYSTEM_PACKAGES
-    | UV_FROZEN | UV_LOCKED | UV_NO_SYNC | UV_EDITABLE | UV_NO_EDITABLE""",
+    | UV_FROZEN | UV_LOCKED | UV_NO_SYNC | UV_EDITABLE | UV_NO_EDITABLE
+    | UV_EXCLUDE_NEWER | UV_EXCLUDE_NEWER_PACKAGE | UV_RESOLUTION | UV_PRERELEASE | UV_FORK_STRATEGY""",
     re.VERBOSE,
 )
 _SHOWN_OUTPUT = 400
-# One line a package, and what is said of the Python: too much for whoever waits, and in the log all the same.
-_FOR_THE_LOG = re.compile(r"\s*([+~-] |Using Python|Python \d)")
+# One line a package, and what is said of a Python that is there: too much for whoever waits, but in the log.
+_FOR_THE_LOG = re.compile(r"\s*([+~-] |Using |Creating virtual|Activate with|Python \d)")
 # What uv and git say where they reach nothing.
 _UNREACHABLE = re.compile(
     r"error sending request|dns error|Failed to connect|Could not resolve host|network was disabled|timed out"
 )
+_NOT_FETCHED = re.compile(r"hint: A managed Python download is available .*?, but ([^,]*)")
 _FRAME = re.compile(r"[\s│]*(error:|cause:|hint:|[\u00d7╰├]─?▶?)?\s*(.*)", re.DOTALL)
 
 
@@ -44,13 +47,14 @@ def build(spec: EnvironmentSpec, progress: Progress) -> None:
     :raises EnvironmentBuildError: says what failed in one sentence.
     """
     source, environment, clone = spec.source, spec.folder / "venv", spec.folder / "source"
-    interpreter = find_interpreter(spec.pythons, spec.folder)
     with spec.log.open("w", encoding="utf-8") as output:
+        uv = _Uv(spec, output, progress)
+        python = sys.executable if satisfies(sys.version_info[:3], spec.python) else spec.python
+        # uv finds it or, where it may, fetches it. Version managers answer by the folder that they are asked in, and
+        # uv by its configuration there.
+        uv.run("venv", "--no-project", "--python", python, str(environment), cwd=source.path)
         progress(f"Cloning {source.name} at {(spec.pin.head or '')[:10]}")
         _clone(source, spec.pin, clone)
-        uv = _Uv(spec, output, progress)
-        # Outside the clone, so that nothing in it says which Python this is.
-        uv.run("venv", "--quiet", "--no-project", "--python", interpreter, str(environment), cwd=spec.folder)
         _install(uv, clone, environment)
     command = scripts_folder(environment, sys.platform) / executable(COMMAND, sys.platform)
     if not source.configured and not command.exists():
@@ -60,26 +64,15 @@ def build(spec: EnvironmentSpec, progress: Progress) -> None:
         )
 
 
-def find_interpreter(pythons: Sequence[str], folder: Path) -> str:
-    """The first of `pythons` that this machine has, as a path; nothing is downloaded.
+def refresh_lock(folder: Path) -> None:
+    """Write the ``uv.lock`` of the project in `folder` anew if it is not of this machine's package index.
 
-    uv is asked, because it knows its own Pythons as well as installed ones, and every form in which a
-    ``.python-version`` names one.
-
-    :param folder: where to ask; version managers answer differently in a folder with a ``.python-version``.
-    :raises EnvironmentBuildError: there is none of them.
+    uv refuses a lock that names an index which is not configured. The versions stay where the index has them; where it
+    is not reached, the lock stays.
     """
-    for wanted in pythons:
-        if satisfies(sys.version_info[:3], wanted):
-            return sys.executable
-        asked = [_program(), "python", "find", "--system", "--no-project", "--no-python-downloads", wanted]
-        found = subprocess.run(asked, cwd=folder, env=_environment(os.environ), capture_output=True, check=False)
-        if found.returncode == 0:
-            return found.stdout.decode("utf-8").strip()
-    wished = " or ".join(pythons)
-    raise EnvironmentBuildError(
-        f"Python {wished} is not on this machine.",
-        f"Run `uv python install \"{pythons[0]}\"`, or choose another with the setting 'python'.",
+    own = ("--python", sys.executable, "--no-python-downloads")
+    subprocess.run(
+        [_program(), "lock", *own], cwd=folder, env=_environment(os.environ), capture_output=True, check=False
     )
 
 
@@ -163,11 +156,11 @@ def _install(uv: "_Uv", clone: Path, environment: Path) -> None:
     # Without it, and with a differing .python-version, uv would make another environment.
     python = ("--python", str(scripts_folder(environment, sys.platform) / executable("python", sys.platform)))
     project = read_project(folder)
-    workspace = workspace_of(project, clone) if project else None
-    root = workspace.folder if workspace else folder
-    if not (root / LOCK).is_file():
-        uv.run("pip", "install", *python, f".[{','.join(extras)}]" if extras else ".", cwd=folder)
+    if uv.spec.as_of:
+        dated = ("--exclude-newer", uv.spec.as_of.isoformat())
+        uv.run("pip", "install", *python, *dated, f".[{','.join(extras)}]" if extras else ".", cwd=folder)
         return
+    root = lock_folder(project, clone) if project else folder
     member = ("--package", project.name) if project and project.name and root != folder else ()
     chosen = [part for extra in extras for part in ("--extra", extra)]
     locked = ("--locked", "--no-default-groups", "--no-editable", "--no-python-downloads")
@@ -213,13 +206,33 @@ class _Uv:
                 process.kill()
                 raise
         if process.returncode:
-            raise self._failure(lines)
+            raise self._no_python(lines) if self.spec.python in arguments else self._failure(lines)
+
+    def _no_python(self, lines: Sequence[str]) -> EnvironmentBuildError:
+        wanted = self.spec.python
+        install, reason = f'Run `uv python install "{wanted}"`', complaint(lines).rstrip(".")
+        if refused := next(filter(None, map(_NOT_FETCHED.match, lines)), None):
+            reason = refused[1]
+        elif any(_UNREACHABLE.search(line) for line in lines):
+            reason, install = "and what uv would fetch was not reached", f"{install} when this machine is connected"
+        elif asked := next((after for line, after in pairwise(lines) if line.strip() == "[stderr]"), None):
+            # What a version manager says, before it advises.
+            reason = asked.strip()
+        elif reason.startswith("No interpreter found"):
+            reason = "and uv fetched none"
+        if "'never'" in reason:
+            install = "Install it, or let uv fetch it (UV_PYTHON_DOWNLOADS=automatic)"
+        return EnvironmentBuildError(
+            f"The environment of {self.spec.source.name} needs Python {wanted}, which is not on this machine "
+            f"({reason}).",
+            f"{install}, or choose another with the setting 'python'.",
+        )
 
     def _failure(self, lines: Sequence[str]) -> EnvironmentBuildError:
         source, whole = self.spec.source.name, f"The whole output is in {self.spec.log}."
         if any("needs to be updated" in line and "lock" in line for line in lines):
             return EnvironmentBuildError(
-                f"The lock file of {source} does not fit its pyproject.toml.",
+                f"The lock file of {source} does not fit its pyproject.toml, or this machine's package index.",
                 f"Run `uv lock` in the source and commit {LOCK}. {whole}",
             )
         if any(_UNREACHABLE.search(line) for line in lines):
@@ -229,7 +242,13 @@ class _Uv:
                 "Run `aind-launch curricula sync` when this machine is connected; after that no network is needed. "
                 f"{whole}",
             )
-        return EnvironmentBuildError(f"The environment of {source} cannot be built: {complaint(lines)}", whole)
+        hint = whole
+        if self.spec.as_of and any("No solution found" in line for line in lines):
+            hint = (
+                f"{source} has no {LOCK}, so nothing newer than its commit of {self.spec.as_of:%Y-%m-%d} is installed. "
+                f"Run `uv lock` in it and commit {LOCK}. {whole}"
+            )
+        return EnvironmentBuildError(f"The environment of {source} cannot be built: {complaint(lines)}", hint)
 
 
 def complaint(lines: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from aind_launcher.curriculum.environments import Environment, list_environments, prune
 from aind_launcher.curriculum.installed import Installed
-from aind_launcher.curriculum.sources import Source, pin
+from aind_launcher.curriculum.sources import Source
+from aind_launcher.curriculum.specification import is_locked
 from aind_launcher.errors import CurriculumError, LauncherError, UsageError
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, Progress, SourceStatus
@@ -45,6 +47,7 @@ class Catalogue:
             commit=installed.environment.commit,
             environment=installed.environment.key,
             python_version=installed.environment.python_version,
+            locked=installed.environment.locked,
             package=versions.package if versions else None,
             dsl=versions.dsl if versions else None,
         )
@@ -112,10 +115,12 @@ class Catalogue:
         raise UsageError(f"{which} a curriculum {curriculum!r} ({names}).{unasked}", "Choose one with --source NAME.")
 
     def _status(self, source: Source) -> SourceStatus:
-        pinned = pin(source)
+        pinned = self.plugin.pin(source)
         built = self.plugin.unbuilt(source, pinned) is None
         curricula: tuple[str, ...] | None = None
-        unasked = None
+        locked = unasked = None
+        with suppress(LauncherError):
+            locked = is_locked(source) if source.is_present else None
         if pinned.problem is None and not built:
             # Building takes minutes; listing must not.
             unasked = "known once it is built"
@@ -133,6 +138,7 @@ class Catalogue:
             commit=pinned.commit,
             problem=str(pinned.problem) if pinned.problem else None,
             built=built,
+            locked=locked,
             curricula=curricula,
             unasked=unasked,
         )
@@ -141,7 +147,7 @@ class Catalogue:
         keys = set()
         for source in self.plugin.sources(self.repository):
             try:
-                keys.add(self.plugin.specify(source, pin(source)).key)
+                keys.add(self.plugin.specify(source, self.plugin.pin(source)).key)
             except LauncherError:
                 # A source that cannot be built pins nothing.
                 continue

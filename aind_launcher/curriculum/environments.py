@@ -1,5 +1,6 @@
 """One virtual environment per pinned source: built once, checked before it is used, and removed when it is old."""
 
+import hashlib
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from aind_launcher import __version__
 from aind_launcher.curriculum.build import build, executable, remove_tree, scripts_folder
 from aind_launcher.curriculum.contents import first_changed_file, list_contents
+from aind_launcher.curriculum.packages import installed_packages
 from aind_launcher.curriculum.sources import pin
 from aind_launcher.curriculum.specification import EnvironmentSpec, home_of
 from aind_launcher.errors import EnvironmentBuildError, LauncherError
@@ -31,6 +33,8 @@ class Environment(BaseModel):
     :param commit: the commit that it was built from.
     :param dirty: whether uncommitted changes are part of it.
     :param inside: the source's folder in the clone.
+    :param locked: whether a lock said which packages to install; None where an older launcher built it, without a list.
+    :param packages: all that was installed, as `installed_packages` lists it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,6 +50,8 @@ class Environment(BaseModel):
     python_version: str
     launcher_version: str
     built: AwareDatetime
+    locked: bool | None = None
+    packages: tuple[str, ...] = ()
 
     @property
     def scripts(self) -> Path:
@@ -61,6 +67,11 @@ class Environment(BaseModel):
     def source_folder(self) -> Path:
         """The source's folder in the private clone."""
         return self.folder / "source" / self.inside
+
+    @property
+    def packages_digest(self) -> str:
+        """Names what was installed: the same on every rig that has the same packages."""
+        return hashlib.sha256("\n".join(self.packages).encode("utf-8")).hexdigest()[:16]
 
     @property
     def log(self) -> Path:
@@ -199,6 +210,8 @@ def _built(spec: EnvironmentSpec, progress: Progress) -> Environment:
         python_version=_configuration(spec.folder)["version_info"],
         launcher_version=__version__,
         built=datetime.now(UTC),
+        locked=spec.as_of is None,
+        packages=installed_packages(spec.folder / "venv"),
     )
     write_whole(marker, environment.model_dump_json(indent=2))
     return environment

@@ -122,6 +122,8 @@ class Installed:
             commit=self.environment.commit,
             dirty=self.pin.dirty,
             environment=self.environment.key,
+            locked=self.environment.locked,
+            packages_digest=self.environment.packages_digest,
             python=self.environment.python_version,
             package_version=answer.version,
             dsl_version=answer.dsl_version,

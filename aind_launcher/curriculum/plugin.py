@@ -1,6 +1,7 @@
 """The built-in `isolated-curriculum` plugin: the pinned curriculum decides, in its own environment and process."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,10 @@ from pydantic import Field
 
 from aind_launcher.curriculum.contract import Commands, Limits, SourceSettings
 from aind_launcher.curriculum.environments import ensure_environment, find_environment, health_check
-from aind_launcher.curriculum.sources import Pin, Source, choose_source, find_sources, pin
-from aind_launcher.curriculum.specification import EnvironmentSpec, specify
-from aind_launcher.errors import CurriculumError, LauncherError, StepSkipped
+from aind_launcher.curriculum.project import LOCK
+from aind_launcher.curriculum.sources import Pin, Source, choose_source, find_sources, pin, quoted
+from aind_launcher.curriculum.specification import EnvironmentSpec, is_locked, specify
+from aind_launcher.errors import CurriculumError, LauncherError, SourceError, StepSkipped
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import Check, SessionContext
@@ -34,6 +36,7 @@ class IsolatedCurriculum:
 
         source: str | None = Field(None, description="The source that serves every animal, where there are several.")
         sources: dict[str, SourceSettings] = Field({}, description="Sources by name: folders, and how each is asked.")
+        require_lock: bool = Field(False, description="Refuse a source without a uv.lock of its own or its workspace.")
         cache_directory: Path = Field(
             default_factory=lambda: Path(platformdirs.user_cache_dir("aind-launcher", appauthor=False)),
             description="Where environments are built; a short path on a local disk.",
@@ -59,6 +62,17 @@ class IsolatedCurriculum:
         """
         return choose_source(self.sources(repository), wanted or self.settings.source, package)
 
+    def pin(self, source: Source) -> Pin:
+        """The pin of `source`, which is blocked, too, where it has no lock and `require-lock` asks for one."""
+        pinned = pin(source)
+        if pinned.blocked or not self.settings.require_lock or is_locked(source):
+            return pinned
+        unlocked = SourceError(
+            f"The curriculum source {source.name!r} has no {LOCK} in git, which the setting 'require-lock' asks for.",
+            _how_to_lock(source),
+        )
+        return replace(pinned, blocked=unlocked)
+
     def specify(self, source: Source, pinned: Pin) -> EnvironmentSpec:
         """The environment that `source` needs at its pin."""
         of_source = self._of(source)
@@ -74,7 +88,7 @@ class IsolatedCurriculum:
         """
         from aind_launcher.curriculum.installed import Installed
 
-        pinned = pin(source)
+        pinned = self.pin(source)
         pinned.require(allow_dirty=allow_dirty)
         environment = ensure_environment(self.specify(source, pinned), progress or logger.info, compared=compared)
         commands = Commands(self._of(source), environment.python, environment.scripts)
@@ -105,10 +119,14 @@ class IsolatedCurriculum:
             except LauncherError as error:
                 checks.append(Check.failed("curriculum", error.message, error.hint))
         for source in self.sources(repository):
-            pinned, name = pin(source), f"curriculum {source.name}"
+            pinned, name = self.pin(source), f"curriculum {source.name}"
             if pinned.problem:
                 checks.append(Check.failed(name, pinned.problem.message, pinned.problem.hint))
-            elif unbuilt := self.unbuilt(source, pinned):
+                continue
+            if not is_locked(source):
+                unlocked = f"unlocked: it has no {LOCK}, and another rig may install other packages."
+                checks.append(Check.warning(name, unlocked, _how_to_lock(source)))
+            if unbuilt := self.unbuilt(source, pinned):
                 hint = "Run `aind-launch curricula sync` before the first animal."
                 checks.append(Check.warning(name, unbuilt, hint))
             else:
@@ -136,7 +154,8 @@ class IsolatedCurriculum:
         known = f"{source.name} {versions.package or ''}".strip()
         logger.debug("%s has the DSL %s", known, versions.dsl or "in an unknown version")
         environment = installed.environment
-        message = f"{state.curriculum} of {known} at {environment.commit[:10]} (Python {environment.python_version})"
+        message = f"{state.curriculum} of {known} at {environment.commit[:10]} (Python {environment.python_version}"
+        message += ")" if environment.locked else ", unlocked)"
         return [*checks, Check.passed("curriculum", message)]
 
     @hookimpl
@@ -154,6 +173,10 @@ class IsolatedCurriculum:
 
     def _of(self, source: Source) -> SourceSettings:
         return self.settings.sources.get(source.name) or SourceSettings.model_validate({})
+
+
+def _how_to_lock(source: Source) -> str:
+    return f"Run `uv lock` in {quoted(source.relative)} and commit {LOCK}."
 
 
 def _deciding_state(session: SessionContext) -> TrainerStateText:

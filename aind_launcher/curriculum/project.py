@@ -122,6 +122,14 @@ def workspace_of(project: Project, within: Path) -> Project | None:
     return None
 
 
+def lock_folder(project: Project, within: Path) -> Path:
+    """Where the ``uv.lock`` of `project` lies, or would: in its workspace, else beside it.
+
+    :param within: as for `workspace_of`.
+    """
+    return (workspace_of(project, within) or project).folder
+
+
 def built_from(project: Project, within: Path) -> tuple[Path, ...]:
     """All that decides what is built: the project, its workspace and path dependencies, their root's own files.
 

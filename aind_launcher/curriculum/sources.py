@@ -58,6 +58,7 @@ class Pin:
     :param head: the commit that is checked out.
     :param identity: names all that would be built: at `head`, and what uncommitted changes make of it. A commit that
         changes nothing of it leaves it the same.
+    :param paths: all that it is built from, relative to the checkout; none where that is the whole checkout.
     :param changes: files that differ from `head`, relative to the checkout.
     :param unreviewed: the source is not as pinned; ``--allow-dirty`` goes on all the same.
     :param blocked: the source cannot be used, whatever is allowed.
@@ -70,6 +71,7 @@ class Pin:
     changes: tuple[str, ...] = ()
     unreviewed: SourceError | None = None
     blocked: SourceError | None = None
+    paths: tuple[str, ...] = ()
 
     @property
     def dirty(self) -> bool:
@@ -275,7 +277,7 @@ def _directory_pin(source: Source) -> Pin:
             f"The curriculum in {source.relative} was never committed.", f"Run `git add {shown}` and `git commit`."
         )
     identity = _identity(repr((source.relative, sorted(recorded.items()))), source.repository, differing)
-    return Pin(head, head, remote_url(source.repository), identity, differing, unreviewed, blocked)
+    return Pin(head, head, remote_url(source.repository), identity, differing, unreviewed, blocked, tuple(paths))
 
 
 def _pinned_paths(source: Source, project: Project | None) -> list[str]:

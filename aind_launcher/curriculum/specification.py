@@ -6,13 +6,15 @@ import sys
 import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from aind_launcher.curriculum.project import PYTHON_VERSION, read_project, workspace_of
+from aind_launcher.curriculum.project import LOCK, PYTHON_VERSION, lock_folder, read_project, workspace_of
 from aind_launcher.curriculum.sources import Pin, Source
+from aind_launcher.system.git import committed_at, is_ignored
 
 # Part of every key: raise it when environments are built in another way, and all are built again.
-_RECIPE = "3"
+_RECIPE = "4"
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class EnvironmentSpec:
 
     :param key: names all that decides what is built; the environment's folder.
     :param folder: where it is built; marker, lock and log are beside it.
-    :param pythons: the Pythons asked for, the best first: versions, ranges, or whatever uv understands.
+    :param python: the Python asked for: a version, a range, or whatever uv understands.
+    :param as_of: packages that were uploaded later are not installed; None where a lock says what is.
     :param extras: extras of the source to install with it.
     """
 
@@ -29,7 +32,8 @@ class EnvironmentSpec:
     folder: Path
     source: Source
     pin: Pin
-    pythons: tuple[str, ...]
+    python: str
+    as_of: datetime | None = None
     extras: tuple[str, ...] = ()
 
     @property
@@ -44,33 +48,42 @@ def specify(
     """The environment that `source` needs as it is now. The lock file is part of the pin's identity.
 
     :param cache: the launcher's cache directory.
-    :param python: the setting; see `python_requests`.
+    :param python: the setting; see `python_request`.
     :raises SourceError: the source cannot be built at all. Whether an unreviewed one may be is decided before.
     """
     pinned.require(allow_dirty=True)
-    pythons = python_requests(source, python)
+    wanted = python_request(source, python)
+    as_of = None if is_locked(source) else _date(source, pinned)
     chosen = tuple(sorted(set(extras)))
-    parts = (_RECIPE, pinned.identity, source.inside, chosen, pythons, sysconfig.get_platform())
+    parts = (_RECIPE, pinned.identity, source.inside, chosen, wanted, str(as_of), sysconfig.get_platform())
     key = hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return EnvironmentSpec(key, home_of(cache) / key, source, pinned, pythons, chosen)
+    return EnvironmentSpec(key, home_of(cache) / key, source, pinned, wanted, as_of, chosen)
 
 
-def python_requests(source: Source, setting: str | None = None) -> tuple[str, ...]:
-    """The Pythons to build `source` with, the best first.
+def is_locked(source: Source) -> bool:
+    """Whether a lock file that git knows says which packages `source` gets."""
+    project = read_project(source.path)
+    lock = lock_folder(project, source.checkout) / LOCK if project else None
+    # What git ignores is not in a clone.
+    return lock is not None and lock.is_file() and not is_ignored(lock.parent, lock)
+
+
+def python_request(source: Source, setting: str | None = None) -> str:
+    """The Python to build `source` with.
 
     The setting, else the ``.python-version`` of the source or of its workspace, else ``requires-python``, where the
     launcher's own version is preferred, else the launcher's.
     """
     if setting:
-        return (setting,)
+        return setting
     project = read_project(source.path)
     workspace = workspace_of(project, source.checkout) if project else None
     for folder in (source.path, *([workspace.folder] if workspace else [])):
-        if listed := _listed_versions(folder / PYTHON_VERSION):
+        if listed := _first_version(folder / PYTHON_VERSION):
             return listed
     own = "{}.{}".format(*sys.version_info[:2])
     required = project.requires_python if project else None
-    return (own,) if not required or satisfies(sys.version_info[:3], required) else (required,)
+    return own if not required or satisfies(sys.version_info[:3], required) else required
 
 
 def satisfies(version: tuple[int, int, int], wanted: str) -> bool:
@@ -89,9 +102,17 @@ def home_of(cache: Path) -> Path:
     return cache.absolute() / "environments"
 
 
-def _listed_versions(path: Path) -> tuple[str, ...]:
+def _first_version(path: Path) -> str | None:
+    """The first version that a ``.python-version`` lists; the others are for tools that use several."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError):
-        return ()
-    return tuple(bare for line in lines if (bare := line.partition("#")[0].strip()))
+        return None
+    return next((bare for line in lines if (bare := line.partition("#")[0].strip())), None)
+
+
+def _date(source: Source, pinned: Pin) -> datetime | None:
+    """When the last commit was made that changed what is built."""
+    commit = pinned.head or "HEAD"
+    # What was never committed, and is built all the same, is as old as the commit beside it.
+    return committed_at(source.checkout, commit, pinned.paths) or committed_at(source.checkout, commit)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from aind_launcher.curriculum.build import remove_tree
+from aind_launcher.curriculum.build import refresh_lock, remove_tree
 from aind_launcher.errors import Refused, UsageError
 from aind_launcher.system.git import git
 from aind_launcher.system.rig import rig_lock
@@ -26,8 +26,9 @@ _TEMPLATES: Final = Path(__file__).parent / "templates"
 _SUFFIX: Final = ".template"
 _PYTHON: Final = "@PYTHON@"
 
-# The same files give the same commit on every machine and every day, so that the environment that is named after
-# it is built once; whatever this user configured in git (hooks, signatures, line ends) stays out of it.
+# The same files give the same commit every day, and on every machine with the same package index, so that the
+# environment that is named after it is built once; whatever this user configured in git (hooks, signatures, line ends)
+# stays out of it.
 _ALWAYS_THE_SAME: Final[Mapping[str, str]] = MappingProxyType(
     {
         "GIT_AUTHOR_NAME": "aind-launcher demo",
@@ -110,6 +111,7 @@ def _make_origin(origin: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="aind-launch-demo-") as folder:
         tree = Path(folder).resolve()
         _write_template("curriculum", tree)
+        refresh_lock(tree)
         of_origin = (f"--git-dir={origin}", f"--work-tree={tree}")
         _git(*of_origin, "add", "--all", ".", cwd=tree)
         _git(*of_origin, "commit", "--quiet", "--message", "Teach a simulated animal to tell two tones apart", cwd=tree)

@@ -24,6 +24,7 @@ class SourceStatus(BaseModel):
     :param commit: the commit that the task repository pins.
     :param problem: why the source is refused, with what corrects it.
     :param built: whether it can be asked at once.
+    :param locked: whether a lock file says which packages it gets; None where that is not known.
     :param curricula: the names of its curricula; None where they are not known.
     :param unasked: why they are not known.
     """
@@ -37,6 +38,7 @@ class SourceStatus(BaseModel):
     commit: str | None = None
     problem: str | None = None
     built: bool = False
+    locked: bool | None = None
     curricula: tuple[str, ...] | None = None
     unasked: str | None = None
 
@@ -72,6 +74,7 @@ class BuiltSource(BaseModel):
     :param commit: the commit that its environment was built from.
     :param environment: the key of its environment.
     :param python_version: the version of that environment's Python.
+    :param locked: whether a lock file said which packages it gets; None where that is not known.
     :param package: the version of its package, where it was asked for it and says so.
     :param dsl: the version of its `aind-behavior-curriculum`, likewise.
     """
@@ -81,6 +84,7 @@ class BuiltSource(BaseModel):
     commit: str
     environment: str
     python_version: str
+    locked: bool | None = None
     package: str | None = None
     dsl: str | None = None
 

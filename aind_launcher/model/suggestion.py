@@ -18,6 +18,8 @@ class Provenance(BaseModel, frozen=True):
     :param commit: the commit that the environment was built from.
     :param dirty: whether uncommitted changes were part of it (``--allow-dirty``).
     :param environment: the key of the virtual environment.
+    :param locked: whether a lock file said which packages to install; None where an older launcher did not record it.
+    :param packages_digest: names all versions that were installed, which ``aind-launch env list --json`` shows.
     :param python: the environment's Python version.
     :param package_version: of the package that answered, where it says so.
     :param dsl_version: of `aind-behavior-curriculum` in that environment, where it says so.
@@ -30,6 +32,8 @@ class Provenance(BaseModel, frozen=True):
     commit: str
     dirty: bool = False
     environment: str
+    locked: bool | None = None
+    packages_digest: str | None = None
     python: str
     package_version: str | None = None
     dsl_version: str | None = None

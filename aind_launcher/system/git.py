@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -67,6 +68,16 @@ def commit_of(repository: Path, revision: str = "HEAD") -> str | None:
     """The full hash of the commit that `revision` names, or None if there is no such commit."""
     answer = _asked("rev-parse", "--quiet", "--verify", f"{revision}^{{commit}}", cwd=repository)
     return answer.strip() if answer else None
+
+
+def committed_at(repository: Path, commit: str, within: Sequence[str] = ()) -> datetime | None:
+    """When `commit` was made, or the last one up to it that changed what is `within`; None where there is none.
+
+    :param within: paths relative to the root.
+    """
+    command = "--literal-pathspecs rev-list --max-count=1 --timestamp"
+    listed = git(*command.split(), commit, "--", *within, cwd=repository)
+    return datetime.fromtimestamp(int(listed.split()[0]), UTC) if listed else None
 
 
 def changes(repository: Path, within: Iterable[str] = ()) -> tuple[str, ...]:

@@ -1,3 +1,5 @@
 """A curriculum for the simulated animal of the demo."""
 
-__version__ = "1.0.0"
+from importlib.metadata import version
+
+__version__ = version("demo-curriculum")
