@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aind_launcher.hookspecs import hookimpl
     from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
     from aind_launcher.model.clock import now
+    from aind_launcher.model.question import ask
     from aind_launcher.model.register import EntryDecision, RegisterEntry, RigStatus, Ticket, UnfinishedSession
     from aind_launcher.model.session import (
         Acquisition,
@@ -77,6 +78,7 @@ __all__ = [
     "TransientError",
     "UnfinishedSession",
     "__version__",
+    "ask",
     "hookimpl",
     "now",
     "sync_folder",
@@ -103,6 +105,7 @@ _HOMES = {
         "hookspecs": ("hookimpl",),
         "model.animal": ("AnimalState", "StateRecord", "TrainerStateText"),
         "model.clock": ("now",),
+        "model.question": ("ask",),
         "model.register": ("EntryDecision", "RegisterEntry", "RigStatus", "Ticket", "UnfinishedSession"),
         "model.session": ("Acquisition", "Check", "Inputs", "Repository", "Session", "SessionContext", "SessionPaths"),
         "model.sources": ("BuiltEnvironment", "BuiltSource", "CurriculumSources", "SourceStatus"),

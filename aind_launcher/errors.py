@@ -93,6 +93,10 @@ class StepSkipped(LauncherError):
     """For plugin authors: this step does not apply to this session; the message says why."""
 
 
+class Unanswered(LauncherError):
+    """A plugin needs a person, or the answer to a question that has no default, and nobody is there."""
+
+
 class HandedOff(LauncherError):
     """For plugin authors: a step had to write into a session's folder that was handed off already.
 

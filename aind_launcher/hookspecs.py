@@ -7,7 +7,8 @@ listed. The launcher calls each plugin on its own, as a step of its own in the j
 when the hook is called again (``:again:``); the pages of the hooks are made from them.
 
 A step of any hook but `run_session` has a limit, the setting ``step-timeout``, and runs in a thread of its own. At its
-limit, or at a Ctrl-C, KeyboardInterrupt is raised in it; if it does not end then, it is abandoned and has failed.
+limit, or at a Ctrl-C, KeyboardInterrupt is raised in it; if it does not end then, it is abandoned and has failed. What
+else ends a program, as SystemExit, fails the step alone. `ask` asks the person at the rig, whose time does not count.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -53,8 +54,9 @@ def prepare_session(session: "SessionContext", inputs: "Inputs") -> "Inputs | No
     Per-animal rig parameters belong here. Each plugin gets what the one before it returned.
 
     :param session: has the animal state.
-    :param inputs: rig and task as plain JSON data.
-    :return: a changed copy of `inputs`, or None to leave them as they are.
+    :param inputs: rig and task as JSON data.
+    :return: a changed copy (``inputs.model_copy(update={"rig": changed})``, where ``changed`` is made from a
+        ``copy.deepcopy``), or None to leave them as they are.
     :raises Exception: the session is refused.
     :again: after a `TransientError`.
     """

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from aind_launcher import hookspecs
 from aind_launcher.errors import LauncherError, PluginError, nearest
 from aind_launcher.implementations import implemented_hooks, line_of_error
+from aind_launcher.model.value import frozen
 from aind_launcher.own_modules import OwnModules
 from aind_launcher.settings.environment import refuse_unknown_sections
 from aind_launcher.settings.layers import LauncherSettings, Resolved, SettingsLayers
@@ -112,7 +113,7 @@ class Plugins:
         implementations: list[pluggy.HookImpl] = getattr(self.manager.hook, hook).get_hookimpls()
         environment: Mapping[str, str] = {}
         if hook == "run_session":
-            environment = acquisition_environment(os.environ, Redactor(self.secrets()))
+            environment = frozen(acquisition_environment(os.environ, Redactor(self.secrets())))
         return tuple(Call(by_name[found.plugin_name], found, environment) for found in reversed(implementations))
 
     def problems(self) -> tuple[Plugin, ...]:

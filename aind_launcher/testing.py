@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import pytest
 
+from aind_launcher.errors import LauncherError
 from aind_launcher.hookspecs import hookimpl
 from aind_launcher.journal.journal import Journal
 from aind_launcher.journal.records import StepRecord
@@ -27,6 +28,7 @@ from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 from aind_launcher.lifecycle.run import Request, run_session
 from aind_launcher.model.animal import TrainerStateText
+from aind_launcher.model.question import Question, answered_by
 from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.own_modules import places_of
@@ -38,10 +40,12 @@ __all__ = [
     "SUBJECT",
     "Operator",
     "Outcome",
+    "Question",
     "Request",
     "ResumeOptions",
     "StepRecord",
     "TaskRepositoryForTests",
+    "answering",
     "ladder_state",
     "plugins_of",
     "task_repository",
@@ -63,6 +67,36 @@ def plugins_of(repository: Path) -> Plugins:
     """
     layers = load_layers(repository)
     return load_plugins(layers, layers.launcher().settings)
+
+
+class Answering(Operator):
+    """A person at the rig who gives these answers, by the names of the questions, and the default to any other."""
+
+    attended = True
+
+    def __init__(self, answers: Mapping[str, Any]) -> None:
+        self._answers = answers
+
+    def ask_for_plugin(self, question: Question) -> Any:
+        """The answer to a plugin's question."""
+        if question.name in self._answers:
+            return question.checked(self._answers[question.name])
+        if question.default is None:
+            raise LauncherError(
+                f"The test has no answer to the question {question.name!r}.",
+                f"Give it: answers={{{question.name!r}: ...}}.",
+            )
+        return question.default
+
+
+@contextmanager
+def answering(answers: Mapping[str, Any]) -> Iterator[None]:
+    """Answer what a plugin asks while the context lasts, for tests that call it without a session.
+
+    :param answers: by the names of the questions.
+    """
+    with answered_by(Answering(answers).ask_for_plugin):
+        yield
 
 
 def ladder_state(stage: str) -> TrainerStateText:
@@ -221,26 +255,42 @@ minimum-free-space = "1 MB"
         """Undo `break_curriculum`."""
         (self.path / _BROKEN).unlink()
 
-    def run(self, subject: str = SUBJECT, *, operator: Operator | None = None, **request: Any) -> Outcome:
+    def run(
+        self,
+        subject: str = SUBJECT,
+        *,
+        answers: Mapping[str, Any] | None = None,
+        operator: Operator | None = None,
+        **request: Any,
+    ) -> Outcome:
         """One session, as `aind-launch run` makes it.
 
         :param subject: the animal.
-        :param operator: who is at the rig; nobody, unless it is given.
+        :param answers: to what plugins ask, by the names of the questions; without any, nobody is there.
+        :param operator: who is at the rig, where `answers` do not say it all.
         :param request: other fields of `Request`.
         :raises LauncherError: the session was refused.
         """
+        operator = operator or (None if answers is None else Answering(answers))
         return self._launch(lambda launcher: run_session(launcher, Request(subject, **request)), operator)
 
     def resume(
-        self, session: str, options: ResumeOptions | None = None, *, operator: Operator | None = None
+        self,
+        session: str,
+        options: ResumeOptions | None = None,
+        *,
+        answers: Mapping[str, Any] | None = None,
+        operator: Operator | None = None,
     ) -> Outcome:
         """Finish a session, as `aind-launch resume` does.
 
         :param session: its name.
         :param options: as on the command line.
+        :param answers: as for `run`.
         :param operator: as for `run`.
         :raises LauncherError: it cannot be resumed.
         """
+        operator = operator or (None if answers is None else Answering(answers))
 
         def action(launcher: Launcher) -> Outcome:
             record = launcher.journal.session(session)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from command_line import SCRIPT
 
@@ -21,9 +22,12 @@ class Window:
         self._rig = rig
         self._is_open = True
 
-    def until(self, text: str) -> None:
-        """Read what is shown up to `text`."""
-        while text not in self.shown:
+    def until(self, text: str, *, after: int = 0) -> None:
+        """Read what is shown up to `text`.
+
+        :param after: how many characters, from the start, are passed over.
+        """
+        while text not in self.shown[after:]:
             assert self._read(), f"{text!r} is not shown, and the program has ended:\n{self.shown}"
 
     def type(self, text: str) -> None:
@@ -62,10 +66,12 @@ def at_terminal(
     columns: int = 120,
     term: str = "xterm",
     hears_closing: bool = True,
+    stdout: IO[str] | None = None,
 ) -> Iterator[Window]:
     """The program at a terminal of its own.
 
     :param hears_closing: whether it gets SIGHUP when the window is closed; not under nohup, or behind some programs.
+    :param stdout: where its answer goes; the terminal, unless it is given.
     """
     assert sys.platform != "win32"
     import fcntl
@@ -86,7 +92,7 @@ def at_terminal(
         cwd=cwd,
         env={**os.environ, "TERM": term, "COLUMNS": "", "LINES": ""},
         stdin=terminal,
-        stdout=terminal,
+        stdout=stdout or terminal,
         stderr=terminal,
         start_new_session=True,
         preexec_fn=prepare,

@@ -2,6 +2,7 @@
 
 import json
 import os
+from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 
@@ -343,7 +344,7 @@ def test_what_rigs_report_has_its_age_by_the_clock_of_the_share(library: Library
 
 
 def with_edges(stage: str, edges: object) -> TrainerStateText:
-    document = trainer_state(stage).document
+    document = deepcopy(trainer_state(stage).document)
     document["curriculum"]["graph"]["graph"] = edges
 
     return TrainerStateText(text=json.dumps(document))

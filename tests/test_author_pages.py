@@ -52,8 +52,14 @@ def test_the_examples_use_all_of_the_fixture() -> None:
     assert {name for name in of_fixture if not re.search(rf"\.{name}\b", EXAMPLES)} == set()
 
 
-PROJECT, SETTINGS = blocks(page("plugin-authors.md"), "toml")
-DIARY, TESTS_OF_DIARY = blocks(page("plugin-authors.md"), "python")
+def section(name: str, title: str) -> str:
+    return page(name).partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+(PROJECT,) = blocks(section("plugin-authors.md", "The code"), "toml")
+(DIARY,) = blocks(section("plugin-authors.md", "The code"), "python")
+(SETTINGS,) = blocks(section("plugin-authors.md", "Trying it"), "toml")
+(TESTS_OF_DIARY,) = blocks(section("plugin-authors.md", "Testing it"), "python")
 
 
 @pytest.mark.parametrize("name", re.findall(r"^def (test_\w+)", TESTS_OF_DIARY, re.M))
@@ -139,7 +145,7 @@ def test_a_newcomer_types_what_the_pages_say(tmp_path: Path) -> None:
     written(tutorial, "session_diary.py", DIARY)
     written(tutorial, "test_session_diary.py", TESTS_OF_DIARY)
     install_it, *in_repository, install_pytest, run_pytest = commands(
-        page("plugin-authors.md"), "## Trying it", "## What to know"
+        page("plugin-authors.md"), "## Trying it", "## Asking"
     )
     shell.type(install_it, within=tutorial)
     with (repository / "pyproject.toml").open("a", encoding="utf-8") as file:

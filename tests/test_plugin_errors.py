@@ -1,9 +1,12 @@
 """Whatever a plugin raises or declares, the session takes its road."""
 
+import re
+
 import pytest
 from command_line import call
 
 from aind_launcher.errors import PluginError, Refused
+from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.testing import TaskRepositoryForTests
 
 PLUGINS = """
@@ -29,6 +32,46 @@ class Cancelled:
     @hookimpl
     def post_session(self):
         raise asyncio.CancelledError
+
+
+class Ends:
+    @hookimpl
+    def post_session(self):
+        raise KeyboardInterrupt
+
+
+class EndsAWindow(Ends):
+    interactive = True
+
+
+class EndsEarly:
+    @hookimpl
+    def pre_session(self):
+        raise KeyboardInterrupt
+
+
+class EndsTheRun:
+    @hookimpl(tryfirst=True)
+    def run_session(self):
+        raise KeyboardInterrupt
+
+
+class EndsAStore:
+    @hookimpl
+    def animal_store(self):
+        raise KeyboardInterrupt
+
+
+class Exits:
+    @hookimpl
+    def post_session(self):
+        raise SystemExit(3)
+
+
+class Sees:
+    @hookimpl
+    def transfer_session(self):
+        return "seen"
 
 
 class Late:
@@ -80,6 +123,51 @@ def test_a_plugin_may_raise_whatever_there_is(repository: TaskRepositoryForTests
     repository.configure(plugins={"cancelled": "mine:Cancelled"})
     outcome = repository.run()
     assert (outcome.state, repository.stage()) == ("incomplete", "rung2")
+
+
+class Somebody(Operator):
+    attended = True
+
+
+OWN = "RuntimeError: it raised KeyboardInterrupt, though nobody pressed Ctrl-C"
+
+
+def line(head: str) -> str:
+    """Where the class that begins with `head` raises its error."""
+    return f"mine.py:{PLUGINS.splitlines().index(head) + 4}"
+
+
+@pytest.mark.usefixtures("interrupts_held")
+def test_what_a_plugin_raises_after_the_acquisition_is_not_the_operator(
+    repository: TaskRepositoryForTests, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugins = {"ends": "Ends", "window": "EndsAWindow", "exits": "Exits", "store": "EndsAStore", "sees": "Sees"}
+    repository.configure(plugins={name: f"mine:{target}" for name, target in plugins.items()})
+    outcome = repository.run(operator=Somebody())
+    steps = repository.steps(outcome.session.name)
+    errors = {plugin: step.error for (hook, plugin), step in steps.items() if hook == "post_session"}
+    assert errors == {
+        "ends": f"{OWN} ({line('class Ends:')})",
+        "window": f"{OWN} ({line('class Ends:')})",
+        "exits": f"SystemExit: 3 ({line('class Exits:')})",
+    }
+    assert (outcome.state, steps["transfer_session", "sees"].state) == ("incomplete", "done")
+    assert f"The animals' store cannot be asked: {OWN.partition(': ')[2]}" in caplog.messages
+
+
+@pytest.mark.usefixtures("interrupts_held")
+def test_an_acquisition_that_raises_what_ctrl_c_raises_has_failed(repository: TaskRepositoryForTests) -> None:
+    repository.configure(plugins={"ends": "mine:EndsTheRun"})
+    outcome = repository.run()
+    assert outcome.session.acquisition
+    assert (outcome.state, outcome.session.acquisition.message) == ("failed", f"{OWN} ({line('class EndsTheRun:')})")
+
+
+@pytest.mark.usefixtures("interrupts_held")
+def test_a_check_that_raises_what_ctrl_c_raises_has_failed(repository: TaskRepositoryForTests) -> None:
+    repository.configure(plugins={"ends": "mine:EndsEarly"})
+    with pytest.raises(Refused, match=re.escape(OWN)):
+        repository.run()
 
 
 def test_transient_errors_that_are_no_tuple_refuse_the_session(repository: TaskRepositoryForTests) -> None:

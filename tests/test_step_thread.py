@@ -63,7 +63,7 @@ def test_it_answers_as_if_called_here() -> None:
 
 @pytest.mark.parametrize(
     "problem",
-    [ValueError("x"), LauncherError("x"), SystemExit(3), KeyboardInterrupt(), BaseExceptionGroup("x", [OSError()])],
+    [ValueError("x"), LauncherError("x"), SystemExit(3), BaseExceptionGroup("x", [OSError()])],
 )
 def test_what_it_raises_is_what_comes_out(problem: BaseException) -> None:
     def raises() -> None:
@@ -72,6 +72,14 @@ def test_what_it_raises_is_what_comes_out(problem: BaseException) -> None:
     with pytest.raises(type(problem)) as raised:
         call(raises)
     assert raised.value is problem
+
+
+def test_what_it_raises_is_not_the_operators_ctrl_c() -> None:
+    def raises() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(RuntimeError, match="it raised KeyboardInterrupt, though nobody pressed Ctrl-C"):
+        call(raises)
 
 
 def test_at_its_limit_it_is_asked_to_end_and_clears_up() -> None:

@@ -90,16 +90,17 @@ def test_what_is_typed_while_the_launcher_starts_answers_no_question(lab: TaskRe
     assert "is not one of" not in window.shown
 
 
-def test_what_is_typed_while_the_task_runs_answers_no_plugin_either(tmp_path: Path) -> None:
-    plugin = """
-    from aind_launcher import hookimpl
+@pytest.mark.parametrize("asks", ['ask("weight", "What does it weigh?")', 'input("What does it weigh? ")'])
+def test_what_is_typed_while_the_task_runs_answers_no_plugin_either(tmp_path: Path, asks: str) -> None:
+    plugin = f"""
+    from aind_launcher import ask, hookimpl
 
     class Weighs:
-        interactive = True
+        interactive = {"input" in asks}
 
         @hookimpl
         def post_session(self, session):
-            return input("What does it weigh? ")
+            return {asks}
 """
     lab = lab_with(tmp_path, plugin, {"weighs": "Weighs"}, TASK.replace("sys.exit", "print"))
     with at_terminal(*RUN, cwd=lab.path) as window:

@@ -17,6 +17,8 @@ from aind_launcher.testing import SUBJECT, TaskRepositoryForTests, ladder_state
 
 MEANWHILE = """
     import os
+    import signal
+    import time
     from aind_launcher import hookimpl
     from aind_launcher.builtin.local_store.library import Library
     from aind_launcher.testing import ladder_state
@@ -39,7 +41,9 @@ MEANWHILE = """
         def begin_session(self, session):
             root = session.repository.path.parent
             if (root / "ctrl-c").exists():
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGINT)
+                while True:
+                    time.sleep(0.01)
             if (root / "kill").exists():
                 os._exit(7)
 """

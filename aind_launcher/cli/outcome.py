@@ -59,9 +59,9 @@ def print_outcome(
         click.echo(f"  warning: {plain(check.name)}: {plain(check.message)}")
     if short := unusually_short(session.acquisition, session.animal_entries):
         click.echo(f"  warning: unusually short: {short}.")
-    failed = [record for record in outcome.steps if record.state == "failed"]
+    failed = [record for record in outcome.steps if record.is_left_to_do]
     for record in failed:
-        click.echo(f"  failed: {record.id.hook} ({record.id.plugin}): {plain(record.error or '')}")
+        click.echo(f"  {record.state}: {record.id.hook} ({record.id.plugin}): {plain(record.error or '')}")
     if outcome.held:
         click.echo(f"  The hand-off is held back: {outcome.held}.")
     if session.acquisition and session.acquisition.outcome != "completed":
@@ -85,7 +85,7 @@ def _became_of_data(outcome: Outcome) -> str:
             return "Its data was discarded: it stays where it is, and no curriculum decides on it."
         case "score" if outcome.suggestion:
             return f"The curriculum decided on its data: {decision(session, outcome.suggestion, outcome.steps)}."
-        case "score" if any(r.id.hook == "curriculum_suggest" and r.state == "failed" for r in outcome.steps):
+        case "score" if any(r.id.hook == "curriculum_suggest" and r.is_left_to_do for r in outcome.steps):
             return "The curriculum was asked about its data and gave no answer."
         case "keep" if session.is_on_curriculum and session.folder.is_dir():
             return f"Its data was kept; `aind-launch resume {session.name} --score` lets the curriculum decide on it."

@@ -25,6 +25,7 @@ STYLES = {
     "skipped": "dim",
     "running": "cyan",
     "incomplete": "yellow",
+    "waiting": "yellow",
     "not handed off": "yellow",
     "stale": "yellow",
     "failed": "red",

@@ -2,8 +2,10 @@
 
 import errno
 import io
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, TextIO
 
 
@@ -20,6 +22,33 @@ def prepare_streams() -> None:
         stream.reconfigure(errors="backslashreplace")
         if stream.isatty():
             setattr(sys, name, LastingStream(stream))
+
+
+@contextmanager
+def stdout_kept() -> Iterator[None]:
+    """Send what is written to stdout to stderr while the context lasts: nothing must come before the JSON.
+
+    This holds for the descriptor, too, which programs that a plugin starts inherit. A terminal keeps its descriptor:
+    nobody parses what is shown there.
+    """
+    stdout, stderr = sys.__stdout__, sys.__stderr__
+    with redirect_stdout(sys.stderr):
+        # A descriptor that Python did not find open may be another file's by now.
+        if stdout is None or stdout.isatty():
+            yield
+            return
+        stdout.flush()
+        kept = os.dup(1)
+        elsewhere = os.dup(2) if stderr else os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(elsewhere, 1)
+            yield
+        finally:
+            with suppress(OSError, ValueError):
+                stdout.flush()
+            os.dup2(kept, 1)
+            for descriptor in (kept, elsewhere):
+                os.close(descriptor)
 
 
 class LastingStream:

@@ -3,9 +3,8 @@
 Each command imports this file for its options: what a method needs is imported when it is called.
 """
 
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -152,11 +151,12 @@ class TaskRepository:
 
         :param as_json: what a plugin prints goes to stderr: nothing must come before the JSON.
         """
+        from aind_launcher.cli.streams import stdout_kept
         from aind_launcher.cli.terminal import Terminal, show_error
         from aind_launcher.lifecycle.launcher import open_launcher
         from aind_launcher.system.redaction import Redactor
 
-        with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        with stdout_kept() if as_json else nullcontext():
             plugins = self.plugins()
             redact = Redactor(plugins.secrets())
             shows = {"calm": calm, "agreed": agreed, "verbose": self.verbose}

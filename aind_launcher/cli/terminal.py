@@ -6,7 +6,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 from rich.console import Console
@@ -19,6 +19,7 @@ from aind_launcher.errors import ExitCode, LauncherError
 from aind_launcher.lifecycle.log import Unbroken, current_step
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.model.clock import now
+from aind_launcher.model.question import Question, in_words
 from aind_launcher.system import interrupts
 from aind_launcher.system.redaction import Redactor
 from aind_launcher.system.tail import task_output
@@ -110,15 +111,21 @@ class Terminal(Operator):
             with Live(self._now, console=self._console, transient=True) as self._live:
                 yield
         finally:
-            self._now = None
+            self._now = self._live = None
 
     @contextmanager
     def left_to_plugin(self) -> Iterator[None]:
-        if self._live:
-            self._live.stop()
+        live, shown = self._live, self._now
+        if live:
+            live.stop()
         self._now = None
         drop_typed(sys.stdin)
-        yield
+        try:
+            yield
+        finally:
+            self._now = shown
+            if live:
+                live.start()
 
     def ended(self, record: "StepRecord") -> None:
         # The log has said why another state; what is done before the session shows itself by its checks.
@@ -137,16 +144,37 @@ class Terminal(Operator):
         self.say(question, "bold")
         for answer, meaning in answers.items():
             self.say(f"  {answer:<8} {meaning}")
-        drop_typed(sys.stdin)
-        try:
-            with interrupts.heard():
-                chosen: str = click.prompt(
-                    "Answer", type=click.Choice(list(answers)), default=default, err=True, show_choices=False
-                )
-        except (click.Abort, OSError):
-            # Ctrl-C like any other, or the window is closed: what was asked for waits until somebody answers.
-            raise KeyboardInterrupt from None
+        chosen: str = self._prompt("Answer", type=click.Choice(list(answers)), default=default, show_choices=False)
         return chosen
+
+    def ask_for_plugin(self, question: Question) -> Any:
+        if not self.attended:
+            return super().ask_for_plugin(question)
+
+        def read(typed: str) -> Any:
+            try:
+                return question.read(typed)
+            except ValueError as error:
+                raise click.UsageError(plain(str(error))) from None
+
+        choices = question.choices or ((True, False) if question.kind is bool else ())
+        listed = f" ({', '.join(map(in_words, choices))})" if choices else ""
+        default = None if question.default is None else in_words(question.default)
+        # A label often has its own mark at its end.
+        suffix = ": " if default or listed or question.label[-1:] not in "?:" else " "
+        label = plain(self.redact(f"{question.label}{listed}"))
+        return self._prompt(label, value_proc=read, default=default, show_default=bool(default), prompt_suffix=suffix)
+
+    def _prompt(self, text: str, **options: Any) -> Any:
+        """What is typed now, checked as `click.prompt` does.
+
+        :raises KeyboardInterrupt: Ctrl-C like any other, or the window is closed: who asked asks again another time.
+        """
+        try:
+            with self.left_to_plugin(), interrupts.heard():
+                return click.prompt(text, err=True, **options)
+        except (click.Abort, OSError):
+            raise KeyboardInterrupt from None
 
     def say(self, line: str, style: str = "") -> None:
         self._console.print(Text(plain(self.redact(line)), style=style), soft_wrap=True)

@@ -134,12 +134,6 @@ class Installed:
         if lost := sorted(name for name in before if before[name] != after.get(name)):
             logger.warning("the curriculum changed or removed files of the session: %s", ", ".join(lost[:5]))
         new = tuple(sorted(after.keys() - before))
-        if session.handed_off and (new or lost):
-            logger.warning(
-                "the curriculum wrote into %s, which was handed off; send it anew with "
-                "`aind-launch resume %s --hand-off-again`",
-                *(session.folder, session.name),
-            )
         return answer.model_copy(update={"provenance": provenance, "new_files": new})
 
     def _version(self, command: list[str] | None) -> str | None:

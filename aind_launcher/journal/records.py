@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, get_args
 
 from aind_launcher.model.clock import now
 
-StepState = Literal["running", "done", "failed", "skipped"]
+StepState = Literal["running", "done", "failed", "skipped", "waiting"]
 SessionState = Literal[
     "running", "completed", "incomplete", "failed", "refused", "cancelled", "interrupted", "discarded", "closed"
 ]
@@ -37,7 +37,8 @@ class StepRecord:
 
     :param id: the step: its `session`, `hook`, `plugin` and `key`.
     :param attempt: 1 is the first.
-    :param state: *skipped* where the plugin raised `StepSkipped`; *running* where it was cut off.
+    :param state: *skipped* where the plugin raised `StepSkipped`; *waiting* for a person, who was not
+        there; *running* where it was cut off.
     :param started: when it began.
     :param ended: when it ended; None where it was cut off.
     :param error: what it failed with, or why it was skipped.
@@ -54,6 +55,11 @@ class StepRecord:
 
     def __post_init__(self) -> None:
         _check_state(self.state, StepState)
+
+    @property
+    def is_left_to_do(self) -> bool:
+        """Whether `resume` calls it again, since it failed or waits for a person."""
+        return self.state in ("failed", "waiting")
 
     @property
     def duration(self) -> float | None:

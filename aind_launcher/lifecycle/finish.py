@@ -107,7 +107,7 @@ def _own_part(launcher: Launcher, hook: str, standing: Standing) -> Callable[[],
 def _conclude(launcher: Launcher, standing: Standing, passed: list[StepRecord]) -> Outcome:
     """Close the session's entry; a plugin that failed at `session_finished` is called again by a resume."""
     session, end = standing.session, ending(standing)
-    failed = [record for record in passed if record.id.hook == "session_finished" and record.state == "failed"]
+    failed = [record for record in passed if record.id.hook == "session_finished" and record.is_left_to_do]
     if failed and end.exit_code == ExitCode.DONE:
         message = f"session_finished ({failed[0].id.plugin}): {failed[0].error}"
         end = replace(end, state="incomplete", exit_code=ExitCode.STEP_FAILED, message=message)

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from aind_launcher.errors import Unanswered
 
 if TYPE_CHECKING:
     from aind_launcher.journal.records import StepRecord
+    from aind_launcher.model.question import Question
     from aind_launcher.model.session import Check, SessionContext
 
 
@@ -34,7 +37,7 @@ class Operator:
         return nullcontext()
 
     def left_to_plugin(self) -> AbstractContextManager[None]:
-        """Show nothing while the context lasts: a plugin asks the operator itself."""
+        """Show nothing of what goes on while the context lasts: the operator is asked something."""
         return nullcontext()
 
     def ended(self, record: "StepRecord") -> None:
@@ -43,3 +46,12 @@ class Operator:
     def ask(self, question: str, answers: Mapping[str, str], default: str) -> str:
         """Ask for one of `answers` (key: what it means); the default where nobody is there."""
         return default
+
+    def ask_for_plugin(self, question: "Question") -> Any:
+        """Ask what a plugin asks; the default where nobody is there.
+
+        :raises Unanswered: nobody is there, and there is no default.
+        """
+        if question.default is None:
+            raise Unanswered(f'A person has to answer "{question.label}".')
+        return question.default

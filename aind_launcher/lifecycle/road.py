@@ -96,10 +96,10 @@ class Standing:
 
     @property
     def failed(self) -> tuple[StepRecord, ...]:
-        """The steps that did not end well; one that is still running was cut off."""
+        """The steps that are left to do; one that is still running was cut off."""
         if self.is_discarded:
             return ()
-        return tuple(record for record in self.current if record.state in ("failed", "running"))
+        return tuple(record for record in self.current if record.is_left_to_do or record.state == "running")
 
     @property
     def held(self) -> str | None:

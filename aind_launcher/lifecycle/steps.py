@@ -11,19 +11,21 @@ from typing import Any, Literal
 
 from pydantic_core import PydanticSerializationError, from_json, to_jsonable_python
 
-from aind_launcher.errors import BeginAgain, LauncherError, StepSkipped, TransientError
+from aind_launcher.errors import BeginAgain, LauncherError, StepSkipped, TransientError, Unanswered
 from aind_launcher.journal.journal import Journal
 from aind_launcher.journal.records import StepId, StepRecord, StepState
 from aind_launcher.lifecycle import step_thread
+from aind_launcher.lifecycle.handed_off import left_alone
 from aind_launcher.lifecycle.log import current_step
 from aind_launcher.lifecycle.operator import Operator
+from aind_launcher.lifecycle.person import Person
 from aind_launcher.model.animal import AnimalState, StateRecord
 from aind_launcher.model.register import Ticket
 from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.plugins import Call, Plugins
 from aind_launcher.system import interrupts
-from aind_launcher.system.interrupts import InterruptedAgain
+from aind_launcher.system.interrupts import InterruptedAgain, QuestionInterrupted
 from aind_launcher.system.redaction import Redactor
 
 logger = logging.getLogger(__name__)
@@ -75,7 +77,7 @@ class Steps:
         """Call plugins until one answers or fails: no other plugin decides in the place of one that broke."""
         for call in self.plugins.calls(hook):
             record = self.call(call, hook, session)
-            if record.result is not None or record.state == "failed":
+            if record.result is not None or record.is_left_to_do:
                 return record
         return None
 
@@ -86,20 +88,21 @@ class Steps:
         """
         step = StepId(session.name, hook, call.plugin.name, key)
         plugin = call.plugin
+        person = Person(self.operator)
 
         def asked() -> Any:
-            answer = call(session=session, **arguments)
+            with left_alone(session, hook, plugin.name):
+                answer = call(session=session, **arguments)
             # A generator does its work when it is asked, which may be long.
             return as_checks(answer) if hook == "pre_session" else answer
 
         def part() -> Any:
             if plugin.interactive and not self.operator.attended:
-                raise LauncherError(f"{plugin.name} asks a person.", f"Run `aind-launch resume {session.name}`.")
-            if plugin.interactive or hook == "run_session":
-                # A person or an acquisition may take any time; only the main thread hears Ctrl-C meanwhile.
-                with self.operator.left_to_plugin() if plugin.interactive else nullcontext(), interrupts.heard():
-                    return asked()
-            return self._limited(step, asked)
+                raise Unanswered(f"Plugin {plugin.name} asks a person.")
+            with person.asked(), self.operator.left_to_plugin() if plugin.interactive else nullcontext():
+                # A window or an acquisition may take any time; only the main thread hears Ctrl-C meanwhile.
+                in_main_thread = plugin.interactive or hook == "run_session"
+                return _in_main_thread(asked) if in_main_thread else self._limited(step, asked)
 
         return self.run(step, part, plugin.transient, _title_in(session, step))
 
@@ -171,6 +174,10 @@ class Steps:
         except StepSkipped as reason:
             state, error = "skipped", self.redact(str(reason))
             logger.info("%s: skipped: %s", _title(step), reason)
+        except Unanswered as reason:
+            state, error = self._unanswered(step, reason)
+            failure = reason
+            logger.warning("%s: %s", _title(step), error)
         except KeyboardInterrupt as pressed:
             if not _ends_one_step(pressed, step):
                 raise
@@ -195,6 +202,16 @@ class Steps:
                 self.journal.end_step(record)
         self.operator.ended(record)
         return record, failure
+
+    def _unanswered(self, step: StepId, reason: Unanswered) -> tuple[StepState, str]:
+        """How a step ends that needs a person where nobody is there."""
+        what = self.redact(reason.message)
+        if step.hook == "run_session":
+            return "failed", what
+        if step.hook in _CANCELS:
+            # There is no later for it, and it must not keep the animal from its session.
+            return "skipped", f"left out, since nobody is there: {what}"
+        return "waiting", f"{what} Run `aind-launch resume {step.session}` at a terminal."
 
     @contextmanager
     def _shown(self, step: StepId, title: str) -> Iterator[None]:
@@ -234,6 +251,20 @@ class Steps:
             # A short secret may stand in a date, which must stay one.
             return plain | {"message": _redacted(plain["message"], self.redact)}
         return plain if isinstance(value, _UNTOUCHED) else _redacted(plain, self.redact)
+
+
+def _in_main_thread(function: Callable[[], Any]) -> Any:
+    """What `function` returns, which may be interrupted by Ctrl-C, but not by what it raises of itself."""
+    before = interrupts.pressed()
+    try:
+        with interrupts.heard():
+            return function()
+    except QuestionInterrupted:
+        raise
+    except KeyboardInterrupt as interrupt:
+        if before is None or interrupts.pressed() != before:
+            raise
+        raise step_thread.not_the_operator(interrupt) from None
 
 
 def _redacted(value: Any, redact: Redactor) -> Any:
@@ -325,7 +356,8 @@ def _can_be_given_up(step: StepId) -> bool:
 
 def _ends_one_step(pressed: KeyboardInterrupt, step: StepId) -> bool:
     """Whether a Ctrl-C gives up `step` alone, which is then said."""
-    if not _can_be_given_up(step) or isinstance(pressed, InterruptedAgain) or not interrupts.ends_one_step():
+    ends_launcher = isinstance(pressed, InterruptedAgain | QuestionInterrupted)
+    if not _can_be_given_up(step) or ends_launcher or not interrupts.ends_one_step():
         return False
     logger.warning(
         "%s was given up; `aind-launch resume %s` does it. The session goes on; press Ctrl-C again now to end the "

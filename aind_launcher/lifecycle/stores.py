@@ -64,8 +64,9 @@ def ask(
         return answer
     except step_thread.TookTooLong:
         logger.warning("The animals' store did not answer within %g s.", _LONGEST)
-    except Exception as error:  # isolates what a store does when it is looked into
-        logger.warning("The animals' store cannot be asked: %s", redact(str(error)))
+    except (Exception, SystemExit, GeneratorExit) as error:  # isolates what a store does when it is looked into
+        reason = str(error) if isinstance(error, Exception) else repr(error)
+        logger.warning("The animals' store cannot be asked: %s", redact(reason))
     return None
 
 

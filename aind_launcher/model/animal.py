@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, JsonValue
+from pydantic import AwareDatetime, JsonValue
 
 from aind_launcher.errors import AnimalError, UsageError
 from aind_launcher.model.json_text import JsonText
 from aind_launcher.model.register import Ticket
+from aind_launcher.model.value import Value
 
 if TYPE_CHECKING:
     from aind_behavior_curriculum import TrainerState
@@ -139,7 +140,7 @@ class TrainerStateText(JsonText):
         return _object(self.document.get("stage"))
 
 
-class AnimalState(BaseModel, frozen=True):
+class AnimalState(Value):
     """What a store knows of an animal: its trainer state, the last metrics, and where both came from.
 
     :param trainer_state: where it stands.
@@ -181,7 +182,7 @@ class AnimalState(BaseModel, frozen=True):
         return ticket is not None and self.ticket is None and began_with is None
 
 
-class StateRecord(BaseModel, frozen=True, extra="allow"):
+class StateRecord(Value, extra="allow"):
     """What became of a decision in a store of animals' states; a store may add fields of its own.
 
     :param outcome: *applied*: the animal stands there now; *unchanged*: it did so before; *superseded*: the decision

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel
+from aind_launcher.model.value import Value, frozen
 
 
-class JsonText(BaseModel, frozen=True):
+class JsonText(Value):
     """A JSON object as text. The text is what is stored and passed on, byte for byte.
 
     :param text: the JSON text, as its program wrote it.
@@ -18,9 +18,10 @@ class JsonText(BaseModel, frozen=True):
 
     @cached_property
     def document(self) -> dict[str, Any]:
-        """The parsed text, with all that its program put into it; do not change it."""
+        """The parsed text, with all that its program put into it."""
         parsed = json.loads(self.text)
-        return parsed if isinstance(parsed, dict) else {}
+        document: dict[str, Any] = frozen(parsed if isinstance(parsed, dict) else {})
+        return document
 
 
 def object_in(content: bytes) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, Field
+
+from aind_launcher.model.value import Value
 
 if TYPE_CHECKING:
     from aind_launcher.model.animal import TrainerStateText
@@ -17,7 +19,7 @@ _LAST: Final = datetime(2999, 12, 31, tzinfo=UTC)
 Moment = Annotated[AwareDatetime, Field(ge=_FIRST, le=_LAST)]
 
 
-class Ticket(BaseModel, frozen=True):
+class Ticket(Value):
     """The number that an animal's store gives a session when it begins. It orders sessions where clocks do not.
 
     Enrolments, moves by hand and edits from outside have numbers of the same register.
@@ -44,7 +46,7 @@ FEWEST_SESSIONS: Final = 3
 NO_TICKET: Final = Ticket(register_id="", number=1)
 
 
-class EntryDecision(BaseModel, frozen=True, extra="allow"):
+class EntryDecision(Value, extra="allow"):
     """What a curriculum decided on a session, in short; the animal's history has all of it.
 
     :param suggestion: the digest of the answer.
@@ -63,7 +65,7 @@ class EntryDecision(BaseModel, frozen=True, extra="allow"):
     because: str | None = None
 
 
-class RegisterEntry(BaseModel, frozen=True, populate_by_name=True, extra="allow"):
+class RegisterEntry(Value, populate_by_name=True, extra="allow"):
     """One ticket and what it was given for: a session, or that the animal was put elsewhere.
 
     What a newer launcher has written into it besides stays in it when it is written again.
@@ -161,7 +163,7 @@ def short_digest(state: "TrainerStateText | None") -> str | None:
     return state.digest[:12] if state else None
 
 
-class UnfinishedSession(BaseModel, frozen=True):
+class UnfinishedSession(Value):
     """A session that waits for `aind-launch resume` on its rig.
 
     :param session_name: its name.
@@ -180,7 +182,7 @@ class UnfinishedSession(BaseModel, frozen=True):
 STALE: Final = 24 * 3600.0
 
 
-class RigStatus(BaseModel, frozen=True, populate_by_name=True):
+class RigStatus(Value, populate_by_name=True):
     """What a rig last said of itself: a small file in the library, written when a session starts and ends.
 
     :param version: of the file's form.

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
     Field,
     JsonValue,
@@ -19,6 +18,7 @@ from aind_launcher.model.animal import AnimalState
 from aind_launcher.model.clock import now
 from aind_launcher.model.names import checked_name
 from aind_launcher.model.register import RegisterEntry, Ticket
+from aind_launcher.model.value import Value
 
 # The schema of aind-behavior-services that this file writes. Its own reader coerces other versions.
 SESSION_SCHEMA = "0.13.9"
@@ -30,7 +30,7 @@ def _in_a_zone(value: Any) -> Any:
     return date.astimezone() if isinstance(date, datetime) and date.tzinfo is None else date
 
 
-class Session(BaseModel, frozen=True, extra="allow"):
+class Session(Value, extra="allow"):
     """Interchangeable with ``aind_behavior_services.session.Session``: each reads the other's JSON.
 
     Fields that a newer schema adds stay.
@@ -51,7 +51,7 @@ class Session(BaseModel, frozen=True, extra="allow"):
     aind_behavior_services_pkg_version: str = SESSION_SCHEMA
     version: str = SESSION_SCHEMA
     experiment: str | None = None
-    experimenter: list[str] = []
+    experimenter: list[str] = Field([])
     date: Annotated[AwareDatetime, BeforeValidator(_in_a_zone)] = Field(default_factory=now)
     subject: str
     session_name: str = Field("", validate_default=True)
@@ -110,7 +110,7 @@ class SessionPaths:
         self.launcher = self.logs / "launcher"
 
 
-class Repository(BaseModel, frozen=True):
+class Repository(Value):
     """The task repository at the time of the session.
 
     :param path: its folder.
@@ -125,7 +125,7 @@ class Repository(BaseModel, frozen=True):
     clean: bool = True
 
 
-class Inputs(BaseModel, frozen=True):
+class Inputs(Value):
     """What the acquisition is started with. `prepare_session` may answer with changed ones.
 
     :param rig: the rig file as JSON data; None where the settings name none.
@@ -139,7 +139,7 @@ class Inputs(BaseModel, frozen=True):
     task_from: Literal["animal", "plugin"] = "plugin"
 
 
-class Acquisition(BaseModel, frozen=True):
+class Acquisition(Value):
     """How the acquisition went.
 
     :param outcome: *completed*, *failed* (its data stays all the same), or *interrupted* by the operator.
@@ -156,7 +156,7 @@ class Acquisition(BaseModel, frozen=True):
     message: str | None = None
 
 
-class Check(BaseModel, frozen=True):
+class Check(Value):
     """One line of `pre_session` or `doctor`: what was looked at, how it stands, and a hint.
 
     :param name: what was looked at, in a word.
@@ -186,7 +186,7 @@ class Check(BaseModel, frozen=True):
         return cls(name=name, outcome="failed", message=message, hint=hint)
 
 
-class SessionContext(BaseModel, frozen=True):
+class SessionContext(Value):
     """All that a hook may know of its session. A value: each step gets a new one, and changes nothing.
 
     :param session: who, when and what for.
@@ -226,7 +226,7 @@ class SessionContext(BaseModel, frozen=True):
     disposition: Literal["score", "keep", "discard"] = "score"
     hand_off: int = 0
     handed_off: bool = False
-    results: dict[str, dict[str, JsonValue]] = {}
+    results: dict[str, dict[str, JsonValue]] = Field({})
 
     @property
     def name(self) -> str:

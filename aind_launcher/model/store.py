@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from pydantic import AwareDatetime, BaseModel, JsonValue, ValidationError
+from pydantic import AwareDatetime, JsonValue, ValidationError
 
 from aind_launcher.model.animal import AnimalState, TrainerStateText, fired_rules
 from aind_launcher.model.clock import now
 from aind_launcher.model.register import LOOKED_AT, RegisterEntry, RigStatus, Ticket
+from aind_launcher.model.value import Value
 
 if TYPE_CHECKING:
     from aind_launcher.model.session import SessionContext
@@ -85,7 +86,7 @@ class AnimalRecord:
         return newest.sessions_at(self.trainer_state) if newest else None
 
 
-class Decision(BaseModel, frozen=True, populate_by_name=True, ser_json_inf_nan="constants"):
+class Decision(Value, populate_by_name=True, ser_json_inf_nan="constants"):
     """One decision on an animal. A store may record more of it than this.
 
     :param kind: *suggestion* of a curriculum, *enrolled* or *moved* by a person, or *found*: changed outside the

@@ -4,13 +4,14 @@ import hashlib
 import json
 from functools import cached_property
 
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.json_text import JsonText, members
+from aind_launcher.model.value import Value, frozen
 
 
-class Provenance(BaseModel, frozen=True):
+class Provenance(Value):
     """Which code decided: enough to run the same decision again.
 
     :param source: the curriculum source's name in the task repository.
@@ -61,7 +62,7 @@ class CurriculumSuggestion(JsonText):
     @property
     def metrics(self) -> JsonValue:
         """The metrics as plain JSON data; numbers that JSON lacks (NaN) are Python's."""
-        metrics: JsonValue = json.loads(self.metrics_text)
+        metrics: JsonValue = frozen(json.loads(self.metrics_text))
         return metrics
 
     @property

@@ -27,6 +27,10 @@ class InterruptedAgain(KeyboardInterrupt):
     """Ctrl-C was pressed again while what it interrupted was closing."""
 
 
+class QuestionInterrupted(KeyboardInterrupt):
+    """Ctrl-C was pressed, or the window closed, at a plugin's question: this ends the launcher, not its step alone."""
+
+
 class _Interrupts:
     """A signal handler that raises KeyboardInterrupt now, or when the next context in which it is heard begins.
 
@@ -36,12 +40,14 @@ class _Interrupts:
     def __init__(self, hold: float = 0) -> None:
         self.hold = hold
         self.count = 0
+        self.pressed = 0
         self.ends_program = False
         self.gave_up_at = -inf
         self._waiting_since: float | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
+        self.pressed += 1
         self.ends_program |= number != signal.SIGINT
         waiting_since = self._waiting_since or time.monotonic()
         if not self.hold or time.monotonic() - waiting_since > self.hold:
@@ -157,6 +163,12 @@ def heard_now() -> None:
     :raises KeyboardInterrupt: it was pressed since.
     """
     _current().raise_waiting()
+
+
+def pressed() -> int | None:
+    """How often Ctrl-C was pressed; None where that cannot be told, since another program or plugin handles it."""
+    handler = signal.getsignal(signal.SIGINT)
+    return handler.pressed if isinstance(handler, _Interrupts) else None
 
 
 def ends_one_step() -> bool:

@@ -1,0 +1,73 @@
+"""A session's folder that was handed off: who writes into it is named, since a transfer service may drop its copy."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aind_launcher.errors import HandedOff
+
+if TYPE_CHECKING:
+    from aind_launcher.model.session import SessionContext
+
+logger = logging.getLogger(__name__)
+
+# Files that are named of those that were written.
+_NAMED: Final = 3
+
+
+@contextmanager
+def left_alone(session: "SessionContext", hook: str, plugin: str) -> Iterator[None]:
+    """While the context lasts, the step of `plugin` is to write nothing into a folder that was handed off.
+
+    :raises HandedOff: it did. Where the step failed anyway, or has the curriculum's answer, which counts all the same,
+        a warning says so.
+    """
+    if not session.handed_off or hook == "transfer_session":
+        # The hand-off itself may leave its mark.
+        yield
+        return
+    before = _files(session.folder)
+    is_refused = False
+    try:
+        yield
+        is_refused = hook != "curriculum_suggest"
+    finally:
+        if problem := _written(session, plugin, before):
+            if is_refused:
+                raise problem
+            logger.warning("%s", problem)
+
+
+def _written(session: "SessionContext", plugin: str, before: dict[str, tuple[int, int]]) -> HandedOff | None:
+    """What was written since; files that are gone were taken by the transfer service."""
+    written = sorted(path for path, state in _files(session.folder).items() if before.get(path) != state)
+    if not written:
+        return None
+    more = f" and {len(written) - _NAMED} more" if len(written) > _NAMED else ""
+    named = (Path(path).relative_to(session.folder).as_posix() for path in written[:_NAMED])
+    what = f"{', '.join(named)}{more}"
+    return HandedOff(
+        f"While plugin {plugin} ran, {what} {'was' if len(written) == 1 else 'were'} written into {session.folder}, "
+        "which was handed off.",
+        session.name,
+    )
+
+
+def _files(folder: Path) -> dict[str, tuple[int, int]]:
+    """The path of every file in `folder`, with its size and when it was written."""
+    found: dict[str, tuple[int, int]] = {}
+    waiting = [os.fspath(folder)]
+    while waiting:
+        # What a transfer service takes away meanwhile is gone.
+        with suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                    continue
+                with suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    found[entry.path] = (status.st_size, status.st_mtime_ns)
+    return found
