@@ -116,7 +116,7 @@ class Writer:
             lines += ["Types: " + ", ".join(f"[{other}]({self._address(other)})" for other in used), ""]
         lines += [*self._prose(doc), "**Arguments:**", "", *self._bullets(_arguments(hook)), ""]
         for title, field in (("Returns", "return"), ("An exception", "raises Exception"), ("Called again", "again")):
-            lines += [*self._wrapped(f"**{title}:** {doc.fields[field]}"), ""]
+            lines += [*self._wrapped(f"**{title}:** {doc.fields.get(field, '')}"), ""]
         return lines[:-1]
 
     def _error(self, name: str, kind: type[Exception]) -> list[str]:
