@@ -116,7 +116,7 @@ class Writer:
             lines += ["Types: " + ", ".join(f"[{other}]({self._address(other)})" for other in used), ""]
         lines += [*self._prose(doc), "**Arguments:**", "", *self._bullets(_arguments(hook)), ""]
         for title, field in (("Returns", "return"), ("An exception", "raises Exception"), ("Called again", "again")):
-            lines += [*self._wrapped(f"**{title}:** {doc.fields[field]}"), ""]
+            lines += [*self._wrapped(f"**{title}:** {doc.fields.get(field, '')}"), ""]
         return lines[:-1]
 
     def _error(self, name: str, kind: type[Exception]) -> list[str]:
@@ -197,8 +197,8 @@ def _members(kind: type) -> Iterator[Member]:
         for name, path in vars(SessionPaths(Path())).items():
             yield f"`{name}`", f"`{path.as_posix()}`, {told[f'param {name}']}", []
     for name, member in {name: member for base in ours for name, member in vars(base).items()}.items():
-        if name.startswith("_") and name != "__call__":
-            continue
+        if hasattr(BaseModel, name) or (name.startswith("_") and name != "__call__"):
+            continue  # what pydantic says of its own, or nobody calls
         if isinstance(member, property | cached_property):
             getter: Any = member.fget if isinstance(member, property) else member.func
             returns = _type(inspect.signature(getter).return_annotation)
@@ -232,6 +232,8 @@ def _fields(kind: type) -> Iterator[tuple[str, Any, str]]:
 
 
 def _default(value: Any) -> str:
+    if isinstance(value, type) and value is not dataclasses.MISSING:
+        return f" = {_type(value)}"
     return "" if value in (PydanticUndefined, dataclasses.MISSING) else _quoted(f" = {value!r}")
 
 
