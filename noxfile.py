@@ -144,11 +144,19 @@ def cohort(session: nox.Session) -> None:
 
 
 @nox.session
-@nox.parametrize("plugin", [folder.name for folder in PLUGINS])
+@nox.parametrize(
+    "plugin",
+    [folder.name for folder in PLUGINS] + [f"{folder.name} oldest" for folder in PLUGINS if group("oldest", folder)],
+)
 def plugins(session: nox.Session, plugin: str) -> None:
-    """Run the tests of each distribution in plugins/, alone with the core in its own environment."""
-    folder = ROOT / "plugins" / plugin
-    session.install(*editable(ROOT, folder), *group("tests"), *group("tests", folder))
+    """Run the tests of each distribution in plugins/, alone with the core in its own environment.
+
+    One that names its *oldest* versions of a package is tested with those, too.
+    """
+    name, _, versions = plugin.partition(" ")
+    folder = ROOT / "plugins" / name
+    needs = [need for wanted in ("tests", versions) if wanted for need in group(wanted, folder)]
+    session.install(*editable(ROOT, folder), *group("tests"), *needs)
     # Its own configuration of pytest holds, else the one here.
     session.run("pytest", str(folder / "tests"), *session.posargs)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aind_launcher.hookspecs import hookimpl
     from aind_launcher.model.animal import AnimalState, StateRecord, TrainerStateText
     from aind_launcher.model.clock import now
+    from aind_launcher.model.names import checked_name
     from aind_launcher.model.question import ask
     from aind_launcher.model.register import EntryDecision, RegisterEntry, RigStatus, Ticket, UnfinishedSession
     from aind_launcher.model.session import (
@@ -79,6 +80,7 @@ __all__ = [
     "UnfinishedSession",
     "__version__",
     "ask",
+    "checked_name",
     "hookimpl",
     "now",
     "sync_folder",
@@ -106,6 +108,7 @@ _HOMES = {
         "model.animal": ("AnimalState", "StateRecord", "TrainerStateText"),
         "model.clock": ("now",),
         "model.question": ("ask",),
+        "model.names": ("checked_name",),
         "model.register": ("EntryDecision", "RegisterEntry", "RigStatus", "Ticket", "UnfinishedSession"),
         "model.session": ("Acquisition", "Check", "Inputs", "Repository", "Session", "SessionContext", "SessionPaths"),
         "model.sources": ("BuiltEnvironment", "BuiltSource", "CurriculumSources", "SourceStatus"),

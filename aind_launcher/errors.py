@@ -85,6 +85,10 @@ class NoAnswer(CurriculumError):
     """The curriculum ended well but printed no suggestion, or one that cannot be read."""
 
 
+class NoCommand(CurriculumError):
+    """A curriculum source has no command for what it was asked."""
+
+
 class TransientError(LauncherError):
     """For plugin authors: raise it where a second try may well succeed (a time-out, a 503)."""
 

@@ -65,6 +65,29 @@ class TestTheCommandLine:
         ]
         assert commands.ask("list") is None
 
+    def test_takes_what_its_contract_lacks_from_the_settings(self, tmp_path: Path) -> None:
+        own = {
+            "list": ["python", "decide.py", "--list"],
+            "init": ["python", "decide.py", "--first", "{curriculum}", "--stage={stage}"],
+            "version": ["decide-version"],
+        }
+        for contract in (["python", "decide.py", "{data_directory}"], "path", "default"):
+            commands = commands_of(tmp_path, contract=contract, commands=own)
+            assert commands.ask("list") == [str(PYTHON), "decide.py", "--list"]
+            assert commands.ask("version") == ["decide-version"]
+            assert commands.init("a b", "late {curriculum}") == [
+                *(str(PYTHON), "decide.py", "--first", "a b", "--stage=late {curriculum}"),
+            ]
+            # The first stage is asked for by not naming one.
+            assert commands.init("a") == [str(PYTHON), "decide.py", "--first", "a"]
+            assert (commands.ask("dsl-version") is None) == (contract != "default")
+
+    def test_without_a_place_for_a_stage_starts_at_the_first_alone(self) -> None:
+        commands = commands_of(commands={"init": ["first"]})
+        assert commands.init("a") == ["first"]
+        with pytest.raises(UsageError, match=r"'init' of this curriculum source takes no stage"):
+            commands.init("a", "late")
+
     def test_prefers_a_program_of_the_environment(self, tmp_path: Path) -> None:
         (tmp_path / "decide").touch()
         commands = commands_of(tmp_path, contract=["decide", "{data_directory}"])
@@ -87,6 +110,10 @@ class TestTheCommandLine:
         ({"contract": ["x", "{session}"]}, r"\{session\}.*\{data_directory\}, \{trainer_state\}, \{curriculum\}"),
         ({"contract": []}, "is empty"),
         ({"contract": ["x"], "options": {"a": 1}}, "neither 'module' nor 'options'"),
+        ({"commands": {"list": []}}, "is empty"),
+        ({"commands": {"list": ["x", "{curriculum}"]}}, r"unknown placeholder \{curriculum\}. It takes none"),
+        ({"commands": {"init": ["x", "{data_directory}"]}}, r"\{data_directory\}. Use \{curriculum\}, \{stage\}"),
+        ({"commands": {"init": ["x", "--stage", "{stage}"]}}, r"Write '--stage=\{stage\}' as one argument"),
         ({"module": "my-module"}, "not the name of a Python module"),
         ({"module": "-c"}, "not the name of a Python module"),
         ({"options": {"--window": 3}}, "without leading dashes"),

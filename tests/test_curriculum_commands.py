@@ -3,76 +3,16 @@
 import json
 import re
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 from command_line import call
-from refusals import REFUSED, refuse
-from repositories import (
-    commit,
-    curriculum_files,
-    library_files,
-    lock,
-    make_repository,
-    make_task_with_submodule,
-    run_git,
-)
+from pinned_curricula import Pinned, made_in, pinned
+from repositories import commit, curriculum_files, library_files, lock, make_repository, run_git
 
-RUN = ("run", "--subject", "123456")
-
-
-@dataclass(frozen=True)
-class Pinned:
-    """A task repository with a curriculum as its submodule."""
-
-    root: Path
-
-    @property
-    def task(self) -> Path:
-        return self.root / "task"
-
-    @property
-    def submodule(self) -> Path:
-        return self.task / "curricula"
-
-    def refuse(self, sentence: str, *arguments: str, code: int = REFUSED) -> None:
-        keeps = (self.task, self.root / "library", self.root / "data")
-        journal = self.root / "state" / "journal.sqlite"
-        refuse(code, sentence, *(arguments or RUN), cwd=self.task, keeps=keeps, journal=journal)
-
-
-def made_in(root: Path, files: Mapping[str, str] | None = None, more: str = "") -> Pinned:
-    """:param more: settings of the plugin `isolated-curriculum`."""
-    settings = [
-        'experiment = "pinned"',
-        'disable = ["acquisition"]',
-        *(f"{name}-directory = {json.dumps(str(root / name))}" for name in ("data", "state")),
-        "[tool.aind-launcher.plugin]",
-        f"local-store.library = {json.dumps(str(root / 'library'))}",
-        'checks.minimum-free-space = "1 MB"',
-        f"isolated-curriculum.cache-directory = {json.dumps(str(root / 'cache'))}",
-        more,
-    ]
-    make_task_with_submodule(root, files, settings="\n".join(settings))
-    return Pinned(root)
-
-
-def pinned(root: Path, files: Mapping[str, str] | None = None, package: str = "my_curricula", more: str = "") -> Pinned:
-    """:param package: of the curriculum of its one animal."""
-    made = made_in(root, files, more)
-    state = {
-        "curriculum": {"name": "counting", "version": "1.0.0", "pkg_location": package},
-        "stage": {"name": "first", "task": {"name": "counting"}},
-        "is_on_curriculum": True,
-        "active_policies": [],
-    }
-    animal = root / "library" / "pinned" / "Subjects" / "123456"
-    animal.mkdir(parents=True)
-    (animal / "trainer_state.json").write_text(json.dumps(state), encoding="utf-8")
-    return made
+LIST = ("curricula", "list")
 
 
 def not_initialised(made: Pinned) -> None:
@@ -126,6 +66,13 @@ def test_a_source_outside_of_the_task_repository_is_refused(tmp_path: Path) -> N
     made.refuse(
         "source 'mine' lies outside the task repository, in .* add it as a submodule", "curricula", "list", code=2
     )
+
+
+def test_a_curriculum_is_given_no_longer_than_its_step(tmp_path: Path) -> None:
+    made = made_in(tmp_path, more="isolated-curriculum.timeout = 1801")
+    made.refuse("timeout' in pyproject.toml is wrong: 1801 seconds are more than a step gets, which", *LIST, code=2)
+    made.refuse("ends after 30 minutes. Raise step-timeout", *LIST, "--set", "step-timeout=30.0", code=2)
+    assert call(*LIST, "--set", "step-timeout=31", cwd=made.task).code == 0
 
 
 @pytest.mark.parametrize(

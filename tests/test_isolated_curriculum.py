@@ -98,3 +98,14 @@ def test_a_command_of_its_own_is_given_the_name_of_the_animals_curriculum(
         )
     )
     assert curricula.curriculum_suggest(session).trainer_state.curriculum == "counting"
+
+
+@pytest.mark.parametrize("program", ["Rscript-of-nobody", "./decide.sh"])
+def test_a_program_that_is_not_there_is_found_before_the_session(
+    tmp_path: Path, session: SessionContext, program: str
+) -> None:
+    settings = {"cache_directory": tmp_path / "cache", "sources": {"curricula": {"contract": [program]}}}
+    (check,) = IsolatedCurriculum(IsolatedCurriculum.Settings.model_validate(settings)).pre_session(session)
+
+    assert (check.outcome, program in check.message) == ("failed", True)
+    assert "correct 'contract' in the settings of the source" in (check.hint or "")

@@ -101,6 +101,9 @@ PLUGINS = '''
         def names(self):
             return ["steps"]
 
+        def passed_over(self):
+            return []
+
         def status(self):
             return [SourceStatus(name="steps", kind="built in", path=".", built=True, curricula=("Ladder",))]
 
@@ -109,6 +112,9 @@ PLUGINS = '''
 
         def first_state(self, curriculum, stage, *, source, allow_dirty, progress):
             return ladder_state(stage or "rung1")
+
+        def verify(self, trainer_state, *, allow_dirty, progress):
+            """Every animal climbs here."""
 
         def suggest(self, folder, trainer_state, *, source, allow_dirty, progress):
             state = ladder_state("rung9")

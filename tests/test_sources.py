@@ -12,12 +12,14 @@ from repositories import (
     make_repository,
     make_task_repository,
     make_task_with_submodule,
+    make_workspace,
     run_git,
     the_source,
     write,
 )
 
-from aind_launcher.curriculum.sources import Source, choose_source, find_sources, pin, provides
+from aind_launcher.curriculum.choosing import choose_source, provides
+from aind_launcher.curriculum.sources import Source, find_sources, passed_over, pin
 from aind_launcher.errors import Refused, SettingsError, SourceError
 
 
@@ -80,6 +82,65 @@ class TestFinding:
 
     def test_a_repository_without_submodules_has_no_source(self, tmp_path: Path) -> None:
         assert find_sources(make_task_repository(tmp_path)) == ()
+
+    def test_members_of_the_workspace_with_the_command_are_sources_named_by_their_folders(self, tmp_path: Path) -> None:
+        workspace = make_workspace(tmp_path)
+
+        source = the_source(workspace)
+
+        assert (source.name, source.kind, source.relative) == ("curriculum", "directory", "packages/curriculum")
+        assert pin(source).problem is None
+
+    def test_a_member_that_is_a_submodule_is_found_once(self, task: Path) -> None:
+        members = '[tool.aind-launcher]\n[tool.uv.workspace]\nmembers = ["code/*"]\n'
+        commit(task, {"pyproject.toml": members})
+
+        assert (the_source(task).name, the_source(task).kind) == ("the curricula", "submodule")
+
+    def test_a_workspace_whose_root_provides_the_command_is_named_by_its_distribution(self, tmp_path: Path) -> None:
+        files = curriculum_files("one-for-all", more="[tool.aind-launcher]\n[tool.uv.workspace]\nmembers = []\n")
+
+        source = the_source(make_repository(tmp_path / "any clone", files))
+
+        assert (source.name, source.relative) == ("one-for-all", ".")
+
+    def test_settings_refine_a_source_that_is_found(self, task: Path, tmp_path: Path) -> None:
+        add_submodule(task, make_repository(tmp_path / "library", library_files("library")), "libs/library")
+        add_submodule(task, make_repository(tmp_path / "plain", {"decide.py": ""}), "plain")
+
+        named = {"the curricula": None, "library": None, "plain": None}
+        found = {source.name: source for source in find_sources(task, named, {"library"})}
+
+        assert found.keys() == named.keys()
+        assert (found["library"].relative, pin(found["library"]).problem) == ("libs/library", None)
+        assert "has no pyproject.toml" in str(pin(found["plain"]).problem)
+
+    def test_a_member_without_the_command_is_one_where_settings_say_how_it_is_run(self, tmp_path: Path) -> None:
+        found = find_sources(make_workspace(tmp_path), {"other": None}, {"other"})
+
+        assert [(source.name, pin(source).problem) for source in found] == [("curriculum", None), ("other", None)]
+
+    def test_settings_for_a_source_that_is_not_there_name_the_nearest(self, task: Path) -> None:
+        with pytest.raises(SettingsError, match=r"no curriculum source 'curricula'.* 'the curricula'\?"):
+            find_sources(task, {"curricula": None})
+        with pytest.raises(SettingsError, match=r"no curriculum source 'zzz'.* There are: the curricula\. .*'path'"):
+            find_sources(task, {"zzz": None})
+
+    def test_a_submodule_that_is_none_is_named_with_the_reason(self, task: Path, tmp_path: Path) -> None:
+        add_submodule(task, make_repository(tmp_path / "workflows", {"a.bonsai": ""}), "workflows")
+        add_submodule(task, make_repository(tmp_path / "library", library_files("library")), "library")
+        add_submodule(task, make_repository(tmp_path / "odd", {"pyproject.toml": "["}), "odd")
+        add_submodule(task, make_repository(tmp_path / "docs", {"a.md": ""}), "docs")
+        run_git("submodule", "--quiet", "deinit", "docs", cwd=task)
+
+        present = [source for source in find_sources(task) if source.is_present]
+        reasons = passed_over(task, present)
+
+        assert [*reasons] == ["docs", "library", "odd", "workflows"]
+        assert reasons["docs"] == "is not checked out"
+        assert reasons["library"] == "provides no command 'curriculum'"
+        assert "is not valid TOML" in reasons["odd"]
+        assert reasons["workflows"] == "has no pyproject.toml"
 
     def test_a_folder_that_is_no_repository_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(Refused, match="is not in a git repository"):

@@ -169,9 +169,9 @@ def move(
             document = {**before.trainer_state.document, "is_on_curriculum": False}
             target = TrainerStateText(text=json.dumps(document))
         elif curriculum:
-            target = repository.curriculum_sources().first_state(
-                curriculum, stage, source=source, allow_dirty=False, progress=Terminal().say
-            )
+            sources, say = repository.curriculum_sources(), Terminal().say
+            target = sources.first_state(curriculum, stage, source=source, allow_dirty=False, progress=say)
+            sources.verify(target, allow_dirty=False, progress=say)
         else:
             target = at_stage(before.trainer_state, stage or "")
     store.move(subject, target, reason=reason, by=by, restored=restored)

@@ -9,7 +9,7 @@ import click
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.printing import print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
-from aind_launcher.errors import ExitCode, LauncherError, UsageError
+from aind_launcher.errors import UsageError
 
 if TYPE_CHECKING:
     from aind_launcher.model.sources import CurriculumSources, SourceStatus
@@ -27,8 +27,10 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
     """List every curriculum source: its pin, whether it is clean and built, and its curricula."""
     sources = repository.curriculum_sources()
     found = _status(sources) if sources.names() else ()
+    passed_over = sources.passed_over()
     if as_json:
-        print_json([source.model_dump() | {"clean": source.problem is None} for source in found])
+        clean = [source.model_dump() | {"clean": source.problem is None} for source in found]
+        print_json([*clean, *(source.model_dump() | {"clean": None} for source in passed_over)])
         return
     print_table(
         ("source", "path", "pinned at", "state", "built", "curricula"),
@@ -56,24 +58,61 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
             f"\nNot built yet: {', '.join(unbuilt)}. `aind-launch curricula sync` builds what is pinned; "
             "this list then names the curricula."
         )
+    if passed_over:
+        from aind_launcher.cli.readiness import passed_over_in_words
+
+        click.echo(f"\n{passed_over_in_words(passed_over)}")
 
 
 @command.command("sync", epilog="Example: aind-launch curricula sync")
 @in_task_repository
 @click.argument("name", required=False)
 @click.option("--allow-dirty", is_flag=True, help="Build uncommitted changes too.")
-def sync(repository: TaskRepository, name: str | None, allow_dirty: bool) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def sync(repository: TaskRepository, name: str | None, allow_dirty: bool, as_json: bool) -> int:
     """Build the environment of every source, or of one, at its pin."""
-    return _for_each(repository, name, allow_dirty, check=False)
+    from aind_launcher.cli.readiness import Readiness
+
+    readiness = Readiness(repository, allow_dirty=allow_dirty, as_json=as_json)
+    readiness.sources(name, check=False)
+    return readiness.end()
 
 
-@command.command("check", epilog="Example: aind-launch curricula check")
+@command.command(
+    "check",
+    epilog="""\b
+Examples:
+  aind-launch curricula check
+  aind-launch curricula check --on D:/data/123456_2026-01-31T170000Z
+""",
+)
 @in_task_repository
 @click.argument("name", required=False)
+@click.option(
+    "--on",
+    "session",
+    type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
+    metavar="SESSION",
+    help="Decide on a copy of this session's folder, and compare with what is recorded in it.",
+)
 @click.option("--allow-dirty", is_flag=True, help="Check uncommitted changes too.")
-def check(repository: TaskRepository, name: str | None, allow_dirty: bool) -> int:
-    """Verify pin, environment and answers of every source, or of one."""
-    return _for_each(repository, name, allow_dirty, check=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(repository: TaskRepository, name: str | None, session: Path | None, allow_dirty: bool, as_json: bool) -> int:
+    """Verify that every source, or one, is as pinned and can decide.
+
+    Its curricula are imported in its environment, and so are those of the animals. Exit code 3 where something would
+    refuse a session or, with --on, decides otherwise than recorded.
+    """
+    from aind_launcher.cli.readiness import Readiness
+
+    readiness = Readiness(repository, allow_dirty=allow_dirty, as_json=as_json)
+    if session:
+        readiness.past_session(session, name)
+    else:
+        readiness.sources(name, check=True)
+        if not name:
+            readiness.animals()
+    return readiness.end()
 
 
 @command.command(
@@ -82,18 +121,24 @@ def check(repository: TaskRepository, name: str | None, allow_dirty: bool) -> in
 Examples:
   aind-launch curricula enroll 123456 --curriculum depletion
   aind-launch curricula enroll 123456 --curriculum depletion --stage graduated --replace
+  aind-launch curricula enroll 123456 --trainer-state first_state.json
 """,
 )
 @in_task_repository
 @click.argument("subject")
-@click.option("--curriculum", "-c", required=True, help="A name that `curricula list` shows.")
+@click.option("--curriculum", "-c", help="A name that `curricula list` shows.")
 @click.option("--stage", help="Start at this stage instead of the first.")
+@click.option(
+    "--trainer-state",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Start in the state in this file, for a curriculum without `init`.",
+)
 @click.option("--source", help="The curriculum source, where several have a curriculum of that name.")
 @click.option("--by", default=None, help="Who enrols the animal (default: the login).")
 @click.option("--replace", is_flag=True, help="Also for an animal that has a state already; its history is kept.")
 @click.option("--allow-dirty", is_flag=True, help="Also with uncommitted changes in the source.")
 def enroll(repository: TaskRepository, subject: str, **options: Any) -> None:
-    """Start an animal on a curriculum, in the state that the curriculum's own `init` gives."""
+    """Start an animal on a curriculum, in the state that the curriculum's own `init` or a file gives."""
     from aind_launcher.cli.enrolment import enroll_animal
 
     click.echo(f"Animal {subject} is enrolled: {enroll_animal(repository, subject, **options)}.")
@@ -135,27 +180,3 @@ def _status(sources: "CurriculumSources") -> "Sequence[SourceStatus]":
 
     with Terminal().working("asking the curriculum sources"):
         return sources.status()
-
-
-def _for_each(repository: TaskRepository, name: str | None, allow_dirty: bool, *, check: bool) -> int:
-    from aind_launcher.cli.terminal import Terminal, show_error
-
-    sources = repository.curriculum_sources()
-    terminal = Terminal()
-    names = [name] if name else sources.names()
-    if not names:
-        click.echo("This task repository has no curriculum source.")
-    code = ExitCode.DONE
-    for each in names:
-        try:
-            with terminal.working(f"building {each}"):
-                built = sources.build(each, check=check, allow_dirty=allow_dirty, progress=terminal.say)
-            known = f", package {built.package}, DSL {built.dsl}" if check else ""
-            known += ", unlocked" if built.locked is False else ""
-            click.echo(
-                f"{each}: ready at {built.commit[:10]} in {built.environment} (Python {built.python_version}{known})"
-            )
-        except LauncherError as error:
-            show_error(error)
-            code = ExitCode.REFUSED
-    return code

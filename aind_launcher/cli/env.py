@@ -41,9 +41,13 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
 @click.option(
     "--older-than", type=click.IntRange(0, 36_500), default=30, show_default=True, help="Days since last used."
 )
-def prune_(repository: TaskRepository, older_than: int) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the environments that were removed.")
+def prune_(repository: TaskRepository, older_than: int, as_json: bool) -> None:
     """Remove environments that were not used for a while and that this repository no longer pins."""
     removed = repository.curriculum_sources().prune(timedelta(days=older_than))
+    if as_json:
+        print_json([environment.model_dump(mode="json") for environment in removed])
+        return
     for environment in removed:
         click.echo(f"Removed {environment.key} ({environment.source} at {environment.commit[:10]}).")
     if not removed:

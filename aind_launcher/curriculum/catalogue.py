@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from aind_launcher.curriculum.environments import Environment, list_environments, prune
 from aind_launcher.curriculum.installed import Installed
-from aind_launcher.curriculum.sources import Source
+from aind_launcher.curriculum.sources import Source, passed_over
 from aind_launcher.curriculum.specification import is_locked
-from aind_launcher.errors import CurriculumError, LauncherError, UsageError
+from aind_launcher.errors import CurriculumError, LauncherError, NoCommand, SourceError, UsageError
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, Progress, SourceStatus
 from aind_launcher.model.suggestion import CurriculumSuggestion
@@ -31,26 +31,39 @@ class Catalogue:
 
     def names(self) -> tuple[str, ...]:
         """The name of every source."""
-        return tuple(source.name for source in self.plugin.sources(self.repository))
+        return tuple(source.name for source in self.plugin.expected(self.repository))
+
+    def passed_over(self) -> tuple[SourceStatus, ...]:
+        """The submodules that are no source."""
+        reasons = passed_over(self.repository, self.plugin.expected(self.repository))
+        return tuple(
+            SourceStatus(name=path, kind="submodule", path=path, passed_over=reason) for path, reason in reasons.items()
+        )
 
     def status(self) -> tuple[SourceStatus, ...]:
         """Every source: its pin, whether it is clean and built, and its curricula."""
         with ThreadPoolExecutor(max_workers=4) as pool:
-            return tuple(pool.map(self._status, self.plugin.sources(self.repository)))
+            return tuple(pool.map(self._status, self.plugin.expected(self.repository)))
 
     def build(self, name: str, *, check: bool, allow_dirty: bool, progress: Progress) -> BuiltSource:
         """Build the environment of a source at its pin."""
         source = self.plugin.choose(self.repository, None, name)
         installed = self.plugin.install(source, allow_dirty=allow_dirty, progress=progress)
-        versions = installed.check(None) if check else None
-        return BuiltSource(
+        built = BuiltSource(
             commit=installed.environment.commit,
             environment=installed.environment.key,
             python_version=installed.environment.python_version,
             locked=installed.environment.locked,
-            package=versions.package if versions else None,
-            dsl=versions.dsl if versions else None,
         )
+        if not check:
+            return built
+        versions = installed.check(None)
+        told: dict[str, object] = {"package": versions.package, "dsl": versions.dsl}
+        try:
+            told["imported"] = installed.import_curricula()
+        except NoCommand as error:
+            told["untried"] = error.message
+        return built.model_copy(update=told)
 
     def first_state(
         self, curriculum: str, stage: str | None, *, source: str | None, allow_dirty: bool, progress: Progress
@@ -71,6 +84,16 @@ class Catalogue:
                 ) from None
             hint = "Name a stage that it has, or none for its first." if stage else error.hint
             raise UsageError(f"The curriculum {curriculum} gave no first state. {error.message}", hint) from None
+
+    def verify(self, trainer_state: TrainerStateText, *, allow_dirty: bool, progress: Progress) -> None:
+        """Make the animal's source ready and import its curriculum, as before a session.
+
+        :raises LauncherError: no session would start.
+        """
+        try:
+            self.plugin.ready(self.repository, trainer_state, allow_dirty=allow_dirty, progress=progress)
+        except CurriculumError as error:
+            raise SourceError(error.message, error.hint) from None
 
     def suggest(
         self, folder: Path, trainer_state: Path, *, source: str | None, allow_dirty: bool, progress: Progress
@@ -94,7 +117,7 @@ class Catalogue:
 
     def _providing(self, curriculum: str, wanted: str | None, allow_dirty: bool, progress: Progress) -> Installed:
         """The source that has `curriculum`: the chosen or only one, else the one whose ``list`` names it."""
-        sources = self.plugin.sources(self.repository)
+        sources = self.plugin.expected(self.repository)
         if wanted or self.plugin.settings.source or len(sources) < 2:
             chosen = self.plugin.choose(self.repository, None, wanted)
             return self.plugin.install(chosen, allow_dirty=allow_dirty, progress=progress)
@@ -103,10 +126,13 @@ class Catalogue:
         for source in sources:
             try:
                 installed = self.plugin.install(source, allow_dirty=allow_dirty, progress=progress)
-                if curriculum in (installed.curricula() or ()):
+                known = installed.curricula()
+                if known is None:
+                    problems.append(f"{source.name}, which has no 'list' command")
+                elif curriculum in known:
                     found.append(installed)
             except LauncherError as error:
-                problems.append(f"{source.name}: {error.message}")
+                problems.append(f"{source.name} ({error.message})")
         if len(found) == 1:
             return found[0]
         which = "Several curriculum sources have" if found else "No curriculum source has"

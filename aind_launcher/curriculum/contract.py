@@ -1,8 +1,10 @@
 """The contract with a curriculum, the command line and the answer: the only place that knows either."""
 
+import itertools
 import json
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -20,7 +22,8 @@ Option = str | int | float | bool
 Argv = list[str]
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
-_PLACEHOLDERS: Final = ("data_directory", "trainer_state", "curriculum")
+_OF_RUN: Final = ("data_directory", "trainer_state", "curriculum")
+_OF_INIT: Final = ("curriculum", "stage")
 _OPTION: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 MODULE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 # What the launcher passes itself.
@@ -40,9 +43,38 @@ Size = Annotated[
 class Limits(SettingsModel):
     """What a curriculum may take before it is ended."""
 
-    timeout: PositiveFloat = Field(900, description="Seconds that a curriculum may take to decide.")
+    timeout: PositiveFloat = Field(
+        900, description="Seconds that a curriculum may take to decide, within step-timeout."
+    )
     answer_timeout: PositiveFloat = Field(120, description="Seconds for list, init, version and for importing.")
     output_limit: Size = Field(ByteSize(1 << 30), description="What a curriculum may print, as in '1 GiB'.")
+
+
+class OtherCommands(SettingsModel):
+    """Whole commands for what `curriculum run` is not asked, in the place of the contract's own."""
+
+    list: Argv | None = Field(None, description="Prints the names of its curricula.")
+    init: Argv | None = Field(
+        None, description="Prints a first trainer state; with the placeholders {curriculum} and {stage}."
+    )
+    version: Argv | None = Field(None, description="Prints the version of its package.")
+    dsl_version: Argv | None = Field(None, description="Prints the version of its aind-behavior-curriculum.")
+
+    @field_validator("list", "version", "dsl_version")
+    @classmethod
+    def _check_plain(cls, value: Argv | None) -> Argv | None:
+        return value if value is None else _checked_command(value, ())
+
+    @field_validator("init")
+    @classmethod
+    def _check_init(cls, value: Argv | None) -> Argv | None:
+        for option, argument in itertools.pairwise(value or ()):
+            # Left out alone, it would leave its option behind.
+            if argument == "{stage}" and option.startswith("-"):
+                raise ValueError(
+                    f"Without a stage, the argument {{stage}} is left out. Write '{option}={{stage}}' as one argument."
+                )
+        return value if value is None else _checked_command(value, _OF_INIT)
 
 
 class SourceSettings(SettingsModel):
@@ -55,6 +87,9 @@ class SourceSettings(SettingsModel):
         "of its own with the placeholders {data_directory}, {trainer_state} and {curriculum}.",
     )
     module: str | None = Field(None, description="Run as 'python -m MODULE', for a source without a console script.")
+    commands: OtherCommands = Field(
+        OtherCommands.model_validate({}), description="How it is asked for its curricula, first states and versions."
+    )
     options: dict[str, Option] = Field({}, description="Options passed to every run.")
     extras: list[str] = Field([], description="Extras to install with it.")
     python: str | None = Field(None, description="The Python of its environment, such as 3.12.")
@@ -67,15 +102,7 @@ class SourceSettings(SettingsModel):
     @field_validator("contract")
     @classmethod
     def _check_contract(cls, value: str | list[str]) -> str | list[str]:
-        if isinstance(value, str):
-            return value
-        known = ", ".join(f"{{{name}}}" for name in _PLACEHOLDERS)
-        if not value or not value[0]:
-            raise ValueError(f"The curriculum's command is empty. Give a program; placeholders: {known}.")
-        for name in _PLACEHOLDER.findall(" ".join(value)):
-            if name not in _PLACEHOLDERS:
-                raise ValueError(f"The curriculum's command has an unknown placeholder {{{name}}}. Use {known}.")
-        return value
+        return value if isinstance(value, str) else _checked_command(value, _OF_RUN)
 
     @field_validator("module")
     @classmethod
@@ -127,11 +154,8 @@ class Commands:
         form = self.settings.contract
         options = [(name, value) for name, value in self.settings.options.items() if value is not False]
         if isinstance(form, list):
-            known = (str(data_directory), str(trainer_state), curriculum)
-            values = dict(zip(_PLACEHOLDERS, known, strict=True))
-            # One pass: a brace in a value is a character like any other.
-            program, *arguments = (_PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in form)
-            return [self._resolved(program), *arguments]
+            values = (str(data_directory), str(trainer_state), curriculum)
+            return self._filled(form, dict(zip(_OF_RUN, values, strict=True)))
         if form == "path":
             return [*self._program, "-run", f"--path={data_directory}", *(_joined(*option) for option in options)]
         command = [*self._program, "run", "--data-directory", str(data_directory)]
@@ -140,17 +164,31 @@ class Commands:
 
     def ask(self, verb: Literal["list", "version", "dsl-version"]) -> Argv | None:
         """Ask for the source's curricula, its package's version or its DSL's; None where it has no such command."""
+        own: Argv | None = getattr(self.settings.commands, verb.replace("-", "_"))
+        if own:
+            return self._filled(own, {})
         return [*self._program, verb] if self.settings.contract == "default" else None
 
     def init(self, curriculum: str, stage: str | None = None) -> Argv | None:
         """Print the trainer state with which an animal starts; None where the source has no such command.
 
-        :raises UsageError: `curriculum` or `stage` is no name.
+        :raises UsageError: `curriculum` or `stage` is no name, or the command takes no stage.
         """
+        named = {"curriculum": _argument("curriculum", curriculum)}
+        if stage is not None:
+            named["stage"] = _argument("stage", stage)
+        if own := self.settings.commands.init:
+            if stage is not None and "{stage}" not in " ".join(own):
+                raise UsageError("The command 'init' of this curriculum source takes no stage.", "Leave out --stage.")
+            return self._filled([part for part in own if stage is not None or "{stage}" not in part], named)
         if self.settings.contract != "default":
             return None
-        command = [*self._program, "init", "--curriculum", _argument("curriculum", curriculum)]
-        return command if stage is None else [*command, "--stage", _argument("stage", stage)]
+        return [*self._program, "init", *(part for name, value in named.items() for part in (f"--{name}", value))]
+
+    def _filled(self, command: Argv, values: Mapping[str, str]) -> Argv:
+        # One pass: a brace in a value is a character like any other.
+        program, *arguments = (_PLACEHOLDER.sub(lambda match: values[match[1]], part) for part in command)
+        return [self._resolved(program), *arguments]
 
     @property
     def _program(self) -> Argv:
@@ -169,6 +207,17 @@ class Commands:
         if "/" not in program and "\\" not in program and (script := self._script(program)).exists():
             return str(script)
         return program
+
+
+def _checked_command(command: Argv, placeholders: Sequence[str]) -> Argv:
+    if not command or not command[0]:
+        raise ValueError("The curriculum's command is empty. Give a program and its arguments.")
+    known = ", ".join(f"{{{name}}}" for name in placeholders)
+    for name in _PLACEHOLDER.findall(" ".join(command)):
+        if name not in placeholders:
+            hint = f"Use {known}." if known else "It takes none."
+            raise ValueError(f"The curriculum's command has an unknown placeholder {{{name}}}. {hint}")
+    return command
 
 
 def parse_list(output: str) -> tuple[str, ...]:

@@ -3,15 +3,16 @@
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from aind_launcher import __version__
 from aind_launcher.curriculum.contract import MODULE, Commands, Limits, parse_list, read_trainer_state
 from aind_launcher.curriculum.environments import Environment
-from aind_launcher.curriculum.runner import ask, run_curriculum
+from aind_launcher.curriculum.runner import ask, require_program, run_curriculum
 from aind_launcher.curriculum.sources import Pin, Source
-from aind_launcher.errors import CurriculumError
+from aind_launcher.errors import CurriculumError, NoCommand
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
@@ -19,6 +20,8 @@ from aind_launcher.system.tail import OnLine
 
 logger = logging.getLogger(__name__)
 
+# Processes that a source is asked by at once; each imports for seconds.
+_AT_ONCE = 4
 # Imports its argument in the source's environment: versions answer also where a curriculum itself is broken.
 _IMPORT = "import importlib, sys; importlib.import_module(sys.argv[1])"
 
@@ -53,9 +56,10 @@ class Installed:
         """
         command = self.commands.init(curriculum, stage)
         if command is None:
-            raise CurriculumError(
+            raise NoCommand(
                 f"The curriculum source {self.source.name} has no 'init' command.",
-                "Give the animal its first trainer state with `aind-launch animals move SUBJECT --to FILE`.",
+                "Enrol with `aind-launch curricula enroll SUBJECT --trainer-state FILE`, or give the command in the "
+                "settings of the source, as commands.init.",
             )
         return read_trainer_state(self._ask(command))
 
@@ -64,8 +68,9 @@ class Installed:
 
         A source may lack the commands that tell its versions; the import then shows that it works.
 
-        :raises CurriculumError: the import failed or, without `package`, nothing answered.
+        :raises CurriculumError: its program is missing, the import failed or, without `package`, nothing answered.
         """
+        require_program(self.commands.run(Path(), Path(), ""), self.environment.source_folder)
         own, dsl = self.commands.ask("version"), self.commands.ask("dsl-version")
         with ThreadPoolExecutor(max_workers=2) as pool:
             asked, asked_dsl = pool.submit(self._version, own), pool.submit(self._version, dsl)
@@ -73,9 +78,26 @@ class Installed:
                 self._import(package)
         versions = Versions(asked.result(), asked_dsl.result())
         if not package and own and versions == Versions(None, None):
-            # Raises what is wrong.
-            self._ask(own)
+            # Raises what is wrong, unless it has no such command.
+            with suppress(NoCommand):
+                self._ask(own)
         return versions
+
+    def import_curricula(self) -> tuple[str, ...]:
+        """Import every curriculum of the source, as before a session of an animal that was enrolled on it.
+
+        :return: their names.
+        :raises NoCommand: no command tells which there are, or how an animal starts.
+        :raises CurriculumError: one cannot be imported.
+        """
+        names = self.curricula()
+        if not names:
+            lacks = "no 'list' command" if names is None else "a 'list' command that names no curriculum"
+            raise NoCommand(f"The curriculum source {self.source.name} has {lacks}.")
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            packages = {name: state.package for name, state in zip(names, pool.map(self.enrolled, names), strict=True)}
+            [*pool.map(self._import, {package for package in packages.values() if package})]
+        return tuple(name for name, package in packages.items() if package)
 
     def _import(self, package: str) -> None:
         """Import the module of an animal's curriculum in the environment, as evaluating it will."""

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
+from aind_launcher.curriculum.choosing import choose_source
 from aind_launcher.curriculum.contract import Commands, Limits, SourceSettings
 from aind_launcher.curriculum.environments import ensure_environment, find_environment, health_check
 from aind_launcher.curriculum.project import LOCK
-from aind_launcher.curriculum.sources import Pin, Source, choose_source, find_sources, pin, quoted
+from aind_launcher.curriculum.sources import Pin, Source, find_sources, passed_over, pin, quoted
 from aind_launcher.curriculum.specification import EnvironmentSpec, is_locked, specify
 from aind_launcher.errors import CurriculumError, LauncherError, SourceError, StepSkipped
 from aind_launcher.hookspecs import hookimpl
@@ -19,11 +20,12 @@ from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import Check, SessionContext
 from aind_launcher.model.sources import Progress
 from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher.settings.layers import SettingsLayers
 
 if TYPE_CHECKING:
     # What asks a curriculum starts programs; what only lists animals or settings has no use for that.
     from aind_launcher.curriculum.catalogue import Catalogue
-    from aind_launcher.curriculum.installed import Installed
+    from aind_launcher.curriculum.installed import Installed, Versions
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,18 @@ class IsolatedCurriculum:
             description="Where environments are built; a short path on a local disk.",
         )
 
+        @field_validator("timeout")
+        @classmethod
+        def _within_a_step(cls, seconds: float, info: ValidationInfo) -> float:
+            if isinstance(info.context, SettingsLayers):
+                minutes = info.context.launcher().settings.step_timeout
+                if seconds > 60 * minutes:
+                    raise ValueError(
+                        f"{seconds:g} seconds are more than a step gets, which ends after {minutes:g} minutes. "
+                        "Raise step-timeout, too"
+                    )
+            return seconds
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
@@ -50,9 +64,15 @@ class IsolatedCurriculum:
         chosen = self.settings.sources
         return find_sources(
             repository,
-            {name: source.path for name, source in chosen.items() if source.path},
+            {name: source.path for name, source in chosen.items()},
             {name for name, source in chosen.items() if not source.needs_script},
         )
+
+    def expected(self, repository: Path) -> tuple[Source, ...]:
+        """Those of `sources` that have to be in order: not a submodule that is not checked out and may be none."""
+        named = {*self.settings.sources, self.settings.source}
+        sources = self.sources(repository)
+        return tuple(source for source in sources if source.is_present or source.name in named) or sources
 
     def choose(self, repository: Path, package: str | None = None, wanted: str | None = None) -> Source:
         """The source that serves an animal whose curriculum is the module `package`.
@@ -94,6 +114,21 @@ class IsolatedCurriculum:
         commands = Commands(self._of(source), environment.python, environment.scripts)
         return Installed(source, pinned, environment, commands, self.settings)
 
+    def ready(
+        self,
+        repository: Path,
+        state: TrainerStateText,
+        *,
+        allow_dirty: bool = False,
+        progress: Progress | None = None,
+    ) -> "tuple[Installed, Versions]":
+        """The source that serves an animal in `state`, which imports the animal's curriculum, and its versions.
+
+        :raises LauncherError: no session can run with it.
+        """
+        installed = self.install(self.choose(repository, state.package), allow_dirty=allow_dirty, progress=progress)
+        return installed, installed.check(state.package)
+
     def unbuilt(self, source: Source, pinned: Pin) -> str | None:
         """Say why a session would have to build the environment of `source` first, or return None."""
         environment = None if pinned.blocked else find_environment(self.specify(source, pinned).folder)
@@ -118,7 +153,8 @@ class IsolatedCurriculum:
                 self.choose(repository)
             except LauncherError as error:
                 checks.append(Check.failed("curriculum", error.message, error.hint))
-        for source in self.sources(repository):
+        sources = self.expected(repository)
+        for source in sources:
             pinned, name = self.pin(source), f"curriculum {source.name}"
             if pinned.problem:
                 checks.append(Check.failed(name, pinned.problem.message, pinned.problem.hint))
@@ -132,7 +168,12 @@ class IsolatedCurriculum:
             else:
                 known = f"pinned at {(pinned.commit or '')[:10]}, built"
                 checks.append(Check.passed(name, known))
-        return checks or [Check.passed("curriculum", "no source; no curriculum decides here")]
+        if others := passed_over(repository, sources):
+            reasons = "; ".join(f"{path} {reason}" for path, reason in others.items())
+            checks.append(Check.passed("submodules without a curriculum", reasons))
+        if not sources:
+            checks.append(Check.passed("curriculum", "no source; no curriculum decides here"))
+        return checks
 
     @hookimpl
     def pre_session(self, session: SessionContext) -> list[Check]:
@@ -142,16 +183,15 @@ class IsolatedCurriculum:
         except StepSkipped as reason:
             return [Check.passed("curriculum", reason.message)]
         try:
-            source = self.choose(session.repository.path, state.package)
-            installed = self.install(source, allow_dirty=session.session.allow_dirty_repo)
-            versions = installed.check(state.package)
+            allow_dirty = session.session.allow_dirty_repo
+            installed, versions = self.ready(session.repository.path, state, allow_dirty=allow_dirty)
         except LauncherError as error:
             return [Check.failed("curriculum", error.message, error.hint)]
         checks = []
         if unreviewed := installed.pin.unreviewed:
             message = f"{unreviewed.message} It decides all the same (--allow-dirty)."
             checks.append(Check.warning("curriculum source", message))
-        known = f"{source.name} {versions.package or ''}".strip()
+        known = f"{installed.source.name} {versions.package or ''}".strip()
         logger.debug("%s has the DSL %s", known, versions.dsl or "in an unknown version")
         environment = installed.environment
         message = f"{state.curriculum} of {known} at {environment.commit[:10]} (Python {environment.python_version}"

@@ -108,6 +108,14 @@ def read_project(folder: Path) -> Project | None:
         raise SourceError(f"{path} cannot be read: {error.strerror}.", "Give this account the right to.") from None
 
 
+def judged(folder: Path) -> Project | None:
+    """The project in `folder`, as for `read_project`; None also where its file cannot be read."""
+    try:
+        return read_project(folder)
+    except SourceError:
+        return None
+
+
 def workspace_of(project: Project, within: Path) -> Project | None:
     """The uv workspace that `project` is the root or a member of.
 

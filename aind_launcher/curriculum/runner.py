@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Final
 
 from aind_launcher.curriculum.contract import read_suggestion
-from aind_launcher.errors import CurriculumError, CurriculumFailed, CurriculumTimedOut, UsageError
+from aind_launcher.errors import CurriculumError, CurriculumFailed, CurriculumTimedOut, NoCommand, UsageError
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.system.inherited import curriculum_environment
-from aind_launcher.system.processes import Program, run_child
+from aind_launcher.system.processes import Program, path_of, run_child
 from aind_launcher.system.tail import OnLine
 
 _LAST_LINES: Final = 5
 _TAIL: Final = 64 << 10
 # Bytes that a short answer may have.
 _SHORT: Final = 16 << 20
+# How argparse, click and what is built on them end where they do not know what they are asked.
+_NOT_UNDERSTOOD: Final = 2
 _TRACEBACK: Final = re.compile(r"^[ +]*(?:Exception Group )?Traceback \(most recent call last\):$", re.MULTILINE)
 
 
@@ -46,9 +48,27 @@ def run_curriculum(
     return read_suggestion(out)
 
 
+def require_program(argv: Sequence[str], cwd: Path) -> None:
+    """Refuse a command whose program is not where `run_curriculum` looks for it.
+
+    :raises CurriculumError: it is not there.
+    """
+    environ = curriculum_environment(os.environ, sys.platform)
+    try:
+        there = Path(path_of(Program(argv, cwd, environ, cwd, cwd))).is_file()
+    except UsageError:
+        there = False
+    if not there:
+        raise CurriculumError(
+            f"The curriculum's program {argv[0]} was not found.",
+            "Install it, or correct 'contract' in the settings of the source.",
+        )
+
+
 def ask(argv: Sequence[str], cwd: Path, timeout: float | None = None) -> str:
     """The answer of a short command: ``list``, ``init``, ``version``, ``dsl-version``.
 
+    :raises NoCommand: the curriculum's command line does not know it.
     :raises CurriculumError: it could not be started, ended badly or not in time; it names the command, the exit code
         and the last lines of stderr.
     """
@@ -57,7 +77,7 @@ def ask(argv: Sequence[str], cwd: Path, timeout: float | None = None) -> str:
     with tempfile.TemporaryDirectory(prefix="aind-launcher-", ignore_cleanup_errors=True) as folder:
         out, err = Path(folder, "stdout.txt"), Path(folder, "stderr.txt")
         environ = curriculum_environment(os.environ, sys.platform)
-        _run(Program(argv, cwd, environ, out, err, timeout, output_limit=_SHORT), f"'{command}'")
+        _run(Program(argv, cwd, environ, out, err, timeout, output_limit=_SHORT), f"'{command}'", may_lack=True)
         return out.read_bytes().decode("utf-8", "surrogateescape")
 
 
@@ -83,10 +103,11 @@ def last_lines(stderr: str) -> list[str]:
     return lines[-_LAST_LINES:]
 
 
-def _run(program: Program, name: str, hint: str | None = None) -> None:
+def _run(program: Program, name: str, hint: str | None = None, *, may_lack: bool = False) -> None:
     """Run `program` to its end.
 
     :param name: what the errors call it.
+    :param may_lack: it may be a command that the curriculum lacks.
     """
     try:
         ended = run_child(program)
@@ -104,7 +125,8 @@ def _run(program: Program, name: str, hint: str | None = None) -> None:
         how = how_it_ended(ended.exit_code, sys.platform)
     else:
         return
-    raise CurriculumFailed(f"{name} {how}{_last_words(program.stderr)}", hint)
+    kind = NoCommand if may_lack and ended.exit_code == _NOT_UNDERSTOOD else CurriculumFailed
+    raise kind(f"{name} {how}{_last_words(program.stderr)}", hint)
 
 
 def _next_attempt(kept: Path) -> tuple[Path, Path]:

@@ -3,13 +3,13 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from aind_launcher.curriculum.project import COMMAND, Project, built_from, normalised, read_project
-from aind_launcher.errors import Refused, SettingsError, SourceError
+from aind_launcher.curriculum.project import COMMAND, Project, built_from, judged, read_project, workspace_of
+from aind_launcher.errors import Refused, SettingsError, SourceError, nearest
 from aind_launcher.system.git import changes, commit_of, few, git, remote_url, toplevel, without_credentials
 
 
@@ -95,28 +95,42 @@ class Pin:
 
 
 def find_sources(
-    repository: Path, named: Mapping[str, Path] | None = None, configured: Collection[str] = ()
+    repository: Path, named: Mapping[str, Path | None] | None = None, configured: Collection[str] = ()
 ) -> tuple[Source, ...]:
-    """Every submodule that provides the ``curriculum`` command or cannot be judged yet, and what settings name.
+    """Every submodule and workspace member that provides the ``curriculum`` command, and what settings name.
+
+    A submodule that is not checked out may provide it, so it is a source, too.
 
     :param repository: the task repository.
-    :param named: the settings' own names, and their folders relative to `repository`.
+    :param named: the settings' own names: each with its folder relative to `repository`, or None for a source, a
+        submodule or a member that is found without them.
     :param configured: those of `named` for which settings say how they are run.
-    :raises SettingsError: a named folder lies outside the repository.
+    :raises SettingsError: a named folder lies outside the repository, or nothing is found by a name.
     :raises Refused: it is not in a git repository.
     """
     root = toplevel(repository)
     submodules = tuple(root / path for path in _submodules(root))
-    chosen = {name: _named_folder(name, repository / path, root) for name, path in (named or {}).items()}
-    found = [path for path in submodules if path not in chosen.values() and _may_provide(path)]
+    chosen = {x: _named_folder(x, repository / path, root) for x, path in (named or {}).items() if path}
+    everything = dict.fromkeys((*submodules, *_members(repository, root)))
+    seen = [path for path in everything if path not in chosen.values()]
+    found = {path: _last_part(path, root) for path in seen if _may_provide(path, submodules)}
     # A last component that is not unique, or that settings gave to another folder, names nothing.
-    taken = Counter([*(path.name for path in found), *chosen])
-    names = {path.relative_to(root).as_posix() if taken[path.name] > 1 else path.name: path for path in found}
+    taken = Counter([*found.values(), *chosen])
+    names = {path.relative_to(root).as_posix() if taken[last] > 1 else last: path for path, last in found.items()}
+    others = [path for path in seen if path not in found]
+    refined = {x: _meant(x, others, names, root) for x in named or () if x not in chosen and x not in names}
     sources = []
-    for name, path in {**names, **chosen}.items():
+    for name, path in {**names, **refined, **chosen}.items():
         checkout = next((x for x in submodules if path.is_relative_to(x)), root)
         sources.append(Source(name, path, root, checkout, name in configured))
     return tuple(sorted(sources, key=lambda source: source.name))
+
+
+def passed_over(repository: Path, sources: Iterable[Source]) -> dict[str, str]:
+    """Say of each submodule, by its path, why it is none of `sources`, as the end of a sentence."""
+    root = toplevel(repository)
+    used = {source.checkout for source in sources}
+    return {path: _why_none(root / path) for path in _submodules(root) if root / path not in used}
 
 
 def pin(source: Source) -> Pin:
@@ -132,55 +146,9 @@ def pin(source: Source) -> Pin:
     return Pin(None, None, None, None, blocked=blocked)
 
 
-def choose_source(sources: Sequence[Source], wanted: str | None = None, package: str | None = None) -> Source:
-    """The source that serves a session: the settings' choice, else the only one, else the one with the package.
-
-    :param wanted: the name that settings choose.
-    :param package: the module of the animal's curriculum (``curriculum.pkg_location`` of its trainer state).
-    :raises SourceError: none serves, or several would; lists them.
-    """
-    listed = ", ".join(source.name for source in sources)
-    if wanted is not None:
-        if by_name := [source for source in sources if source.name == wanted]:
-            return by_name[0]
-        raise SourceError(
-            f"There is no curriculum source {wanted!r}.", f"There are: {listed}." if sources else _HOW_TO_ADD
-        )
-    if not sources:
-        raise SourceError("This task repository has no curriculum source.", _HOW_TO_ADD)
-    if len(sources) == 1:
-        return sources[0]
-    serving = [source for source in sources if package and provides(source, package)]
-    if len(serving) == 1:
-        return serving[0]
-    which, hint = "More than one curriculum source provides", "Choose one in the settings."
-    if not serving:
-        which = "No curriculum source provides"
-        if missing := [source for source in sources if not source.is_present]:
-            hint = f"Run `git submodule update --init {quoted(missing[0].relative)}`, or choose one in the settings."
-    raise SourceError(f"{which} {package or 'what the trainer state names'}; there are: {listed}.", hint)
-
-
-def provides(source: Source, package: str) -> bool:
-    """Whether the module `package` comes from `source`: by its command, its name, or a folder of it."""
-    top = package.partition(".")[0]
-    project = _judged(source.path)
-    if not project:
-        return False
-    module = (project.command or "").partition(":")[0].partition(".")[0].strip()
-    return (
-        top == module
-        or normalised(top) == normalised(project.name or "")
-        or any((x / name).exists() for x in (source.path / "src", source.path) for name in (top, f"{top}.py"))
-    )
-
-
 def quoted(path: str) -> str:
     """`path` as it is typed in a command, on any platform."""
     return f'"{path}"' if " " in path else path
-
-
-_HOW_TO_ADD = "Add one with `git submodule add URL`, or name a folder of this repository in the settings."
 
 
 def _submodules(root: Path) -> dict[str, str | None]:
@@ -206,19 +174,55 @@ def _named_folder(name: str, folder: Path, root: Path) -> Path:
     return resolved
 
 
-def _judged(folder: Path) -> Project | None:
-    try:
-        return read_project(folder)
-    except SourceError:
-        return None
+def _members(repository: Path, root: Path) -> Iterator[Path]:
+    """The folders of the uv workspace that the task repository is the root or a member of."""
+    project = read_project(repository)
+    workspace = workspace_of(project, root) if project else None
+    folders = (member.folder.resolve() for member in (workspace.members if workspace else ()))
+    # Those elsewhere are not pinned by this repository.
+    return (folder for folder in folders if folder.is_relative_to(root))
 
 
-def _may_provide(path: Path) -> bool:
-    """Whether the submodule provides the command, or is not there to say so."""
-    if not (path / ".git").exists():
+def _last_part(path: Path, root: Path) -> str:
+    """The last component of a source's path; the root's differs from clone to clone, its distribution's name not."""
+    project = judged(path) if path == root else None
+    return (project.name if project else None) or path.name
+
+
+def _meant(name: str, others: Iterable[Path], found: Iterable[str], root: Path) -> Path:
+    """The submodule or member called `name` that is no source without settings."""
+    meant = [path for path in others if name in (path.name, path.relative_to(root).as_posix())]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        raise SettingsError(
+            f"The settings for the curriculum source {name!r} fit several folders.",
+            f"Name one of them: {', '.join(path.relative_to(root).as_posix() for path in meant)}.",
+        )
+    known = [*found, *(path.relative_to(root).as_posix() for path in others)]
+    there = f"There are: {', '.join(known)}. " if known else ""
+    raise SettingsError(
+        f"There is no curriculum source {name!r}, for which there are settings.",
+        nearest(name, known) or f"{there}For another folder, give its 'path', too.",
+    )
+
+
+def _may_provide(path: Path, submodules: Collection[Path]) -> bool:
+    """Whether `path` provides the command or, as a submodule that is not checked out, cannot be judged."""
+    if path in submodules and not (path / ".git").exists():
         return True
-    project = _judged(path)
+    project = judged(path)
     return project is not None and project.command is not None
+
+
+def _why_none(submodule: Path) -> str:
+    if not (submodule / ".git").exists():
+        return "is not checked out"
+    try:
+        project = read_project(submodule)
+    except SourceError as error:
+        return f"cannot be read: {error.message.rstrip('.')}"
+    return f"provides no command '{COMMAND}'" if project else "has no pyproject.toml"
 
 
 def _submodule_pin(source: Source) -> Pin:
@@ -262,7 +266,7 @@ def _directory_pin(source: Source) -> Pin:
     if head is None:
         raise SourceError("The task repository has no commit yet.", "Run `git add .` and `git commit`.")
     blocked = _unusable(source)
-    project = _judged(source.path)
+    project = judged(source.path)
     paths = _pinned_paths(source, project)
     recorded = _recorded(source.repository, paths)
     differing = changes(source.repository, paths)

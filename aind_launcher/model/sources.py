@@ -15,7 +15,7 @@ Progress = Callable[[str], None]
 
 
 class SourceStatus(BaseModel):
-    """A curriculum source as it is now; finding out builds nothing.
+    """A curriculum source as it is now, or a submodule that is none; finding out builds nothing.
 
     :param name: what settings and commands call it.
     :param kind: for people, such as *submodule*.
@@ -27,6 +27,7 @@ class SourceStatus(BaseModel):
     :param locked: whether a lock file says which packages it gets; None where that is not known.
     :param curricula: the names of its curricula; None where they are not known.
     :param unasked: why they are not known.
+    :param passed_over: why it is no curriculum source, as the end of a sentence: *has no pyproject.toml*.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +42,7 @@ class SourceStatus(BaseModel):
     locked: bool | None = None
     curricula: tuple[str, ...] | None = None
     unasked: str | None = None
+    passed_over: str | None = None
 
 
 class BuiltEnvironment(BaseModel):
@@ -77,6 +79,8 @@ class BuiltSource(BaseModel):
     :param locked: whether a lock file said which packages it gets; None where that is not known.
     :param package: the version of its package, where it was asked for it and says so.
     :param dsl: the version of its `aind-behavior-curriculum`, likewise.
+    :param imported: the curricula that were imported in it, where it was asked to.
+    :param untried: why none was.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -87,6 +91,8 @@ class BuiltSource(BaseModel):
     locked: bool | None = None
     package: str | None = None
     dsl: str | None = None
+    imported: tuple[str, ...] = ()
+    untried: str | None = None
 
 
 class CurriculumSources(Protocol):
@@ -95,13 +101,16 @@ class CurriculumSources(Protocol):
     def names(self) -> Sequence[str]:
         """The name of every source."""
 
+    def passed_over(self) -> Sequence[SourceStatus]:
+        """What looks like a source to people, such as a submodule, and is none; each says why."""
+
     def status(self) -> Sequence[SourceStatus]:
         """Every source as it is now. Builds nothing."""
 
     def build(self, name: str, *, check: bool, allow_dirty: bool, progress: Progress) -> BuiltSource:
         """Make a source ready to be asked.
 
-        :param check: verify that it answers, too.
+        :param check: verify that it answers and that its curricula can be imported, too.
         :param allow_dirty: also with uncommitted changes.
         """
 
@@ -111,6 +120,12 @@ class CurriculumSources(Protocol):
         """The state in which an animal starts `curriculum`, at its first stage or at `stage`.
 
         :param source: the source's name, where several have a curriculum of that name.
+        """
+
+    def verify(self, trainer_state: TrainerStateText, *, allow_dirty: bool, progress: Progress) -> None:
+        """Do what is done before each session of an animal in this state: make its source ready, and try it.
+
+        :raises LauncherError: no session would start.
         """
 
     def suggest(

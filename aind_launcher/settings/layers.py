@@ -143,7 +143,8 @@ class SettingsLayers:
                     raise _unknown((*section, key), layer.origin, model)
             _merge(merged, layer.values, origins, layer.origin)
         try:
-            settings = model.model_validate(merged, by_alias=True, by_name=False)
+            # A validator of a plugin's setting may need the launcher's own: `info.context.launcher()`.
+            settings = model.model_validate(merged, by_alias=True, by_name=False, context=self)
         except ValidationError as error:
             raise _wrong_value(error, model, section, origins) from None
         # Paths are relative to their layer; those that are defaults, to the repository.

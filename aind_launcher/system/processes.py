@@ -109,7 +109,7 @@ class _Child:
     """A process and all that it started."""
 
     def __init__(self, program: Program) -> None:
-        path = _path_of(program)
+        path = path_of(program)
         self._program = program
         # Finds its tree whatever becomes of the parents and, if the launcher dies, names the session's folder.
         self._mark = f"{uuid.uuid4().hex} {os.getpid()} {program.stdout.parent}"
@@ -260,8 +260,11 @@ def _send_ctrl_break(group: int) -> None:
             kernel.FreeConsole()
 
 
-def _path_of(program: Program) -> str:
-    """Where `program` is: on the child's PATH, or relative to its folder; the same on every platform."""
+def path_of(program: Program) -> str:
+    """Where `program` is: on the child's PATH, or relative to its folder; the same on every platform.
+
+    :raises UsageError: it has no folder and is not on the PATH.
+    """
     name = str(program.command[0])
     search = next((value for key, value in program.env.items() if key.upper() == "PATH"), os.defpath)
     if Path(name).name != name:

@@ -13,6 +13,7 @@ from aind_launcher.testing import plugins_of
 
 pytestmark = pytest.mark.integration
 
+NEWEST_METADATA = Path(__file__).parents[1] / "aind-launcher-data-schema" / "tests" / "data" / "acquisition-2.9.json"
 PAGE = Path(__file__).parents[2] / "docs" / "services.md"
 
 
@@ -105,6 +106,41 @@ def test_the_next_session_goes_on_from_what_slims_has_also_on_a_rig_that_never_s
     assert state_of(second, "trainer_state.json") == json.loads(suggestion_of(first))["trainer_state"]
     assert state_of(second, "previous_metrics.json") == first["metrics"]
     assert len(laboratory.slims.records()) == 2
+
+
+def test_metadata_of_the_newest_version_is_completed_and_a_refused_upload_is_named_before_the_next_session(
+    laboratory: Laboratory,
+) -> None:
+    # A task whose own environment has the newest aind-data-schema, which is not the one here.
+    program = laboratory.repository / "task.py"
+    copied = f"import shutil\nshutil.copy({str(NEWEST_METADATA)!r}, folder / 'acquisition.json')\n"
+    program.write_text(program.read_text(encoding="utf-8") + copied, encoding="utf-8")
+    configuration = {
+        "flag_dir": str(laboratory.flag),
+        "manifest_complete": str(laboratory.archive),
+        "structured_log_file": str(laboratory.archive.with_name("service.log.jsonl")),
+    }
+    (laboratory.root / "config.yml").write_text(json.dumps(configuration), encoding="utf-8")
+    laboratory.configure(f"""
+        service-config = {json.dumps(str(laboratory.root / "config.yml"))}
+        destination = {json.dumps(f"{laboratory.destination}/{{subject}}")}
+        project-name = "Behavior Platform"
+        transfer-endpoint = "{laboratory.transfers.endpoint}"
+        service-process = ""
+    """)
+    laboratory.transfers.answer_with = 406
+
+    code, told = laboratory.run()
+    laboratory.carry_out()
+    doctor = laboratory.launch("doctor")
+
+    assert code == 0
+    arrived = files(laboratory.destination / SUBJECT / told["session"])
+    assert arrived == files(Path(told["folder"]))
+    [epoch] = json.loads(arrived["acquisition.json"])["stimulus_epochs"]
+    assert epoch["performance_metrics"]["output_parameters"] == {"licks": 4021, **told["metrics"]}
+    assert "newer ones are kept away by aind-data-transfer-service" in doctor.stdout
+    assert f"{told['session']} (Could not trigger aind-data-transfer-service, Response 406" in doctor.stdout
 
 
 def test_doctor_shows_all_three(laboratory: Laboratory) -> None:

@@ -57,6 +57,19 @@ def test_what_slims_does_not_know_is_a_warning_before_the_session(slims: SlimsDo
     assert len(warnings) == 2 and "instrument rig-1" in warnings[0] and "user bert" in warnings[1]
 
 
+def test_a_name_that_two_instruments_have_is_a_warning_and_the_newest_is_recorded(
+    slims: SlimsDouble, plugin: Slims
+) -> None:
+    slims.add_instrument("rig-1")
+    newest = slims.add_instrument("rig-1")
+
+    [warning] = [check for check in plugin.pre_session(session_of(MONDAY)) if check.outcome == "warning"]
+    plugin.post_session(session_of(MONDAY), None)
+
+    assert f"2 instruments rig-1; sessions are recorded with the newest, record {newest}" in warning.message
+    assert slims.records()[0]["cnvn_fk_instrument"] == newest
+
+
 def test_a_slims_that_is_down_does_not_stop_a_session(slims: SlimsDouble, plugin: Slims) -> None:
     slims.stop()
     (check,) = plugin.pre_session(session_of(MONDAY))

@@ -10,7 +10,7 @@ from conftest import MONDAY, TUESDAY, session_of, suggested
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aind_launcher import Ticket, TransientError
+from aind_launcher import LauncherError, Ticket, TransientError
 from aind_launcher_slims.history import Mark
 from aind_launcher_slims.plugin import Slims
 from aind_launcher_slims.wire_double import SlimsDouble
@@ -120,3 +120,24 @@ def test_a_push_that_broke_off_finds_its_record_in_reformatted_notes(
     assert len(slims.records()) == 1
     state = plugin.load_animal_state(session_of(TUESDAY))
     assert state is not None and (state.session_name, state.date) == (session.name, MONDAY)
+
+
+@pytest.mark.parametrize(
+    ("written", "typed"),
+    [("date=20", "date=the 20"), ("outcome=applied", "outcome=fine"), ("suggestion=", "sugestion=")],
+)
+def test_a_mark_that_somebody_changed_makes_no_second_record(
+    slims: SlimsDouble, plugin: Slims, written: str, typed: str
+) -> None:
+    session = session_of(MONDAY)
+    plugin.post_session(session, suggested("stage two"))
+    [record] = slims.records()
+    slims.update("ContentEvent", record["cnvn_pk"], cnvn_cf_notes=record["cnvn_cf_notes"].replace(written, typed))
+
+    with pytest.raises(LauncherError, match=f"record {record['cnvn_pk']} .* session {session.name}") as raised:
+        plugin.post_session(session, suggested("stage two"))
+    other = plugin.post_session(session_of(TUESDAY), suggested("stage three"))
+
+    assert raised.value.hint and session.name in raised.value.hint
+    assert len(slims.records()) == 2
+    assert other.record != record["cnvn_pk"]

@@ -25,8 +25,10 @@ from aind_launcher_watchdog.transfer_double import TransferDouble
 
 ANSWER = (Path(__file__).parent / "data" / "suggestion.json").read_text(encoding="utf-8")
 BEGAN = datetime(2025, 3, 14, 9, 26, 53, tzinfo=UTC)
-# As the service names the data of this session at the destination.
+# As the service itself would name the data of this session at the destination.
 ASSET = "123456_2025-03-14_09-26-53"
+# As it is named by default.
+NAME = "123456_2025-03-14T092653Z"
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 import pytest
-from conftest import ASSET, Make, files
+from conftest import NAME, Make, files
 
 from aind_launcher import LauncherError, SessionContext
 from aind_launcher_watchdog import manifest
@@ -100,7 +100,7 @@ def test_folders_of_one_name_are_merged_where_no_file_is_lost(
 
     assert said(make(extra_modalities={"ecephys": [str(run) for run in runs]})) == ""
 
-    assert files(destination / ASSET / "ecephys") == {"probe/a": b"run1", "probe/b": b"run2"}
+    assert files(destination / NAME / "ecephys") == {"probe/a": b"run1", "probe/b": b"run2"}
 
 
 @pytest.mark.parametrize("name", ["behavior/licks.bin", "behavior/Logs/deep.bin", "pophys/only.bin", "rig.json", "fib"])
@@ -144,7 +144,7 @@ def test_a_link_in_the_place_of_a_modality_s_folder_is_followed(
 
     assert said(make()) == ""
 
-    assert files(destination / ASSET / "fib") == {"green.csv": b"1,2"}
+    assert files(destination / NAME / "fib") == {"green.csv": b"1,2"}
 
 
 def test_a_folder_s_files_arrive_directly_under_their_modality_on_every_platform(session: SessionContext) -> None:
@@ -201,5 +201,5 @@ def test_the_real_service_puts_files_where_they_are_expected_and_leaves_links_ou
     service.finish_a_job()
 
     expected = {place(runs[0] / "rec.dat", runs[0], sys.platform), place(alone, alone, sys.platform)}
-    assert files(destination / ASSET / "ecephys").keys() == {path.as_posix() for path in expected}
+    assert files(destination / NAME / "ecephys").keys() == {path.as_posix() for path in expected}
     assert files(flag) == {}

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ASSET, files
+from conftest import NAME, files
 
 from aind_launcher import Refused, SessionContext
 from aind_launcher_data_schema.plugin import DataSchema
@@ -31,7 +31,7 @@ def test_what_is_handed_over_arrives_and_is_told(session: SessionContext, tmp_pa
         told = list(running.arrived())
 
     destination = place / "destination"
-    assert files(destination / ASSET) == sent
+    assert files(destination / NAME) == sent
     assert told[:2] == [
         f"1 session arrived in {destination}",
         "1 upload of behavior, behavior-videos asked of the transfer service",

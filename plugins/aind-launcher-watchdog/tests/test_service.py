@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from aind_data_schema.core.acquisition import Acquisition
-from conftest import ASSET, Make, files
+from conftest import NAME, Make, files
 
 from aind_launcher import CurriculumSuggestion, SessionContext
 from aind_launcher_data_schema.plugin import DataSchema
@@ -34,24 +34,24 @@ def test_a_session_arrives_whole_with_metadata_that_tells_its_metrics_and_curric
     kept = plugin.transfer_session(session)
     service.finish_a_job()
 
-    assert files(destination) == {f"{ASSET}/{name}": content for name, content in sent.items()}
+    assert files(destination) == {f"{NAME}/{name}": content for name, content in sent.items()}
     assert {path: path.stat().st_mtime_ns for path in session.folder.rglob("*")} == times
-    assert (kept["state"], kept["destination"]) == ("placed", (destination / ASSET).as_posix())
+    assert (kept["state"], kept["destination"]) == ("placed", (destination / NAME).as_posix())
     name = f"manifest_{session.name}.yml"
     assert ([path.name for path in flag.iterdir()], [path.name for path in archive.iterdir()]) == ([], [name])
 
     [request] = transfers.requests
     [job] = request["upload_jobs"]
-    at = (destination / ASSET).as_posix()
+    at = (destination / NAME).as_posix()
     assert [modality["abbreviation"] for modality in job["modalities"]] == ["behavior", "behavior-videos"]
     settings = job["tasks"]["modality_transformation_settings"]
     assert settings["behavior"]["job_settings"] == {"input_source": f"{at}/behavior"}
     assert settings["behavior-videos"]["job_settings"] == {"input_source": f"{at}/behavior-videos"}
     assert job["tasks"]["gather_preliminary_metadata"]["job_settings"] == {"metadata_dir": at}
     assert (job["project_name"], job["subject_id"]) == ("Behavior Platform", "123456")
-    assert job["acq_datetime"] == "2025-03-14T09:26:53"
+    assert job["acq_datetime"] == "2025-03-14T09:26:53Z"
 
-    arrived = (destination / ASSET / "acquisition.json").read_text(encoding="utf-8")
+    arrived = (destination / NAME / "acquisition.json").read_text(encoding="utf-8")
     model = Acquisition.model_validate_json(arrived)
     [epoch], [stream] = model.stimulus_epochs, model.data_streams
     assert epoch.performance_metrics.output_parameters.model_dump() == suggestion.metrics
@@ -77,7 +77,7 @@ def test_what_was_handed_over_while_the_service_was_down_is_taken_when_it_starts
     service.start()
     service.finish_a_job()
 
-    assert files(destination / ASSET) == files(session.folder)
+    assert files(destination / NAME) == files(session.folder)
     assert len(transfers.requests) == len(files(archive)) == 1
 
 
@@ -116,7 +116,7 @@ def test_further_data_tasks_and_a_copy_without_upload_reach_the_service(
     assert kept["left_out"] == []
     assert isinstance(kept["destination"], str)
     at = Path(kept["destination"])
-    assert at.name == f"behavior_{ASSET}"
+    assert at.name == NAME
     assert files(at / "ecephys") == {"probe A/continuous.dat": b"\0" * 1000}
     assert files(at / "fib") == {"green.csv": b"1,2\n"}
     [job] = transfers.requests[0]["upload_jobs"]
@@ -133,7 +133,7 @@ def test_without_an_endpoint_the_data_is_only_copied(
     service.start()
     service.finish_a_job()
 
-    assert files(destination / ASSET) == files(session.folder)
+    assert files(destination / NAME) == files(session.folder)
     assert transfers.requests == []
 
 
@@ -146,5 +146,5 @@ def test_the_source_is_deleted_only_where_that_was_set(
     service.start()
     service.finish_a_job()
 
-    assert files(destination / ASSET) == sent
+    assert files(destination / NAME) == sent
     assert list(files(session.folder)) == ["instrument.json"]

@@ -1,7 +1,8 @@
 """An `acquisition.json` as data: read, completed and validated. Imports aind-data-schema, which takes over a second.
 
 The file's own JSON is what is changed, never a dump of the models: they would rewrite versions, zones and
-deprecated fields that are not this plugin's.
+deprecated fields that are not this plugin's. So a file of a newer version than the installed one can be completed,
+too: what the installed models do not know stays as it is, and what is added must bring no error of its own.
 """
 
 import json
@@ -17,13 +18,23 @@ from typing import Any
 from aind_data_schema.components.identifiers import Code
 from aind_data_schema.core.acquisition import Acquisition, DataStream, PerformanceMetrics
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from aind_launcher import LauncherError
+from aind_launcher_data_schema import versions
 from aind_launcher_data_schema.facts import CurriculumCode, Facts
 
 logger = logging.getLogger(__name__)
 
 SCHEMA = 2
+# The schema version of the installed models.
+INSTALLED: str = Acquisition.model_fields["schema_version"].default
+# How the models refuse what only a newer version has: a field, a kind of object, a value.
+_UNKNOWN = {"extra_forbidden", "union_tag_invalid", "literal_error", "enum"}
+# Before the name of a value of the task's own that has the name of a metric.
+OF_THE_TASK = "task_"
+# What the models call a data stream, as opposed to one of a foreign instrument.
+_STREAM: str = DataStream.model_fields["object_type"].default
 BEHAVIOR = "behavior"
 # How acquisitions name the language of a curriculum; its version is the DSL's.
 DSL = "aind-behavior-curriculum"
@@ -31,10 +42,13 @@ DSL = "aind-behavior-curriculum"
 
 @dataclass(frozen=True)
 class Document:
-    """A valid file: its JSON, and the same as aind-data-schema reads it."""
+    """A valid file, as JSON.
+
+    :param unchecked: what only a newer schema version than the installed one knows.
+    """
 
     data: dict[str, Any]
-    model: Acquisition
+    unchecked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -43,10 +57,12 @@ class Additions:
 
     :param epochs: the names of the task's epochs.
     :param curriculum: the name under which the curriculum stands in the `code` of the data stream.
+    :param kept_beside: values of the task's own that have the name of a metric, by their names now.
     """
 
     epochs: tuple[str, ...] = ()
     curriculum: str | None = None
+    kept_beside: tuple[str, ...] = ()
 
 
 def read(path: Path) -> Document:
@@ -78,28 +94,56 @@ def parsed(text: str, where: str) -> Document:
             f"{where} is of schema version {version}; only version {SCHEMA} has a place for metrics and curriculum.",
             f"Let the task write it with aind-data-schema {SCHEMA}, then resume.",
         )
-    return Document(data, validated(text, where))
+    problems = _problems(text, where)
+    newer = versions.is_newer(version, INSTALLED)
+    if wrong := [problem for problem in problems if not newer or problem["type"] not in _UNKNOWN]:
+        raise invalid(where, wrong, version if newer else None)
+    return Document(data, frozenset(map(_place, problems)))
 
 
-def validated(text: str, where: str) -> Acquisition:
-    """`text` as the real model reads it.
+def require_valid(text: str, where: str, unchecked: frozenset[str] = frozenset()) -> None:
+    """Refuse what the real models do not take.
 
+    :param unchecked: the places that are not theirs to know.
     :raises LauncherError: names the first field that is wrong.
     """
+    if wrong := [problem for problem in _problems(text, where) if _place(problem) not in unchecked]:
+        raise invalid(where, wrong)
+
+
+def _problems(text: str, where: str) -> list[ErrorDetails]:
     try:
         with _warnings_logged(where):
-            return Acquisition.model_validate_json(text)
+            Acquisition.model_validate_json(text)
     except ValidationError as error:
-        raise invalid(where, error) from None
+        return details(error)
+    return []
 
 
-def invalid(where: str, error: ValidationError) -> LauncherError:
-    """The error for what aind-data-schema does not take."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    message = first["msg"].removeprefix("Value error, ").rstrip(".")
-    return LauncherError(f"{where} is not valid: {f'{place}: ' if place else ''}{message}{more}.")
+def details(error: ValidationError) -> list[ErrorDetails]:
+    """Each thing that is wrong, without what the file holds there."""
+    return error.errors(include_url=False, include_context=False, include_input=False)
+
+
+def invalid(where: str, wrong: Sequence[ErrorDetails], newer: str | None = None) -> LauncherError:
+    """The error for what aind-data-schema does not take.
+
+    :param newer: the file's schema version, where that is newer than the installed one.
+    """
+    place, more = _place(wrong[0]), f" ({len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    message = wrong[0]["msg"].removeprefix("Value error, ").rstrip(".")
+    told = f"{where} is not valid: {f'{place}: ' if place else ''}{message}{more}."
+    if newer is None:
+        return LauncherError(told)
+    return LauncherError(
+        f"{told} It is of schema version {newer}; aind-data-schema {versions.installed()}, which is installed, knows "
+        f"{INSTALLED}.",
+        "Let the task write it with the version that is installed here, or install its version here, then resume.",
+    )
+
+
+def _place(problem: ErrorDetails) -> str:
+    return ".".join(str(part) for part in problem["loc"])
 
 
 def enriched(
@@ -112,19 +156,20 @@ def enriched(
     """
     data = deepcopy(document.data)
     names: list[str] = []
+    beside: list[str] = []
     if facts.metrics is not None or facts.stage or facts.protocol:
         for epoch in _epochs_of_task(data.get("stimulus_epochs") or [], facts.task, stimulus_names, where):
             names.append(epoch["stimulus_name"])
-            _complete_epoch(epoch, facts)
+            beside += _complete_epoch(epoch, facts)
     curriculum = None
     if facts.code:
-        streams = [stream for stream, _ in _streams_with_code(data, document.model)]
+        streams = _streams_with_code(data)
         for stream in streams:
             stream["code"] = _with_code(stream.get("code") or [], facts.code)
             curriculum = facts.code.name
         if not streams:
             logger.warning("%s has no data stream that can name code; the curriculum is not in it.", where)
-    return data, Additions(tuple(names), curriculum)
+    return data, Additions(tuple(names), curriculum, tuple(dict.fromkeys(beside)))
 
 
 def _epochs_of_task(
@@ -154,26 +199,33 @@ def _plain(name: str) -> str:
     return "".join(character for character in name.casefold() if character.isalnum())
 
 
-def _complete_epoch(epoch: dict[str, Any], facts: Facts) -> None:
+def _complete_epoch(epoch: dict[str, Any], facts: Facts) -> list[str]:
+    """Put the facts into `epoch`; the names of the task's own values that have the name of a metric."""
+    beside: list[str] = []
     if facts.metrics is not None:
         performance = epoch.get("performance_metrics") or PerformanceMetrics().model_dump(mode="json")
         before = performance.get("output_parameters") or {}
-        epoch["performance_metrics"] = {**performance, "output_parameters": {**before, **facts.metrics}}
+        replaced = {f"{OF_THE_TASK}{name}": before[name] for name in facts.metrics if name in before}
+        own = {name: value for name, value in replaced.items() if value != facts.metrics[name[len(OF_THE_TASK) :]]}
+        # What was kept beside at an earlier run is the task's own; what it would be replaced by, this plugin's.
+        epoch["performance_metrics"] = {**performance, "output_parameters": {**own, **before, **facts.metrics}}
+        beside = [name for name in replaced if name in own or name in before]
     if facts.stage:
         epoch["curriculum_status"] = facts.stage
     if facts.protocol:
         epoch["training_protocol_name"] = facts.protocol
+    return beside
 
 
-def _streams_with_code(data: dict[str, Any], model: Acquisition) -> list[tuple[dict[str, Any], DataStream]]:
+def _streams_with_code(data: dict[str, Any]) -> list[dict[str, Any]]:
     """The streams of behaviour, else all; streams of foreign instruments cannot name code."""
-    pairs = [
-        (stream, read)
-        for stream, read in zip(data["data_streams"], model.data_streams, strict=True)
-        if isinstance(read, DataStream)
-    ]
-    behavior = [pair for pair in pairs if any(modality.abbreviation == BEHAVIOR for modality in pair[1].modalities)]
-    return behavior or pairs
+    streams = [stream for stream in data["data_streams"] if stream.get("object_type") == _STREAM]
+    behavior = [stream for stream in streams if any(_is_behavior(modality) for modality in stream["modalities"])]
+    return behavior or streams
+
+
+def _is_behavior(modality: Any) -> bool:
+    return isinstance(modality, dict) and modality.get("abbreviation") == BEHAVIOR
 
 
 def _with_code(present: list[dict[str, Any]], code: CurriculumCode) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from aind_data_schema_models.modalities import Modality
 from pydantic import ValidationError
 
 from aind_launcher import LauncherError, SessionContext, now
-from aind_launcher_data_schema.document import BEHAVIOR, invalid
+from aind_launcher_data_schema.document import BEHAVIOR, details, invalid
 from aind_launcher_data_schema.facts import task_name
 from aind_launcher_data_schema.settings import DataSchemaSettings
 
@@ -66,7 +66,7 @@ def acquisition(session: SessionContext, settings: DataSchemaSettings) -> dict[s
             )
             plain: dict[str, Any] = model.model_dump(mode="json")
     except ValidationError as error:
-        problem = invalid("A minimal acquisition.json", error)
+        problem = invalid("A minimal acquisition.json", details(error))
         raise LauncherError(
             problem.message, "Let the task write acquisition.json, or correct the settings of plugin.data-schema."
         ) from None

@@ -31,17 +31,25 @@ class DataSchema:
 
     @aind_launcher.hookimpl
     def check_rig(self) -> Check:
-        """Whether aind-data-schema works here."""
-        from importlib.metadata import PackageNotFoundError, version
+        """Which aind-data-schema works here, and what holds it if that is not the newest line."""
+        from aind_launcher_data_schema import versions
 
         try:
-            installed = version("aind-data-schema")
+            installed = versions.installed()
             if installed.partition(".")[0] != "2":
                 return _failed(f"aind-data-schema {installed} is installed; this plugin writes schema version 2.")
-            import aind_launcher_data_schema.minimal  # noqa: F401 - loads the real models
-        except (ImportError, PackageNotFoundError) as error:
+            from aind_launcher_data_schema import document, minimal  # noqa: F401 - loads the real models
+        except ImportError as error:
             return _failed(f"aind-data-schema cannot be imported: {error}.")
-        return Check(name="data-schema", outcome="passed", message=f"aind-data-schema {installed}")
+        held = ""
+        if holders := versions.holders(installed):
+            held = (
+                f"; newer ones are kept away by {', '.join(holders)}, so what they add to acquisition.json is kept, "
+                "but not checked"
+            )
+        return Check.passed(
+            "data-schema", f"aind-data-schema {installed}, schema version {document.INSTALLED} and older{held}"
+        )
 
     @aind_launcher.hookimpl
     def pre_session(self, session: SessionContext) -> Check:
@@ -54,7 +62,9 @@ class DataSchema:
             from aind_launcher_data_schema import document, minimal
 
             try:
-                document.validated(_text(minimal.acquisition(session, self._settings)), "A minimal acquisition.json")
+                document.require_valid(
+                    _text(minimal.acquisition(session, self._settings)), "A minimal acquisition.json"
+                )
             except LauncherError as error:
                 return Check(name="data-schema", outcome="failed", message=error.message, hint=error.hint)
         return check
@@ -65,7 +75,8 @@ class DataSchema:
 
         :raises HandedOff: the file would change, but the folder was handed off.
         :raises StepSkipped: there is no file, or nothing to add to it.
-        :raises LauncherError: the file or what would become of it is not valid; the file stays as it was.
+        :raises LauncherError: the file or what would become of it is not valid, or it is of another subject; it stays
+            as it was.
         """
         path = session.folder / self._settings.path
         if not session.folder.is_dir():
@@ -84,13 +95,19 @@ class DataSchema:
             if created
             else document.read(path)
         )
+        # The schema wants a text there; a file that is not valid was refused above.
+        if (subject := before.data["subject_id"]) != session.subject:
+            raise LauncherError(
+                f"{path} is of subject {subject}, not of {session.subject}, so it stays as it is.",
+                f"Put that of the session in its place, or delete it, then `aind-launch resume {session.name}`.",
+            )
         facts = Facts.of(session, suggestion, self._settings.training_protocol_name)
         if not created and facts.nothing:
             raise StepSkipped(f"No curriculum decided over {session.name}, so {path.name} has nothing to gain.")
         after, additions = document.enriched(before, facts, self._settings.stimulus_names, str(path))
         if created or after != before.data:
             text = _text(after)
-            document.validated(text, f"{path} with the metrics and the curriculum added")
+            document.require_valid(text, f"{path} with the metrics and the curriculum added", before.unchecked)
             if session.handed_off:
                 raise HandedOff(
                     f"{path} has yet to get the metrics and the curriculum of {session.name}.", session.name
@@ -102,6 +119,8 @@ class DataSchema:
             "created": created,
             "epochs": list(additions.epochs),
             "curriculum": additions.curriculum,
+            "kept_beside": list(additions.kept_beside),
+            "unchecked": [*sorted(before.unchecked)],
         }
 
 

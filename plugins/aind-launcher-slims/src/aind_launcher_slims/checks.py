@@ -19,23 +19,25 @@ def session_checks(connection: Connection, session: SessionContext, instrument: 
 def rig_checks(connection: Connection, instrument: str | None) -> list[Check]:
     """What does not depend on an animal: the address, the credentials, the instrument."""
     # Asked for any name: an instrument that is not there is an answer too.
-    connection.instrument(instrument or "any")
+    connection.instruments(instrument or "any")
     return [Check(name="SLIMS", outcome="passed", message=connection.url), *_known(connection, instrument, [])]
 
 
 def _known(connection: Connection, instrument: str | None, experimenters: list[str]) -> list[Check]:
-    missing = [f"instrument {instrument}"] if instrument and connection.instrument(instrument) is None else []
+    found = connection.instruments(instrument) if instrument else []
+    missing = [f"instrument {instrument}"] if instrument and not found else []
     trainers = connection.trainers(experimenters)
     missing += [f"user {name}" for name in experimenters if name not in trainers]
-    return [
-        Check(
-            name="SLIMS",
-            outcome="warning",
-            message=f"SLIMS has no {what}; sessions are recorded without.",
-            hint="Correct the name, or add it in SLIMS.",
+    warnings = [
+        Check.warning(
+            "SLIMS", f"SLIMS has no {what}; sessions are recorded without.", "Correct the name, or add it in SLIMS."
         )
         for what in missing
     ]
+    if len(found) > 1:
+        told = f"SLIMS has {len(found)} instruments {instrument}; sessions are recorded with the newest, record"
+        warnings.append(Check.warning("SLIMS", f"{told} {found[0]}.", "Rename the others in SLIMS."))
+    return warnings
 
 
 def _agreement(session: SessionContext, history: History) -> Check:

@@ -91,11 +91,12 @@ class Connection:
             )
         return content.decode("utf-8", "backslashreplace")
 
-    def instrument(self, name: str) -> int | None:
-        """The key of the instrument of that name, or None; of several the newest."""
+    def instruments(self, name: str) -> list[int]:
+        """The keys of the instruments of that name, the newest first."""
         with self._client.talking():
-            found = self._client.fetch_models(SlimsInstrument, name=name, sort="-created_on")
-        return int(found[0].pk) if found else None
+            found = self._client.fetch_models(SlimsInstrument, name=name)
+        # SLIMS numbers its records as they are written.
+        return sorted((int(instrument.pk) for instrument in found), reverse=True)
 
     def trainers(self, names: Sequence[str]) -> dict[str, int]:
         """The keys of those of these users that SLIMS knows, by the name they were asked for."""

@@ -146,8 +146,19 @@ class History:
         return cls(connection, tuple(Record.of(session) for session in connection.sessions(animal)))
 
     def of_session(self, name: str) -> Record | None:
-        """The record of one session of the launcher."""
+        """The record of one session of the launcher.
+
+        :raises AnimalError: its line in the notes was changed, so that nobody knows what it has; another is not made.
+        """
         found = sorted((r for r in self.records if r.mark and r.mark.session == name), key=lambda record: record.pk)
+        of_it = re.compile(rf"aind-launcher:.*session={re.escape(name)}(?![^\s<>&])", re.DOTALL)
+        changed = [r for r in self.records if r.mark is None and of_it.search(html.unescape(r.session.notes or ""))]
+        if changed and not found:
+            raise AnimalError(
+                f"SLIMS has record {changed[0].pk} for session {name}, but the line of it that begins with "
+                "'aind-launcher:' was changed and cannot be read.",
+                f"Correct the line in SLIMS, or remove the record there, then `aind-launch resume {name}`.",
+            )
         if len(found) > 1:
             spare = ", ".join(str(record.pk) for record in found[1:])
             logger.warning("SLIMS has session %s more than once; records %s can be removed there.", name, spare)

@@ -164,15 +164,15 @@ class Push:
     def _add(self, animal: int, mark: Mark, state: TrainerStateText | None) -> Record:
         experimenters = self.session.session.experimenter
         trainers = self.connection.trainers(experimenters)
-        instrument = self.connection.instrument(self.instrument) if self.instrument else None
-        if self.instrument and instrument is None:
+        instruments = self.connection.instruments(self.instrument) if self.instrument else []
+        if self.instrument and not instruments:
             logger.warning("SLIMS has no instrument %s; the session is recorded without one.", self.instrument)
         for stranger in set(experimenters) - set(trainers):
             logger.warning("SLIMS has no user %s; the session is recorded without this trainer.", stranger)
         added = self.connection.add(
             SlimsBehaviorSession(
                 mouse_pk=animal,
-                instrument_pk=instrument,
+                instrument_pk=next(iter(instruments), None),
                 trainer_pks=list(trainers.values()),
                 notes=mark.put_into(_notes(self.session)),
                 software_version=_software(self.session),

@@ -1,17 +1,15 @@
 """What can be known of a hand-off before the animal is on the rig."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath, PureWindowsPath
 
 from aind_launcher import Check, LauncherError, SessionContext
+from aind_launcher_watchdog import refused
 from aind_launcher_watchdog.contents import Contents, refuse_known_losses
 from aind_launcher_watchdog.handover import probe
-from aind_launcher_watchdog.settings import WatchdogSettings
-
-# A manifest may be scheduled for the same time tomorrow.
-OVERDUE = 25 * 60 * 60
+from aind_launcher_watchdog.places import Places
+from aind_launcher_watchdog.settings import CONFIG_VARIABLE, WatchdogSettings
 
 
 def of_rig(settings: WatchdogSettings, system: str) -> Iterator[Check]:
@@ -20,11 +18,17 @@ def of_rig(settings: WatchdogSettings, system: str) -> Iterator[Check]:
     :param system: `sys.platform` of the service's machine, which is this one.
     """
     yield _outcome("watchdog destination", lambda: require_absolute(settings.destination, system), settings.destination)
-    flag = settings.flag_directory
-    yield _outcome("watchdog flag directory", lambda: probe(flag, settings.outbox), str(flag))
+    try:
+        places = Places.of(settings)
+    except LauncherError as error:
+        places = None
+        yield Check.failed("watchdog configuration", error.message, error.hint)
+    if places:
+        yield from _flag_directory(places, settings)
     if settings.service_process:
         yield _service(settings.service_process)
-    yield from _stuck(flag, time.time())
+    if places:
+        yield from refused.checks(places.flag, places.log)
     if settings.project_names_url:
         yield _project(settings.project_name, settings.project_names_url, settings.timeout)
 
@@ -70,6 +74,17 @@ def _outcome(name: str, attempt: Callable[[], None], passed: str) -> Check:
     return Check(name=name, outcome="passed", message=passed)
 
 
+def _flag_directory(places: Places, settings: WatchdogSettings) -> Iterator[Check]:
+    told = f" (of {places.configuration})" if settings.flag_directory is None else ""
+    yield _outcome("watchdog flag directory", lambda: probe(places.flag, places.outbox), f"{places.flag}{told}")
+    if places.doubt:
+        yield Check.warning(
+            "watchdog configuration",
+            places.doubt,
+            f"Take plugin.watchdog.flag-directory out of the settings, or correct {CONFIG_VARIABLE} or what it names.",
+        )
+
+
 def _service(wanted: str) -> Check:
     import psutil
 
@@ -82,23 +97,6 @@ def _service(wanted: str) -> Check:
         message=f"No process {wanted} runs on this machine; the data will wait here until it does.",
         hint="Start the watchdog service.",
     )
-
-
-def _stuck(flag: Path, now: float) -> Iterator[Check]:
-    """The service leaves a manifest where it is when its job failed, and says so only in its log."""
-    try:
-        old = sorted(path.name for path in flag.glob("*manifest*.y*ml") if now - path.stat().st_mtime > OVERDUE)
-    except OSError:
-        # The check of the directory itself says what is wrong.
-        return
-    if old:
-        yield Check(
-            name="watchdog manifests",
-            outcome="warning",
-            message=f"{len(old)} manifest{'s wait' if len(old) > 1 else ' waits'} in {flag} for more than a day, "
-            f"the first is {old[0]}.",
-            hint="See the service's log for what failed, and restart it to try again.",
-        )
 
 
 def _try_manifest(session: SessionContext, settings: WatchdogSettings, system: str) -> None:

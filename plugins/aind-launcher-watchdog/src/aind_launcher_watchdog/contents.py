@@ -1,12 +1,14 @@
 """What of a session's folder leaves the rig: the data of each modality, and the metadata files."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path, PurePath
 
 from aind_launcher import LauncherError, SessionContext
 from aind_launcher_watchdog.arrival import refuse_losses, sources
+from aind_launcher_watchdog.naming import filled
 
 
 @dataclass(frozen=True)
@@ -16,12 +18,14 @@ class Contents:
     :param modalities: the paths of each modality.
     :param empty: modality folders without a file; the service has nothing to copy there.
     :param left_out: names in the session's folder that are neither a modality nor metadata.
+    :param foreign: metadata files of another subject, each with that subject; they stay here.
     """
 
     modalities: Mapping[str, tuple[Path, ...]]
     schemas: tuple[Path, ...] = ()
     empty: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    foreign: Mapping[Path, str] = field(default_factory=dict)
 
 
 def modality_names() -> tuple[str, ...]:
@@ -35,6 +39,7 @@ def find(session: SessionContext, extra: Mapping[str, Sequence[str]], schemas: I
     """Look through the session's folder, by the names of its folders.
 
     :param extra: `WatchdogSettings.extra_modalities`.
+    :param schemas: `WatchdogSettings.schemas`.
     :param system: `sys.platform` of the service's machine, which is this one.
     :raises LauncherError: the folder is gone, extra data is missing, there is no data at all, or some would be lost.
     """
@@ -43,7 +48,8 @@ def find(session: SessionContext, extra: Mapping[str, Sequence[str]], schemas: I
             f"The session's folder {session.folder} is gone.", "Bring it back and run `aind-launch resume` again."
         )
     known = {name.casefold(): name for name in modality_names()}
-    metadata = set(schemas)
+    metadata = sorted(set(_metadata(session.folder, schemas)))
+    own = {path.name for path in metadata if path.parent == session.folder}
     found: dict[str, list[Path]] = {}
     empty: list[str] = []
     left_out: list[str] = []
@@ -55,7 +61,7 @@ def find(session: SessionContext, extra: Mapping[str, Sequence[str]], schemas: I
             found.setdefault(modality, []).extend(sources(path, system))
         elif modality:
             empty.append(path.name)
-        elif not (path.name in metadata or path.name.startswith(".") or any(path in p for p in places.values())):
+        elif not (path.name in own or path.name.startswith(".") or any(path in p for p in places.values())):
             left_out.append(path.name)
     for modality, paths in places.items():
         for path in paths:
@@ -76,13 +82,16 @@ def find(session: SessionContext, extra: Mapping[str, Sequence[str]], schemas: I
             "Folders are named after their modality, as in 'behavior'.",
         )
     modalities = {modality: tuple(dict.fromkeys(paths)) for modality, paths in found.items()}
-    named = tuple(path for path in (session.folder / name for name in schemas) if path.is_file() or path.is_symlink())
+    subjects = {path: subject for path in metadata if (subject := _subject_of(path))}
+    foreign = {path: subject for path, subject in subjects.items() if subject != session.subject}
+    named = tuple(path for path in metadata if path not in foreign)
     refuse_losses(modalities, named, extra, system)
     return Contents(
         modalities=modalities,
         schemas=named,
         empty=tuple(empty),
         left_out=tuple(left_out),
+        foreign=foreign,
     )
 
 
@@ -100,11 +109,7 @@ def extra_paths(session: SessionContext, extra: Mapping[str, Sequence[str]]) -> 
                 f"Did you mean {close[0]!r}?" if close else f"Modalities: {', '.join(known)}.",
             )
     return {
-        modality: tuple(
-            session.folder / path.replace("{session}", session.name).replace("{subject}", session.subject)
-            for path in paths
-        )
-        for modality, paths in extra.items()
+        modality: tuple(session.folder / filled(path, session) for path in paths) for modality, paths in extra.items()
     }
 
 
@@ -125,6 +130,28 @@ def refuse_known_losses(session: SessionContext, extra: Mapping[str, Sequence[st
         for modality, paths in extra_paths(session, extra).items()
     }
     refuse_losses(known, (), extra, system)
+
+
+def _metadata(folder: Path, patterns: Iterable[str]) -> Iterator[Path]:
+    """The files, and links in the place of files, that a name or a pattern names; hidden ones only by their name."""
+    for pattern in patterns:
+        named = folder / pattern
+        if named.is_file() or named.is_symlink():
+            yield named
+        else:
+            found = (path for path in folder.glob(pattern) if not path.name.startswith("."))
+            yield from (path for path in found if path.is_file() or path.is_symlink())
+
+
+def _subject_of(path: Path) -> str | None:
+    """The subject that a metadata file says it is of; None where it does not say."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        # Metadata that cannot be read is carried along as data is; who reads it says what is wrong with it.
+        return None
+    subject = content.get("subject_id") if isinstance(content, dict) else None
+    return str(subject) if isinstance(subject, str | int) else None
 
 
 def _has_data(folder: Path) -> bool:

@@ -15,7 +15,7 @@ from aind_launcher import DemoService, LauncherError, Refused
 from aind_launcher_watchdog.transfer_double import PROJECTS, TransferDouble
 
 _PROGRAM: Final = "aind_launcher_watchdog.real_service"
-_NEEDED: Final = ("apscheduler", "crc32c", "watchdog")
+_NEEDED: Final = ("apscheduler", "crc32c", "pythonjsonlogger", "watchdog")
 # Seconds for copying what is left; the demo's sessions are small.
 _TIMEOUT: Final = 120
 

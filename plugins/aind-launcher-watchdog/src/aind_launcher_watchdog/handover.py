@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import yaml
+
 from aind_launcher import LauncherError, SessionContext, TransientError, sync_folder, write_whole
-from aind_launcher_watchdog.settings import WatchdogSettings
+from aind_launcher_watchdog.places import Places
 
 State = Literal["waiting", "archived", "taken"]
 
@@ -34,15 +36,15 @@ class Handover:
     receipt: Path
 
     @classmethod
-    def of(cls, session: SessionContext, settings: WatchdogSettings) -> "Handover":
+    def of(cls, session: SessionContext, places: Places) -> "Handover":
         """The handover of this session as it stands."""
         name = manifest_name(session.name, session.hand_off)
         return cls(
             name=name,
             former=tuple(manifest_name(session.name, number) for number in range(session.hand_off)),
-            flag=settings.flag_directory,
-            outbox=settings.outbox,
-            archive=settings.archive_directory,
+            flag=places.flag,
+            outbox=places.outbox,
+            archive=places.archive,
             receipt=session.staging / "watchdog" / name,
         )
 
@@ -73,6 +75,16 @@ class Handover:
             write_whole(self.receipt, text)
             (self.outbox / self.name).replace(self.flag / self.name)
             sync_folder(self.flag)
+
+    def former_folder(self) -> str | None:
+        """The folder at the destination of the newest earlier hand-off, so that what is there is corrected."""
+        for name in reversed(self.former):
+            try:
+                content = yaml.safe_load((self.receipt.parent / name).read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                continue
+            return str(content["name"])
+        return None
 
     @property
     def manifest(self) -> Path:

@@ -13,15 +13,19 @@ from aind_watchdog_service.models.manifest_config import (
 )
 from pydantic import ValidationError
 
-from aind_launcher import LauncherError, SessionContext
+from aind_launcher import LauncherError, SessionContext, checked_name
 from aind_launcher_watchdog.contents import Contents
+from aind_launcher_watchdog.naming import ASSET, filled
 from aind_launcher_watchdog.settings import WatchdogSettings
 
 
-def manifest(session: SessionContext, settings: WatchdogSettings, contents: Contents) -> ManifestConfig:
-    """The manifest; its `name`, which is the data's name at the destination, is the service's to make.
+def manifest(
+    session: SessionContext, settings: WatchdogSettings, contents: Contents, folder: str | None = None
+) -> ManifestConfig:
+    """The manifest; its `name` is the data's folder at the destination.
 
-    :raises LauncherError: the service's models refuse it, which is a matter of settings.
+    :param folder: that folder, where the session already has one there; else as the settings name it.
+    :raises LauncherError: the service's models refuse it, or a name of the session cannot be a part of a path.
     """
     if settings.platform and Platform.from_abbreviation(settings.platform) is None:
         # The service itself would go on without one.
@@ -37,8 +41,8 @@ def manifest(session: SessionContext, settings: WatchdogSettings, contents: Cont
             transfer_endpoint=settings.transfer_endpoint or None,
             platform=settings.platform,
             project_name=settings.project_name,
-            upload_notification_email=settings.email,
-            destination=settings.destination,
+            upload_notification_email=filled(settings.email, session) if settings.email else None,
+            destination=filled(settings.destination, session),
             modalities={modality: [str(path) for path in paths] for modality, paths in contents.modalities.items()},
             schemas=[str(path) for path in contents.schemas],
             transfer_service_job_type=settings.job_type,
@@ -47,8 +51,13 @@ def manifest(session: SessionContext, settings: WatchdogSettings, contents: Cont
             extra_identifying_info={"session_name": session.name, "hand_off": session.hand_off},
             checksum_mode_override=settings.checksum,
         )
+        # The name that it made itself is that of the data asset.
+        name = folder or filled(settings.folder_name, session, **{ASSET: made.name})
+        made = made.model_copy(update={"name": checked_name("folder name", name)})
         request = _plain(make_standard_transfer_args(made))
         for job in request["upload_jobs"]:
+            # The service itself leaves the zone out.
+            job["acq_datetime"] = session.session.date.isoformat()
             job["tasks"] = _with_tasks(job["tasks"], settings.tasks, f"{made.destination}/{made.name}")
         return made.model_copy(update={"transfer_service_args": SubmitJobRequestV2(**request)})
     except ValidationError as error:
@@ -82,15 +91,15 @@ def _plain(model: Any) -> dict[str, Any]:
 def _with_tasks(default: Mapping[str, Any], more: Mapping[str, Any], destination: str) -> dict[str, Any]:
     """The default tasks, with those of the settings added; tasks by modality are added one by one."""
     tasks = dict(default)
-    for name, task in _filled(more, destination).items():
+    for name, task in _with_destination(more, destination).items():
         by_modality = isinstance(task, dict) and name == "modality_transformation_settings" and "skip_task" not in task
         tasks[name] = {**tasks[name], **task} if by_modality else task
     return tasks
 
 
-def _filled(value: Any, destination: str) -> Any:
+def _with_destination(value: Any, destination: str) -> Any:
     if isinstance(value, Mapping):
-        return {key: _filled(item, destination) for key, item in value.items()}
+        return {key: _with_destination(item, destination) for key, item in value.items()}
     if isinstance(value, list):
-        return [_filled(item, destination) for item in value]
+        return [_with_destination(item, destination) for item in value]
     return value.replace("{destination}", destination) if isinstance(value, str) else value

@@ -44,8 +44,9 @@ class Watchdog:
         """
         from aind_launcher_watchdog import checks, contents, manifest
         from aind_launcher_watchdog.handover import Handover
+        from aind_launcher_watchdog.places import Places
 
-        handover = Handover.of(session, self._settings)
+        handover = Handover.of(session, Places.of(self._settings))
         state = handover.state()
         if state:
             logger.info("%s was handed over before: it is %s.", handover.name, state)
@@ -60,7 +61,16 @@ class Watchdog:
                 ", ".join(str(session.folder / name) for name in found.left_out),
                 "s" if len(found.left_out) == 1 else "",
             )
-        made = manifest.manifest(session, self._settings, found)
+        for path, subject in found.foreign.items():
+            logger.warning(
+                "%s is of subject %s, not of %s; it stays on this rig, and the rest is handed off without it. "
+                "Correct it, then `aind-launch resume %s --hand-off-again`.",
+                path,
+                subject,
+                session.subject,
+                session.name,
+            )
+        made = manifest.manifest(session, self._settings, found, handover.former_folder())
         handover.place(manifest.text(made))
         return {
             "manifest": str(handover.manifest),
@@ -70,4 +80,5 @@ class Watchdog:
             "schemas": [path.name for path in found.schemas],
             "empty": list(found.empty),
             "left_out": list(found.left_out),
+            "foreign": [path.name for path in found.foreign],
         }

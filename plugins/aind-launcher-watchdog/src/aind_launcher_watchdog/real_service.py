@@ -17,6 +17,7 @@ from aind_watchdog_service.models.watch_config import WatchConfig
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from pythonjsonlogger.json import JsonFormatter
 from watchdog.observers import Observer
 
 # What the program prints when it watches.
@@ -28,23 +29,34 @@ class RealService:
 
     :param flag: the directory that it watches for manifests.
     :param archive: where it moves those that it has carried out.
+    :param log: what happens, in the JSON lines that its `main` writes. Default: beside the archive.
     """
 
-    def __init__(self, flag: Path, archive: Path) -> None:
+    def __init__(self, flag: Path, archive: Path, log: Path | None = None) -> None:
+        self.log = log or archive.with_name("service.log.jsonl")
         self._config = WatchConfig(
             flag_dir=str(flag),
             manifest_complete=str(archive),
             # The default is a folder of the institute's rigs.
             robocopy_args=["/e", "/z", "/j", "/r:5", "/np", f"/log+:{archive.with_name('robocopy.log')}"],
-            structured_log_file=None,
+            structured_log_file=self.log,
         )
         self._jobs: queue.Queue[None] = queue.Queue()
         self._scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)})
         self._scheduler.add_listener(lambda _: self._jobs.put(None), EVENT_JOB_EXECUTED | EVENT_JOB_ERROR)
         self._observer = Observer()
+        self._logging = logging.FileHandler(self.log, encoding="utf-8", delay=True)
+        self._logging.setFormatter(
+            JsonFormatter(
+                fmt="%(asctime)s %(levelname)s %(message)s",
+                rename_fields={"asctime": "timestamp", "levelname": "level"},
+                reserved_attrs=[],
+            )
+        )
 
     def start(self) -> int:
         """Take up the manifests that wait, then watch for new ones; tells how many waited."""
+        logging.getLogger().addHandler(self._logging)
         self._scheduler.start()
         handler = EventHandler(self._scheduler, self._config)
         waited = len(handler.jobs)
@@ -73,6 +85,8 @@ class RealService:
         """
         if self._scheduler.running:
             self._scheduler.shutdown()
+        logging.getLogger().removeHandler(self._logging)
+        self._logging.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
