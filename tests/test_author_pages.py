@@ -60,6 +60,7 @@ def section(name: str, title: str) -> str:
 (DIARY,) = blocks(section("plugin-authors.md", "The code"), "python")
 (SETTINGS,) = blocks(section("plugin-authors.md", "Trying it"), "toml")
 (TESTS_OF_DIARY,) = blocks(section("plugin-authors.md", "Testing it"), "python")
+SCALES, TESTS_OF_SCALES = blocks(section("plugin-authors.md", "Asking the person at the rig"), "python")
 
 
 @pytest.mark.parametrize("name", re.findall(r"^def (test_\w+)", TESTS_OF_DIARY, re.M))
@@ -70,6 +71,12 @@ def test_the_tests_of_the_tutorial_pass(
     install(tmp_path / "site", project["name"], project["entry-points"]["aind_launcher"], {"session_diary": DIARY})
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     getattr(module("tests_of_the_diary", TESTS_OF_DIARY), name)(task_repository, tmp_path)
+
+
+@pytest.mark.parametrize("name", re.findall(r"^def (test_\w+)", TESTS_OF_SCALES, re.M))
+def test_the_plugin_that_asks_works_as_it_is_shown(name: str, task_repository: TaskRepositoryForTests) -> None:
+    module("scales", SCALES)
+    getattr(module("tests_of_the_scales", TESTS_OF_SCALES), name)(task_repository)
 
 
 PAGES = [DOCS.parent / "README.md", *DOCS.rglob("*.md"), *(DOCS.parent / "plugins").glob("*/README.md")]
