@@ -182,7 +182,7 @@ def types(session: nox.Session) -> None:
     """Check types with mypy --strict: package, tests, plugins and this file."""
     needs = [need for project in (ROOT, *PLUGINS) for name in ("lint", "tests") for need in group(name, project)]
     session.install(*editable(ROOT, *PLUGINS), *needs)
-    session.run("mypy", "aind_launcher", "benchmarks", "noxfile.py", *session.posargs)
+    session.run("mypy", "aind_launcher", "benchmarks", "docs/reference.py", "noxfile.py", *session.posargs)
     # A test says what it is by its name, and fails by itself where there is None; what it calls is checked.
     untyped = (
         "--allow-untyped-defs",
@@ -200,8 +200,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation into docs/_build/html; a warning is an error."""
+    """Write what the code says into the pages, and build them into docs/_build/html; a warning is an error."""
     session.install(*editable(ROOT), *group("docs"))
+    session.run("python", "docs/reference.py")
     session.run("sphinx-build", "-W", "--keep-going", "--builder=html", "docs", "docs/_build/html", *session.posargs)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aind_launcher.model.clock import now
     from aind_launcher.model.names import checked_name
     from aind_launcher.model.question import ask
-    from aind_launcher.model.register import RegisterEntry, RigStatus, Ticket
+    from aind_launcher.model.register import EntryDecision, RegisterEntry, RigStatus, Ticket, UnfinishedSession
     from aind_launcher.model.session import (
         Acquisition,
         Check,
@@ -56,6 +56,7 @@ __all__ = [
     "CurriculumSuggestion",
     "Decision",
     "DemoService",
+    "EntryDecision",
     "HandedOff",
     "Inputs",
     "LauncherError",
@@ -77,6 +78,7 @@ __all__ = [
     "Ticket",
     "TrainerStateText",
     "TransientError",
+    "UnfinishedSession",
     "__version__",
     "ask",
     "checked_name",
@@ -86,6 +88,7 @@ __all__ = [
     "write_whole",
 ]
 
+# The version of aind-launcher.
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -107,7 +110,7 @@ _HOMES = {
         "model.clock": ("now",),
         "model.question": ("ask",),
         "model.names": ("checked_name",),
-        "model.register": ("RegisterEntry", "RigStatus", "Ticket"),
+        "model.register": ("EntryDecision", "RegisterEntry", "RigStatus", "Ticket", "UnfinishedSession"),
         "model.session": ("Acquisition", "Check", "Inputs", "Repository", "Session", "SessionContext", "SessionPaths"),
         "model.sources": ("BuiltEnvironment", "BuiltSource", "CurriculumSources", "SourceStatus"),
         "model.store": ("AnimalRecord", "AnimalStore", "ArchivingStore", "Decision", "StoredAnimal"),

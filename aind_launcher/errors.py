@@ -102,7 +102,11 @@ class Unanswered(LauncherError):
 
 
 class HandedOff(LauncherError):
-    """A step had to write into a session's folder that was handed off already."""
+    """For plugin authors: a step had to write into a session's folder that was handed off already.
+
+    :param message: what had to be written, as a sentence.
+    :param session: the session's name.
+    """
 
     def __init__(self, message: str, session: str) -> None:
         super().__init__(message, f"Ask for a new hand-off with `aind-launch resume {session} --hand-off-again`.")

@@ -5,12 +5,13 @@ library, a journal and a rig of its own, whose acquisition and curriculum cost n
 """
 
 import json
+import logging
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -32,14 +33,38 @@ from aind_launcher.model.session import Acquisition, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.own_modules import places_of
 from aind_launcher.plugins import Plugins, load_plugins
-from aind_launcher.settings.layers import load_layers
+from aind_launcher.settings.environment import from_environment
+from aind_launcher.settings.layers import SettingsLayers, load_layers
 
+__all__ = [
+    "SUBJECT",
+    "Operator",
+    "Outcome",
+    "Question",
+    "Request",
+    "ResumeOptions",
+    "StepRecord",
+    "TaskRepositoryForTests",
+    "answering",
+    "ladder_state",
+    "plugins_of",
+    "task_repository",
+]
+
+logger = logging.getLogger(__name__)
+
+# The animal of the fixture: ``123456``.
 SUBJECT = "123456"
 _BROKEN = "curriculum-is-broken"
 
 
 def plugins_of(repository: Path) -> Plugins:
-    """The plugins of the task repository at `repository`, with the settings of its ``pyproject.toml``."""
+    """The plugins of a task repository as the launcher loads them, those that are broken included.
+
+    :param repository: its folder; a ``pyproject.toml`` with the settings is all that it needs.
+    :return: `all` of them (each has `name`, `hooks`, `settings.settings` and `error`), and ``calls(hook)``: the calls
+        of one hook in their order.
+    """
     layers = load_layers(repository)
     return load_plugins(layers, layers.launcher().settings)
 
@@ -66,13 +91,19 @@ class Answering(Operator):
 
 @contextmanager
 def answering(answers: Mapping[str, Any]) -> Iterator[None]:
-    """Answer what a plugin asks while the context lasts, for tests that call it without a session."""
+    """Answer what a plugin asks while the context lasts, for tests that call it without a session.
+
+    :param answers: by the names of the questions.
+    """
     with answered_by(Answering(answers).ask_for_plugin):
         yield
 
 
 def ladder_state(stage: str) -> TrainerStateText:
-    """The trainer state of an animal on the curriculum of these fixtures: ``rung1``, ``rung2``, and so on."""
+    """The trainer state of an animal on the curriculum of these fixtures.
+
+    :param stage: ``rung1``, ``rung2``, and so on.
+    """
     document = {
         "curriculum": {"name": "Ladder", "version": "1.0.0", "pkg_location": "ladder"},
         "stage": {"name": stage, "task": {"name": "Climb", "task_parameters": {}}},
@@ -110,7 +141,10 @@ class Ladder:
 
 @dataclass(frozen=True)
 class TaskRepositoryForTests:
-    """A task repository with all that belongs to it below one folder, and ways to use it as an operator would."""
+    """A task repository with all that belongs to it below one folder, and ways to use it as an operator would.
+
+    :param root: that folder.
+    """
 
     root: Path
 
@@ -141,7 +175,12 @@ class TaskRepositoryForTests:
 
     @classmethod
     def make(cls, root: Path, settings: str = "", plugins: Mapping[str, str] | None = None) -> Self:
-        """A new one below `root`, with the animal `SUBJECT` on the first rung; see `configure`."""
+        """A new one, with the animal `SUBJECT` on the first rung.
+
+        :param root: a folder that is not there yet.
+        :param settings: as for `configure`.
+        :param plugins: as for `configure`.
+        """
         made = cls(root)
         made.path.mkdir(parents=True)
         _git(made.path, "init", "--quiet")
@@ -153,8 +192,12 @@ class TaskRepositoryForTests:
     def configure(self, settings: str = "", plugins: Mapping[str, str] | None = None) -> None:
         """Write and commit the repository's settings.
 
-        :param settings: more lines of TOML, beginning inside ``[tool.aind-launcher]``.
-        :param plugins: plugins that are not installed, name to ``module:object``.
+        What was configured before is forgotten.
+
+        :param settings: more lines of TOML, beginning inside ``[tool.aind-launcher]``. With a line ``disable = [...]``
+            name ``isolated-curriculum`` and ``acquisition`` there, too; the fixture's own replace them. The sections of
+            ``local-store`` and ``checks`` are there already.
+        :param plugins: plugins that are not installed, name to ``module:object``; `write` their modules before.
         """
         own = {"instant-rig": f"{__name__}:InstantRig", "ladder": f"{__name__}:Ladder", **(plugins or {})}
         listed = ", ".join(f"{name} = {json.dumps(target)}" for name, target in own.items())
@@ -180,7 +223,11 @@ minimum-free-space = "1 MB"
         self.commit()
 
     def write(self, name: str, text: str) -> None:
-        """Write a file of the repository; what all lines of `text` are indented by is left out."""
+        """Write a file of the repository, without a commit.
+
+        :param name: its path in the repository.
+        :param text: all of it; what all of its lines are indented by is left out.
+        """
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(text), encoding="utf-8")
@@ -191,13 +238,17 @@ minimum-free-space = "1 MB"
         _git(self.path, "commit", "--quiet", "--allow-empty", "--message", "as it is")
 
     def add_animal(self, subject: str = SUBJECT, stage: str = "rung1") -> None:
-        """Put a new animal into the library."""
+        """Put a new animal into the library.
+
+        :param subject: its number.
+        :param stage: where it stands; see `ladder_state`.
+        """
         folder = self.subjects / subject
         folder.mkdir(parents=True)
         (folder / "trainer_state.json").write_text(ladder_state(stage).text, encoding="utf-8")
 
     def break_curriculum(self) -> None:
-        """From now on the curriculum fails."""
+        """From now on the curriculum fails, and hooks get None as suggestion."""
         (self.path / _BROKEN).touch()
 
     def repair_curriculum(self) -> None:
@@ -214,11 +265,14 @@ minimum-free-space = "1 MB"
     ) -> Outcome:
         """One session, as `aind-launch run` makes it.
 
+        :param subject: the animal.
         :param answers: to what plugins ask, by the names of the questions; without any, nobody is there.
-        :param request: fields of `aind_launcher.lifecycle.run.Request`.
+        :param operator: who is at the rig, where `answers` do not say it all.
+        :param request: other fields of `Request`.
+        :raises LauncherError: the session was refused.
         """
         operator = operator or (None if answers is None else Answering(answers))
-        return self.launch(lambda launcher: run_session(launcher, Request(subject, **request)), operator)
+        return self._launch(lambda launcher: run_session(launcher, Request(subject, **request)), operator)
 
     def resume(
         self,
@@ -230,7 +284,11 @@ minimum-free-space = "1 MB"
     ) -> Outcome:
         """Finish a session, as `aind-launch resume` does.
 
+        :param session: its name.
+        :param options: as on the command line.
         :param answers: as for `run`.
+        :param operator: as for `run`.
+        :raises LauncherError: it cannot be resumed.
         """
         operator = operator or (None if answers is None else Answering(answers))
 
@@ -240,31 +298,42 @@ minimum-free-space = "1 MB"
                 pytest.fail(f"the journal has no session {session}")
             return resume_session(launcher, record, options or ResumeOptions())
 
-        return self.launch(action, operator)
+        return self._launch(action, operator)
 
-    def launch(self, action: Callable[[Launcher], Outcome], operator: Operator | None = None) -> Outcome:
+    def _launch(self, action: Callable[[Launcher], Outcome], operator: Operator | None = None) -> Outcome:
         """Do `action` as one call of the program, with settings and plugins read anew."""
         with forgetting_plugins_of(self.path):
             layers = load_layers(self.path)
+            # The rig on which the tests run has real data and animals.
+            layers = replace(layers, rig=replace(layers.rig, values={}))
             settings = layers.launcher().settings
-            plugins = load_plugins(layers, settings)
+            plugins = _without_strangers(load_plugins(layers, settings), layers)
             with open_launcher(self.path, settings, plugins, operator or Operator()) as launcher:
                 return action(launcher)
 
     def steps(self, session: str) -> dict[tuple[str, str], StepRecord]:
-        """The last attempt at each step of a session, by hook and plugin."""
+        """The last attempt at each step of a session, by hook and plugin.
+
+        :param session: its name.
+        """
         with Journal.open(self.journal) as journal:
             return {(step.id.hook, step.id.plugin): step for step in journal.current_steps(session)}
 
     def stage(self, subject: str = SUBJECT) -> str | None:
-        """Where the animal stands now."""
+        """Where the animal stands now: its stage in the library.
+
+        :param subject: the animal.
+        """
         text = (self.subjects / subject / "trainer_state.json").read_text(encoding="utf-8")
         return TrainerStateText(text=text).stage
 
 
 @pytest.fixture
 def task_repository(tmp_path: Path) -> TaskRepositoryForTests:
-    """A task repository with one animal, `SUBJECT`, on the first rung; installed plugins are part of it."""
+    """A task repository with one animal, `SUBJECT`, on the first rung.
+
+    Installed plugins take part, but not one that needs settings and has none.
+    """
     return TaskRepositoryForTests.make(tmp_path / "launcher")
 
 
@@ -279,6 +348,22 @@ def forgetting_plugins_of(repository: Path) -> Iterator[None]:
         for name in set(sys.modules) - known:
             if any(Path(place).is_relative_to(repository.resolve()) for place in places_of(sys.modules[name])):
                 del sys.modules[name]
+
+
+def _without_strangers(plugins: Plugins, layers: SettingsLayers) -> Plugins:
+    """Leave out what is only installed beside the plugin under test: it needs settings, and the test gives it none."""
+    strangers = {
+        plugin.name
+        for plugin in plugins.all
+        if plugin.candidate.distribution and plugin.settings_type and plugin.settings is None
+        if plugin.name not in layers.sections() and not from_environment(plugin.settings_type, ("plugin", plugin.name))
+    }
+    for plugin in plugins.all:
+        if plugin.name in strangers:
+            # pytest shows it where a test fails.
+            logger.warning("%s takes no part, since this test gives it no settings. %s", plugin.candidate, plugin.error)
+    left = (replace(p, blocked=True, error=None) if p.name in strangers else p for p in plugins.all)
+    return replace(plugins, all=tuple(left))
 
 
 def _git(folder: Path, *arguments: str) -> None:

@@ -7,16 +7,10 @@ author = "aind-launcher contributors"
 copyright = "2026, aind-launcher contributors"  # Sphinx's own name for it
 release = version = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"aind-launcher {release}"
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-
-# In docstrings `name` is a name in code.
-default_role = "code"
-autodoc_member_order = "bysource"
-autodoc_typehints_format = "short"
-maximum_signature_line_length = 88

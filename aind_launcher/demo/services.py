@@ -46,8 +46,8 @@ def running_services(folder: Path, subjects: Sequence[str]) -> Iterator[dict[str
     if not found:
         raise UsageError(
             "No installed plugin brings a service to try.",
-            'pip install aind-launcher-slims aind-launcher-data-schema "aind-launcher-watchdog[demo]", '
-            "or run the demo without --with-services.",
+            "In a checkout: pip install ./plugins/aind-launcher-slims ./plugins/aind-launcher-data-schema "
+            '"./plugins/aind-launcher-watchdog[demo]". Or run the demo without --with-services.',
         )
     with _directly(), ExitStack() as stack:
         services = {}

@@ -35,7 +35,13 @@ class StepId:
 class StepRecord:
     """One attempt at a step.
 
-    :param state: *waiting* for a person, who was not there: `resume` calls it again.
+    :param id: the step: its `session`, `hook`, `plugin` and `key`.
+    :param attempt: 1 is the first.
+    :param state: *skipped* where the plugin raised `StepSkipped`; *waiting* for a person, who was not
+        there; *running* where it was cut off.
+    :param started: when it began.
+    :param ended: when it ended; None where it was cut off.
+    :param error: what it failed with, or why it was skipped.
     :param result: what the plugin returned, as JSON data.
     """
 
@@ -94,7 +100,10 @@ class StepRecord:
 
     @classmethod
     def from_row(cls, row: Any) -> Self:
-        """:raises ValueError, TypeError, LookupError: the row makes no sense."""
+        """What `as_row` gave.
+
+        :raises ValueError, TypeError, LookupError: the row makes no sense.
+        """
         row = _checked(row)
         return cls.from_data(row["session"], row | {"result": json.loads(row["result"]) if row["result"] else None})
 

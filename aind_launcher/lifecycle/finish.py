@@ -20,6 +20,11 @@ from aind_launcher.model.suggestion import CurriculumSuggestion
 class Outcome:
     """How a session stands when the launcher lets go of it.
 
+    :param session: as every hook would get it now.
+    :param state: *completed*; *incomplete*: a step failed and can be resumed; *failed* and *interrupted* are said of
+        the acquisition.
+    :param exit_code: what `aind-launch` ends with, 0 if all is done.
+    :param suggestion: the curriculum's answer, if it gave one.
     :param steps: the records of the steps that this call passed, in order, then of others that have failed.
     :param held: why the hand-off was held back, if it was.
     """

@@ -36,7 +36,12 @@ logger = logging.getLogger(__name__)
 class Request:
     """What the operator asked for.
 
+    :param subject: the animal.
+    :param experimenter: who runs the session, one or several.
+    :param notes: the operator's own.
     :param task_file: run this task instead of what the animal's state says; no curriculum decides then.
+    :param allow_dirty: run also with changes that are not committed.
+    :param skip_hardware_validation: the task is not to check its hardware.
     :param new_data_directory: the data directory may be empty though sessions were written there before.
     """
 

@@ -151,6 +151,8 @@ class TrainerStateText(JsonText):
 class AnimalState(Value):
     """What a store knows of an animal: its trainer state, the last metrics, and where both came from.
 
+    :param trainer_state: where it stands.
+    :param metrics: of the last suggestion; None where there was none.
     :param session_name: the session whose suggestion this is; None after an enrolment or a manual move.
     :param date: when that session began (or the animal was enrolled or moved), by the clock of its rig.
     :param ticket: of that session, enrolment or move; None where older launchers or other tools wrote it.
@@ -176,6 +178,7 @@ class AnimalState(Value):
         after Tuesday's, must not put the animal back. Tickets tell what is later, and never dates. Without tickets to
         compare, the animal must stand exactly where the session began.
 
+        :param session_name: the session whose suggestion it is.
         :param ticket: the session's; None where its register has no such entry.
         :param began_with: what this store said of the animal when the session began; None where it was not asked.
         """

@@ -16,7 +16,10 @@ _CONSTANT = re.compile(r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*")|NaN|-?Infinity')
 
 
 class JsonText(Value):
-    """A JSON object as text. The text is what is stored and passed on, byte for byte."""
+    """A JSON object as text. The text is what is stored and passed on, byte for byte.
+
+    :param text: the JSON text, as its program wrote it.
+    """
 
     text: str
 

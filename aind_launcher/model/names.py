@@ -18,6 +18,7 @@ def checked_name(kind: str, value: str) -> str:
     """`value`, if it can be one part of a path on every platform.
 
     :param kind: what the name is of, for the error: "subject", "experiment".
+    :param value: the name.
     :raises UsageError: it is empty, too long, has a separator, or is a name that Windows reserves.
     """
     if len(value) > _LONGEST_NAME:

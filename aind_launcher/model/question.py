@@ -112,6 +112,7 @@ def ask(name: str, label: str, type: type[Any] = str, *, default: Any = None, ch
     :param type: `str`, `int`, `float`, or `bool` for yes or no.
     :param default: the answer where the person only presses Enter; "" allows an empty text.
     :param choices: the answers that there are.
+    :return: an answer of that type.
     """
     question = Question(name, label, type, default, tuple(choices))
     person = _person.get()

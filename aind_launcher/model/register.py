@@ -26,6 +26,7 @@ class Ticket(Value):
 
     :param register_id: numbers of different registers are never compared. A library that was restored from a copy
         goes on with another register, since numbers after the copy may be given twice.
+    :param number: 1 is the first.
     """
 
     register_id: str
@@ -50,8 +51,9 @@ class EntryDecision(Value, extra="allow"):
 
     :param suggestion: the digest of the answer.
     :param outcome: as in `StateRecord`.
+    :param curriculum: the name of the curriculum.
     :param stage: None where the animal leaves its curriculum.
-    :param rule: the rules that may have fired; see `fired_rules`.
+    :param rule: the rules that lead from the old stage to the new one: of one, it fired; of several, one of them.
     :param because: as in `StateRecord`.
     """
 
@@ -68,12 +70,16 @@ class RegisterEntry(Value, populate_by_name=True, extra="allow"):
 
     What a newer launcher has written into it besides stays in it when it is written again.
 
+    :param version: of the entry's form.
+    :param ticket: its number.
     :param kind: as in `Decision`; *session* is one.
     :param rig: the rig's name; with the session's name the key of the entry.
-    :param installation: tells rigs of one name apart; see `system.rig.installation`. Older launchers gave none.
+    :param installation: tells rigs of one name apart. Older launchers gave none.
     :param began: by the rig's clock, which may be wrong.
+    :param session_name: of a session; None for what a person did.
     :param by: the experimenters, or who enrolled or moved the animal.
     :param folder: the session's, on its rig.
+    :param curriculum: the name of the curriculum, with which the session ran or on which the animal was put.
     :param stage: the one that the session ran with, or where the animal was put; None off its curriculum.
     :param trainer_state: names that state; the first digits of its digest.
     :param is_counted: whether it is one of the sessions at its stage; not where the operator gave another task.
@@ -81,7 +87,9 @@ class RegisterEntry(Value, populate_by_name=True, extra="allow"):
     :param sessions_unchanged: likewise, since anything in its trainer state changed.
     :param state: how a session stands; *running* is a claim that only its rig can confirm. Of an enrolment or a move:
         *running* until the animal stands there, *cancelled* where the launcher was killed before that.
+    :param ended: when the session ended, by the rig's clock; None while it has not.
     :param minutes: how long the acquisition took.
+    :param decision: what was decided on the session; None without a decision.
     :param destination: where the data was handed off to.
     """
 
@@ -156,7 +164,13 @@ def short_digest(state: "TrainerStateText | None") -> str | None:
 
 
 class UnfinishedSession(Value):
-    """A session that waits for `aind-launch resume` on its rig."""
+    """A session that waits for `aind-launch resume` on its rig.
+
+    :param session_name: its name.
+    :param subject: the animal.
+    :param state: *running* (it was cut off) or *incomplete* (a step failed).
+    :param message: what it waits for, or what failed.
+    """
 
     session_name: str
     subject: str
@@ -171,11 +185,13 @@ STALE: Final = 24 * 3600.0
 class RigStatus(Value, populate_by_name=True):
     """What a rig last said of itself: a small file in the library, written when a session starts and ends.
 
+    :param version: of the file's form.
     :param rig: its name.
     :param machine: the computer's.
     :param installation: as in `RegisterEntry`.
     :param written: by the rig's clock.
     :param running: the session that it is at.
+    :param unfinished: the sessions that wait for `aind-launch resume` there.
     :param age: seconds since it was written, by the clock of whoever keeps the file; set by whoever reads it.
     :param problem: why it cannot be read; set by whoever reads it, with the name and the age of the file.
     """

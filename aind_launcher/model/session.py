@@ -34,6 +34,18 @@ class Session(Value, extra="allow"):
     """Interchangeable with ``aind_behavior_services.session.Session``: each reads the other's JSON.
 
     Fields that a newer schema adds stay.
+
+    :param aind_behavior_services_pkg_version: the version of `aind-behavior-services` whose form this has.
+    :param version: of the schema.
+    :param experiment: its name, from the settings.
+    :param experimenter: who ran it, one or several.
+    :param date: when it began; a date without a zone is local time.
+    :param subject: the animal.
+    :param session_name: ``<subject>_<YYYY-MM-DDTHHMMSSZ>``; made from subject and date where it is left out.
+    :param notes: the operator's.
+    :param commit_hash: the commit of the task repository.
+    :param allow_dirty_repo: whether the operator allowed changes that are not committed.
+    :param skip_hardware_validation: whether the task is not to check its hardware.
     """
 
     aind_behavior_services_pkg_version: str = SESSION_SCHEMA
@@ -69,14 +81,25 @@ def session_name(subject: str, date: datetime) -> str:
 
 
 class SessionPaths:
-    """The files of a session's folder that the launcher, curricula and plugins agree on."""
+    """The files of a session's folder that the launcher, curricula and plugins agree on; all are `pathlib.Path`.
+
+    :param folder: the session's folder.
+    :param behavior: where the task writes.
+    :param trainer_state: the state that the session ran with; written before the acquisition.
+    :param previous_metrics: the metrics of the animal's last suggestion; written before the acquisition.
+    :param metrics: those of this session's suggestion.
+    :param logs: what the task and the launcher say of the session.
+    :param suggestion: the curriculum's answer, as it wrote it.
+    :param session_input: the session that the task was started with.
+    :param rig_input: the rig, likewise.
+    :param task_input: the task, likewise.
+    :param launcher: the launcher's own: output of acquisition and curriculum, provenance, the sealed log.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.behavior = folder / "behavior"
-        #: The state that the session ran with; written before the acquisition.
         self.trainer_state = self.behavior / "trainer_state.json"
-        #: The metrics of the animal's last suggestion; written before the acquisition.
         self.previous_metrics = self.behavior / "previous_metrics.json"
         self.metrics = self.behavior / "metrics.json"
         self.logs = self.behavior / "Logs"
@@ -84,12 +107,17 @@ class SessionPaths:
         self.session_input = self.logs / "session_input.json"
         self.rig_input = self.logs / "rig_input.json"
         self.task_input = self.logs / "tasklogic_input.json"
-        #: The launcher's own: output of acquisition and curriculum, provenance, the sealed log.
         self.launcher = self.logs / "launcher"
 
 
 class Repository(Value):
-    """The task repository at the time of the session."""
+    """The task repository at the time of the session.
+
+    :param path: its folder.
+    :param url: where it is fetched from; None without a remote.
+    :param commit: its HEAD; None where it has no commit.
+    :param clean: False where something in it is not committed.
+    """
 
     path: Path
     url: str | None = None
@@ -100,6 +128,8 @@ class Repository(Value):
 class Inputs(Value):
     """What the acquisition is started with. `prepare_session` may answer with changed ones.
 
+    :param rig: the rig file as JSON data; None where the settings name none.
+    :param task: the task as JSON data; None where nothing says what the animal does.
     :param task_from: where a task comes from that there was none of before: a store's record of the *animal*, or
         the *plugin* itself.
     """
@@ -113,7 +143,10 @@ class Acquisition(Value):
     """How the acquisition went.
 
     :param outcome: *completed*, *failed* (its data stays all the same), or *interrupted* by the operator.
+    :param start: when it began.
+    :param end: when it ended.
     :param exit_code: the program's own, where there was a program.
+    :param message: what went wrong, for the operator.
     """
 
     outcome: Literal["completed", "failed", "interrupted"]
@@ -124,7 +157,13 @@ class Acquisition(Value):
 
 
 class Check(Value):
-    """One line of `pre_session` or `doctor`: what was looked at, how it stands, and a hint."""
+    """One line of `pre_session` or `doctor`: what was looked at, how it stands, and a hint.
+
+    :param name: what was looked at, in a word.
+    :param outcome: only *failed* refuses the session.
+    :param message: what was found, as a sentence.
+    :param hint: what the operator does about it.
+    """
 
     name: str
     outcome: Literal["passed", "warning", "failed"]
@@ -150,8 +189,12 @@ class Check(Value):
 class SessionContext(Value):
     """All that a hook may know of its session. A value: each step gets a new one, and changes nothing.
 
+    :param session: who, when and what for.
     :param folder: the session's folder, ``<data directory>/<session name>``.
     :param staging: a folder outside it, on this machine, where the acquisition's inputs are staged.
+    :param repository: the task repository.
+    :param rig: the rig as JSON data, as the acquisition gets it; None where there is no rig file.
+    :param task: the task as JSON data, likewise.
     :param task_source: where `task` came from: the trainer state's stage, ``--task``, the animal's own
         ``task.json``, or a plugin.
     :param rig_name: what the rig is called in the animal's register.
@@ -159,6 +202,7 @@ class SessionContext(Value):
     :param animal_state: the newest state of the animal when the session began.
     :param animal_entries: the newest entries of the animal's register when the session began, oldest first.
     :param ticket: orders the session among the animal's others; None where no store gave one.
+    :param acquisition: how it went; None before its end.
     :param disposition: what becomes of the data: *score* asks the curriculum; *keep* only hands it off, as after
         an acquisition that failed; *discard* leaves it where it lies.
     :param hand_off: how many hand-offs were asked for again; part of a hand-off's identity.

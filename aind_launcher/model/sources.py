@@ -17,8 +17,10 @@ Progress = Callable[[str], None]
 class SourceStatus(BaseModel):
     """A curriculum source as it is now, or a submodule that is none; finding out builds nothing.
 
+    :param name: what settings and commands call it.
     :param kind: for people, such as *submodule*.
     :param path: in the task repository, with forward slashes.
+    :param url: where its repository is fetched from; None without one of its own.
     :param commit: the commit that the task repository pins.
     :param problem: why the source is refused, with what corrects it.
     :param built: whether it can be asked at once.
@@ -46,9 +48,12 @@ class SourceStatus(BaseModel):
 class BuiltEnvironment(BaseModel):
     """An environment in which a curriculum runs. More fields than these are shown with ``--json``.
 
+    :param key: its name.
+    :param folder: where it lies.
     :param source: the name of its curriculum source.
     :param commit: the commit that it was built from.
     :param dirty: whether uncommitted changes are part of it.
+    :param python_version: the version of its Python.
     :param used: when it was last used.
     :param pinned: whether the task repository needs it as it is now.
     """
@@ -68,9 +73,12 @@ class BuiltEnvironment(BaseModel):
 class BuiltSource(BaseModel):
     """A curriculum source that can be asked.
 
+    :param commit: the commit that its environment was built from.
     :param environment: the key of its environment.
+    :param python_version: the version of that environment's Python.
     :param locked: whether a lock file said which packages it gets; None where that is not known.
-    :param package: the version of its package, and `dsl` of its DSL, where it was asked for them and says so.
+    :param package: the version of its package, where it was asked for it and says so.
+    :param dsl: the version of its `aind-behavior-curriculum`, likewise.
     :param imported: the curricula that were imported in it, where it was asked to.
     :param untried: why none was.
     """

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class StoredAnimal:
     """An animal as its store has it.
 
+    :param subject: the animal.
+    :param experiment: the experiment that it belongs to.
     :param folder: where its files are, if the store has files.
     :param state: None where it is not enrolled, or where there is a problem.
     :param changed_outside: its trainer state was not written by the launcher; its date is the file's.
@@ -40,6 +42,7 @@ class StoredAnimal:
 class AnimalRecord:
     """Where an animal stands, and the newest entries of its register.
 
+    :param subject: the animal.
     :param trainer_state: None where it has none, or where it cannot be read.
     :param entries: oldest first; as many as were asked for, or fewer.
     :param problem: why it cannot be read, or why it is not known what the animal did last.
@@ -89,11 +92,14 @@ class Decision(Value, populate_by_name=True, ser_json_inf_nan="constants"):
     :param kind: *suggestion* of a curriculum, *enrolled* or *moved* by a person, or *found*: changed outside the
         launcher, and recorded here before the launcher replaced it.
     :param date: as in `AnimalState`.
+    :param session_name: the session that was decided on; None where a person decided.
     :param trainer_state: the text of the trainer state that the animal got.
+    :param metrics: the curriculum's; None where a person decided.
     :param superseded: it came when the animal was further already, and changed nothing.
+    :param reason: why a person decided so, or why it was superseded.
     :param by: who enrolled or moved the animal.
     :param ticket: orders decisions; None where an older launcher recorded it.
-    :param rule: the rules that may have fired; see `fired_rules`.
+    :param rule: the rules that lead from the old stage to the new one: of one, it fired; of several, one of them.
     """
 
     kind: Literal["suggestion", "enrolled", "moved", "found"]

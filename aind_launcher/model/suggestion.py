@@ -23,6 +23,8 @@ class Provenance(Value):
     :param packages_digest: names all versions that were installed, which ``aind-launch env list --json`` shows.
     :param python: the environment's Python version.
     :param package_version: of the package that answered, where it says so.
+    :param dsl_version: of `aind-behavior-curriculum` in that environment, where it says so.
+    :param launcher_version: of `aind-launcher`.
     :param duration: seconds from start to end of the curriculum's process.
     """
 
@@ -44,6 +46,7 @@ class CurriculumSuggestion(JsonText):
     """A curriculum's suggestion: the next trainer state and the metrics behind it, as it wrote them.
 
     :param trainer_state: the part of it that belongs to the animal.
+    :param provenance: which code answered; None where nobody says so.
     :param new_files: files that the curriculum left in the session's folder, relative to it.
     """
 

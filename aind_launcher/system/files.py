@@ -28,8 +28,10 @@ _LOOKED_AT_FOR = 7 * 24 * 3600.0
 def write_whole(path: Path, content: str | bytes) -> None:
     """Write `content` so that readers, also after a power failure, see the old file or the new one.
 
-    Text is written as UTF-8 with the line ends it has. Missing folders are made.
+    Text is written as UTF-8 with the line ends it has.
 
+    :param path: the file; missing folders above it are made.
+    :param content: all that the file is to hold.
     :raises OSError: as `open` and `os.replace` do; the old file then stays and nothing is left behind.
     """
     with _written_beside(path, content) as part:
@@ -217,7 +219,10 @@ def unfinished_files(folder: Path) -> list[Path]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` durable; Windows cannot open folders and journals its renames itself."""
+    """Make a rename durable; Windows cannot open folders and journals its renames itself.
+
+    :param folder: where the renamed file lies.
+    """
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

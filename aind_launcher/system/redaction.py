@@ -22,11 +22,15 @@ _PLUS_AND_SLASH: Final = {"+": r"(?:[+-]|%2[Bb])", "/": r"(?:[/_]|%2[Ff]|\\/)"}
 
 @dataclass(frozen=True)
 class Redactor:
-    """Hides known secret values in text, also where they are encoded."""
+    """Hides known secret values in text, also where they are encoded: as in JSON, in an address and in base64.
+
+    :param secrets: the values to hide.
+    """
 
     secrets: frozenset[str] = frozenset()
 
     def __call__(self, text: str) -> str:
+        """`text` with asterisks in the place of every secret."""
         shown: list[str] = []
         end = 0
         # Matches may overlap: one secret may be part of another, or begin in another.
