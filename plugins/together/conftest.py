@@ -155,8 +155,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     foreign = ("AIND_LAUNCHER_", "GIT_", "SLIMS_", "UV_PROJECT")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     people = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    # One commit of the curriculum for all tests, so that its environment is built once; of now, because a source without
-    # a lock gets no package that is newer than its commit.
+    # One commit of the curriculum for all tests, so that its environment is built once; of now, because a source
+    # without a lock gets no package that is newer than its commit.
     dates = {f"GIT_{who}_DATE": now().isoformat(timespec="seconds") for who in ("AUTHOR", "COMMITTER")}
     return {
         **kept,
