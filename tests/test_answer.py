@@ -57,6 +57,7 @@ def last_answer_tried_everywhere(output: bytes) -> bytes | None:
 outputs = st.lists(st.sampled_from([*NOISE, ANSWER, INDENTED, NESTED, BARE]) | st.binary(max_size=5), max_size=25)
 
 
+@pytest.mark.integration
 @settings(max_examples=3000)
 @given(outputs)
 @example([ANSWER, b"\n", INDENTED])

@@ -103,6 +103,7 @@ def test_two_sources_of_which_neither_is_the_animals_are_refused(tmp_path: Path)
     made.refuse("No curriculum source provides their_curricula.depletion; there are: curricula, others. Choose one")
 
 
+@pytest.mark.integration
 def test_an_unlocked_source_is_refused_where_a_lock_is_required(tmp_path: Path) -> None:
     made = pinned(tmp_path, more="isolated-curriculum.require-lock = true")
     sentence = (
@@ -130,6 +131,7 @@ def test_a_curriculum_that_cannot_be_installed_is_refused(tmp_path: Path) -> Non
     made.refuse(r"environment of curricula cannot be built: .*aind-launcher-of-nobody.* The whole output is in .*\.log")
 
 
+@pytest.mark.integration
 def test_a_source_is_listed_built_used_and_its_environment_pruned_when_the_pin_has_moved(tmp_path: Path) -> None:
     task = made_in(tmp_path).task
     assert call("env", "list", cwd=task).out.startswith("No environment is built yet; `aind-launch curricula sync`")

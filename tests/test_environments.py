@@ -33,6 +33,7 @@ from aind_launcher.curriculum.sources import Source
 from aind_launcher.curriculum.specification import python_request, satisfies
 
 
+@pytest.mark.integration
 class TestBuilding:
     def test_an_environment_runs_the_curriculum_of_the_pinned_commit(self, task: Path, cache: Path) -> None:
         environment = built(task, cache)

@@ -240,6 +240,7 @@ def test_a_superseded_decision_that_is_recorded_again_is_kept_once(library: Libr
     assert sum(entry.superseded for entry in library.history(ANIMAL)) == 1
 
 
+@pytest.mark.integration
 @settings(max_examples=40)
 @given(order=st.permutations(range(4)), again=st.lists(st.integers(0, 3), max_size=4))
 def test_in_whatever_order_decisions_come_the_latest_sessions_stands(

@@ -60,6 +60,7 @@ def cloned_before_it_went(lab: TaskRepositoryForTests) -> Path:
 NEEDS_RIGHTS = pytest.mark.posix_only("Windows lets only administrators and developers make links")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "move", [renamed, pytest.param(behind_a_link, marks=NEEDS_RIGHTS), replaced_by_another, cloned_before_it_went]
 )
@@ -107,6 +108,7 @@ def fork(lab: TaskRepositoryForTests) -> Path:
     return lab.root / "fork"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("other", [clone, fork])
 def test_another_clone_leaves_the_sessions_to_the_one_that_they_were_begun_in(
     tmp_path: Path, other: Callable[[TaskRepositoryForTests], Path]

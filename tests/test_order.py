@@ -140,7 +140,7 @@ class Decisions(RuleBasedStateMachine):
 
 
 # Hypothesis looks for an order of events after which the animal is elsewhere.
-TestDecisions = Decisions.TestCase
+TestDecisions = pytest.mark.integration(Decisions.TestCase)
 TestDecisions.settings = settings(max_examples=30, stateful_step_count=15)
 
 

@@ -11,6 +11,7 @@ from aind_launcher.curriculum.project import built_from, normalised, read_projec
 
 
 class TestProjects:
+    @pytest.mark.integration
     @given(st.dictionaries(st.sampled_from(["name", "scripts", "dependencies", "requires-python"]), st.integers()))
     def test_a_table_of_the_wrong_type_counts_as_missing(self, project: dict[str, int]) -> None:
         from aind_launcher.curriculum.project import Project

@@ -59,6 +59,7 @@ def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UV_PYTHON_PREFERENCE", "only-managed")
 
 
+@pytest.mark.integration
 def test_of_several_lines_only_the_first_counts(task: Path, cache: Path) -> None:
     commit(task / "the curricula", {".python-version": f"3.99\n{OWN_PYTHON}\n"})
     commit(task)

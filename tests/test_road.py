@@ -220,6 +220,7 @@ calls = st.builds(
 )
 
 
+@pytest.mark.integration
 @settings(max_examples=80)
 @given(
     st.lists(calls, min_size=1, max_size=5),
@@ -241,6 +242,7 @@ def test_a_plan_names_what_runs_and_nothing_else_runs(
                     assert condition is None or opened.came_true(call, condition), (step, condition)
 
 
+@pytest.mark.integration
 @settings(max_examples=40)
 @given(st.lists(calls, min_size=1, max_size=4), st.frozensets(st.sampled_from(["keeps", "pushes"])))
 def test_once_nothing_is_wrong_any_more_one_call_completes_a_session(

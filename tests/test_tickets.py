@@ -342,16 +342,11 @@ class ByDate(Tickets):
     by_date = True
 
 
-QUICK = settings(max_examples=10, stateful_step_count=12)
 LONG = settings(max_examples=int(os.environ.get("AIND_TEST_TICKETS", "60")), stateful_step_count=30)
 
 
-def test_no_decision_stands_over_a_later_one() -> None:
-    run_state_machine_as_test(Tickets, settings=QUICK)
-
-
 @pytest.mark.integration
-def test_no_decision_stands_over_a_later_one_in_many_histories() -> None:
+def test_no_decision_stands_over_a_later_one() -> None:
     run_state_machine_as_test(Tickets, settings=LONG)
 
 
