@@ -145,25 +145,27 @@ class Terminal(Operator):
         self.say(question, "bold")
         for answer, meaning in answers.items():
             self.say(f"  {answer:<8} {meaning}")
-        chosen: str = self._prompt("Answer", type=click.Choice(list(answers)), default=default, show_choices=False)
+        asked = Question("answer", "Answer", default=default, choices=tuple(answers))
+        chosen: str = self._answer("Answer", asked)
         return chosen
 
     def ask_for_plugin(self, question: Question) -> Any:
         if not self.attended:
             return super().ask_for_plugin(question)
+        choices = question.choices or ((True, False) if question.kind is bool else ())
+        listed = f" ({', '.join(map(in_words, choices))})" if choices else ""
+        return self._answer(plain(self.redact(f"{question.label}{listed}")), question)
 
+    def _answer(self, label: str, question: Question) -> Any:
         def read(typed: str) -> Any:
             try:
                 return question.read(typed)
             except ValueError as error:
                 raise click.UsageError(plain(str(error))) from None
 
-        choices = question.choices or ((True, False) if question.kind is bool else ())
-        listed = f" ({', '.join(map(in_words, choices))})" if choices else ""
         default = None if question.default is None else in_words(question.default)
         # A label often has its own mark at its end.
-        suffix = ": " if default or listed or question.label[-1:] not in "?:" else " "
-        label = plain(self.redact(f"{question.label}{listed}"))
+        suffix = ": " if default or label[-1:] not in "?:" else " "
         return self._prompt(label, value_proc=read, default=default, show_default=bool(default), prompt_suffix=suffix)
 
     def _prompt(self, text: str, **options: Any) -> Any:

@@ -63,8 +63,7 @@ class Question:
         if not text and self.default != "":
             raise ValueError("An answer is needed.")
         if self.kind is str:
-            same = (choice for choice in self.choices if choice.lower() == text.lower())
-            return self.checked(next(same, text))
+            return self.checked(self._chosen(text))
         if self.kind is bool and text.lower() not in _YES_OR_NO:
             raise ValueError(f"{text} is not yes or no.")
         try:
@@ -73,6 +72,12 @@ class Question:
             example = f" Write it as {text.replace(',', '.')}." if self.kind is float and "," in text else ""
             raise ValueError(f"{text} is not {_KINDS[self.kind]}.{example}") from None
         return self.checked(value)
+
+    def _chosen(self, text: str) -> str:
+        """The choice that `text` is, or is the beginning of no other than; else `text`."""
+        begin = [choice for choice in self.choices if choice.lower().startswith(text.lower())]
+        same = [choice for choice in begin if choice.lower() == text.lower()]
+        return next(iter(same or (begin if len(begin) == 1 else ())), text)
 
 
 def in_words(answer: str | int | float) -> str:
