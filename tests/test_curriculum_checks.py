@@ -56,7 +56,7 @@ def test_settings_refine_a_submodule_that_provides_no_command(tmp_path: Path) ->
     made = made_in(tmp_path, PLAIN, 'isolated-curriculum.sources.curricula.module = "my_curricula"')
     checked = call("curricula", "check", cwd=made.task)
     assert checked.code == 0, checked.err
-    assert "package 1.0.0, DSL 0.0.0, imports counting)" in checked.out
+    assert "package 1.0.0, DSL 0.0.0, imports counting" in checked.out
 
 
 def test_settings_for_a_source_that_is_not_there_are_refused(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_what_a_contract_lacks_is_given_in_the_settings(tmp_path: Path) -> None:
     ]
     made = made_in(tmp_path, PLAIN, "\n".join([OWN, *given]))
     checked = call("curricula", "check", cwd=made.task)
-    assert "package 1.0.0, DSL unknown, imports counting)" in checked.out
+    assert "package 1.0.0, DSL unknown, imports counting" in checked.out
     enrolled = call("curricula", "enroll", "7", "--curriculum", "counting", "--stage", "second", cwd=made.task)
     assert enrolled.out == "Animal 7 is enrolled: stage second of counting 1.0.0.\n"
 
