@@ -113,8 +113,11 @@ PLUGINS = dedent('''
             return installed.Installed(
                 source=Made(name="ladder"),
                 pin=Made(url=None, dirty=False),
-                environment=Made(source_folder=answer.parent, commit="0" * 40, key="none", python_version="3.11"),
-                commands=Made(run=lambda *_: ["cat", answer]),
+                environment=Made(
+                    source_folder=answer.parent, commit="0" * 40, key="none", python_version="3.11", locked=True,
+                    packages_digest="0" * 64
+                ),
+                commands=Made(run=lambda *_: ["cat", answer], settings=Made(options={})),
                 limits=Made(timeout=60, answer_timeout=60, output_limit=1_000_000),
             ).suggest(session)
 
