@@ -383,7 +383,7 @@ def test_uncommitted_changes_in_the_task_repository_are_refused(lab: TaskReposit
         ("sessions note '' text", "The session's name is empty"),
         ("sessions list --since 99999999999d", "--since 99999999999d is before all time"),
         ("run --subject 123456 -e ''", "--experimenter is empty"),
-        ("run --subject 123456 --notes caf\udce9", r"--notes is not text: 'caf\\udce9'\. Write it in UTF-8"),
+        ("run --subject 123456 --notes caf\udce9", r"'--notes': 'caf\\udce9' is not text\. Write it in UTF-8"),
         ("animals move 123456 --off-curriculum --reason ' '", "--reason is empty"),
         ("sessions list --since soon", "--since soon is neither a date nor an age. Write"),
         ("sessions list --state happy", "'happy' is not one of"),

@@ -100,10 +100,12 @@ class TestHealth:
         assert told_of[1].endswith(path)
         assert Path(told_of[2]) == copied.folder
 
-    def test_bytecode_that_was_changed_since_the_last_comparison_is_told(self, copied: Environment) -> None:
+    @pytest.mark.parametrize("name", ["__init__", "rules"])
+    def test_bytecode_that_was_changed_or_put_there_is_told(self, copied: Environment, name: str) -> None:
         import_package(copied)
         assert health_check(copied) is None
-        (bytecode,) = copied.folder.rglob("my_curricula/__pycache__/*.pyc")
+        (compiled,) = copied.folder.rglob("my_curricula/__pycache__/__init__.*.pyc")
+        bytecode = compiled.with_name(compiled.name.replace("__init__", name))
         bytecode.write_bytes(b"")
 
         assert str(health_check(copied)).startswith(bytecode.relative_to(copied.folder).as_posix())

@@ -237,6 +237,8 @@ def test_a_call_from_a_hook_of_another_repository_is_not_led_astray(
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+    monkeypatch.setenv("GIT_LITERAL_PATHSPECS", "1")
+    monkeypatch.setenv("GIT_ICASE_PATHSPECS", "1")
 
     assert commit_of(repository) == expected
     assert changes(repository) == ()

@@ -133,6 +133,24 @@ class TestACurriculumThatFails:
         with pytest.raises(NoAnswer, match=r"ended well but printed.*curriculum\.stdout\.txt"):
             curriculum(code)
 
+    @pytest.mark.parametrize(
+        ("state", "why"),
+        [
+            ({"curriculum": [], "stage": {"name": "a"}}, "its 'curriculum' is neither null nor has a name"),
+            ({"curriculum": {"name": "A"}, "stage": {"name": 3}}, "its 'stage' is neither null nor has a name"),
+            (
+                {"curriculum": {"name": "A"}, "stage": {"name": "a"}, "is_on_curriculum": "maybe"},
+                "its 'is_on_curriculum' is neither true nor false",
+            ),
+        ],
+    )
+    def test_to_answer_what_would_take_the_animal_off_its_curriculum_by_mistake_is_no_answer(
+        self, curriculum: Curriculum, state: dict[str, Any], why: str
+    ) -> None:
+        answer = json.dumps({"trainer_state": state, "metrics": {}})
+        with pytest.raises(NoAnswer, match=why):
+            curriculum(f"print({answer!r})")
+
     def test_to_leave_its_output_is_no_answer(self, curriculum: Curriculum) -> None:
         # Windows keeps what is open.
         with pytest.raises(NoAnswer):

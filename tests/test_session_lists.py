@@ -112,11 +112,12 @@ def test_what_is_no_moment_is_refused_in_a_sentence(text: str) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="arguments on Windows are Unicode")
-def test_a_note_that_is_no_text_is_refused(lab: TaskRepositoryForTests) -> None:
+def test_what_is_kept_and_is_no_text_is_refused(lab: TaskRepositoryForTests) -> None:
     name = listed(lab)[0]["session"]
-    for words in (("spout \udcff",), ("spout", "--by", "kim \udcff")):
-        ended = launch("sessions", "note", name, *words, cwd=lab.path)
-        assert (ended.code, "no UTF-8" in ended.err) == (2, True)
+    note, move = ("sessions", "note", name), ("animals", "move", "123456", "--off-curriculum", "--reason")
+    for words in ((*note, "spout \udcff"), (*note, "spout", "--by", "kim \udcff"), (*move, "spout \udcff")):
+        ended = launch(*words, cwd=lab.path)
+        assert (ended.code, "is not text" in ended.err) == (2, True)
     assert listed(lab)[0]["notes"] == []
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aind_launcher.cli import words
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.printing import echo, print_facts, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
@@ -125,8 +126,8 @@ Examples:
     help="A trainer state, or a decision of its history, in a file.",
 )
 @click.option("--off-curriculum", is_flag=True, help="No curriculum decides over it until it is moved again.")
-@click.option("--reason", required=True, help="Why; kept in the animal's history.")
-@click.option("--by", default=None, help="Who moves it (default: the login).")
+@click.option("--reason", type=words.text, required=True, help="Why; kept in the animal's history.")
+@click.option("--by", type=words.text, default=None, help="Who moves it (default: the login).")
 def move(
     repository: TaskRepository,
     subject: str,
@@ -193,8 +194,8 @@ Examples:
 )
 @in_task_repository
 @click.argument("subject")
-@click.option("--reason", help="Why; kept with the animal.")
-@click.option("--by", default=None, help="Who removes it (default: the login).")
+@click.option("--reason", type=words.text, help="Why; kept with the animal.")
+@click.option("--by", type=words.text, default=None, help="Who removes it (default: the login).")
 @click.option("--yes", "-y", "agreed", is_flag=True, help="Do not ask, also where a session is unfinished.")
 def remove(repository: TaskRepository, subject: str, reason: str | None, by: str | None, agreed: bool) -> None:
     """Put an animal into the archive of its store; nothing is deleted, and its number is free."""

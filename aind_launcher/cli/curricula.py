@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aind_launcher.cli import words
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.printing import echo, echo_json, print_json, print_table
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
@@ -134,7 +135,7 @@ Examples:
     help="Start in the state in this file, for a curriculum without `init`.",
 )
 @click.option("--source", help="The curriculum source, where several have a curriculum of that name.")
-@click.option("--by", default=None, help="Who enrols the animal (default: the login).")
+@click.option("--by", type=words.text, default=None, help="Who enrols the animal (default: the login).")
 @click.option("--replace", is_flag=True, help="Also for an animal that has a state already; its history is kept.")
 @click.option("--allow-dirty", is_flag=True, help="Also with uncommitted changes in the source.")
 def enroll(repository: TaskRepository, subject: str, **options: Any) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aind_launcher.cli import words
 from aind_launcher.cli.task_repository import TaskRepository, in_task_repository
 from aind_launcher.errors import UsageError
 from aind_launcher.model.names import checked_name
@@ -29,8 +30,8 @@ Examples:
 )
 @in_task_repository
 @click.option("--subject", "-s", required=True, help="The animal's number.")
-@click.option("--experimenter", "-e", multiple=True, help="Who runs the session; may be repeated.")
-@click.option("--notes", help="Notes for the session's record.")
+@click.option("--experimenter", "-e", type=words.text, multiple=True, help="Who runs the session; may be repeated.")
+@click.option("--notes", type=words.text, help="Notes for the session's record.")
 @click.option(
     "--rig",
     type=click.Path(path_type=Path, dir_okay=False, exists=True, resolve_path=True),
@@ -62,9 +63,6 @@ def command(
 
     request = Request(**asked)
     checked_name("subject", request.subject)
-    for option, given in (("--notes", request.notes or ""), ("--experimenter", "".join(request.experimenter))):
-        if any("\ud800" <= character <= "\udfff" for character in given):
-            raise UsageError(f"{option} is not text: {given!r}.", "Write it in UTF-8, or without special characters.")
     if not all(name.strip() for name in request.experimenter):
         raise UsageError("--experimenter is empty.", "Say who runs the session, or leave it out.")
     if rig is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from aind_launcher.cli import words
 from aind_launcher.cli.groups import CommandGroup
 from aind_launcher.cli.printing import echo, local_time, print_json, print_table
 from aind_launcher.cli.since import moment
@@ -112,8 +113,8 @@ def show(repository: TaskRepository, session: str | None, as_json: bool) -> None
 )
 @in_task_repository
 @click.argument("session")
-@click.argument("text")
-@click.option("--by", default=None, help="Who writes it (default: the login).")
+@click.argument("text", type=words.text)
+@click.option("--by", type=words.text, default=None, help="Who writes it (default: the login).")
 def note(repository: TaskRepository, session: str, text: str, by: str | None) -> None:
     """Write down what is to be known of a session; it is shown with it.
 
@@ -124,8 +125,6 @@ def note(repository: TaskRepository, session: str, text: str, by: str | None) ->
 
     if not text.strip():
         raise UsageError("The note is empty.", "Write it in quotes after the session.")
-    if any("\ud800" <= letter <= "\udfff" for letter in text + (by or "")):
-        raise UsageError("The note has letters that are no UTF-8.", "Write it in the encoding of the terminal.")
     with repository.journal() as journal:
         add_note(journal, known_session(journal, session).name, text.strip(), by or login())
     echo(f"{session}: noted.")
@@ -136,7 +135,7 @@ def note(repository: TaskRepository, session: str, text: str, by: str | None) ->
 )
 @in_task_repository
 @click.argument("session")
-@click.option("--reason", required=True, help="Why what is left is not to be done; kept in the journal.")
+@click.option("--reason", type=words.text, required=True, help="Why the rest is not to be done; kept in the journal.")
 def close(repository: TaskRepository, session: str, reason: str) -> None:
     """Give up what is left of a session: it is no longer named at every start, and `resume --all` passes it over.
 

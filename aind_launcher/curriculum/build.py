@@ -186,16 +186,18 @@ def _install(uv: "_Uv", clone: Path, environment: Path) -> None:
     folder, extras = clone / uv.spec.source.inside, uv.spec.extras
     # Without it, and with a differing .python-version, uv would make another environment.
     python = ("--python", str(scripts_folder(environment, sys.platform) / executable("python", sys.platform)))
+    # Bytecode that Python would write later could not be told from bytecode that somebody put there.
+    compiled = "--compile-bytecode"
     project = read_project(folder)
     if uv.spec.as_of:
         dated = ("--exclude-newer", uv.spec.as_of.isoformat())
-        uv.run("pip", "install", *python, *dated, f".[{','.join(extras)}]" if extras else ".", cwd=folder)
+        uv.run("pip", "install", compiled, *python, *dated, f".[{','.join(extras)}]" if extras else ".", cwd=folder)
         return
     root = lock_folder(project, clone) if project else folder
     member = ("--package", project.name) if project and project.name and root != folder else ()
     chosen = [part for extra in extras for part in ("--extra", extra)]
     locked = ("--locked", "--no-default-groups", "--no-editable", "--no-python-downloads")
-    uv.run("sync", *locked, *python, *member, *chosen, cwd=root, UV_PROJECT_ENVIRONMENT=str(environment))
+    uv.run("sync", compiled, *locked, *python, *member, *chosen, cwd=root, UV_PROJECT_ENVIRONMENT=str(environment))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from importlib.machinery import all_suffixes
 from pathlib import Path
 from typing import Final
@@ -23,22 +22,13 @@ def list_contents(folder: Path) -> None:
 def first_changed_file(folder: Path) -> str | None:
     """The first file that was changed, removed or added for import since `folder` was listed; None if there is none.
 
-    Bytecode that Python compiled since then is added to the list, and is compared from now on.
-
     :raises OSError, ValueError: `folder` or its list cannot be read.
     """
     listed: dict[str, list[int]] = json.loads((folder / _LIST).read_bytes())
     present = dict(_files(folder))
     changed = [path for path, state in listed.items() if present.get(path) != state]
     added = [path for path in present.keys() - listed.keys() if _is_imported(path)]
-    bytecode = {path for path in added if "/__pycache__/" in path}
-    if changed := [*changed, *(path for path in added if path not in bytecode)]:
-        return min(changed)
-    if bytecode:
-        # The environment may belong to another account.
-        with suppress(OSError):
-            write_whole(folder / _LIST, json.dumps(listed | {path: present[path] for path in bytecode}))
-    return None
+    return min([*changed, *added], default=None)
 
 
 def _files(folder: Path, inside: str = "") -> Iterator[tuple[str, list[int]]]:

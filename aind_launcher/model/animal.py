@@ -32,7 +32,7 @@ class TrainerStateText(JsonText):
         """The trainer state in `content`; bytes are UTF-8, and their line ends stay.
 
         :param where: what `content` was read from, for the error.
-        :raises AnimalError: it is not a JSON object with a curriculum and a stage, which may be null.
+        :raises AnimalError: it is not a JSON object with a curriculum and a stage, which have names or are null.
         """
         try:
             state = cls(text=content if isinstance(content, str) else content.decode("utf-8-sig"))
@@ -44,6 +44,12 @@ class TrainerStateText(JsonText):
             raise AnimalError(f"The trainer state in {where} {error}.") from None
         if not {"curriculum", "stage"} <= fields:
             raise AnimalError(f"{where} is not a trainer state: it needs the fields 'curriculum' and 'stage'.")
+        # Read as they stand, these would take an animal off its curriculum.
+        for name in ("curriculum", "stage"):
+            if state.document[name] is not None and _text(_object(state.document[name]).get("name")) is None:
+                raise AnimalError(f"{where} is not a trainer state: its '{name}' is neither null nor has a name.")
+        if not isinstance(state.document.get("is_on_curriculum", True), bool):
+            raise AnimalError(f"{where} is not a trainer state: its 'is_on_curriculum' is neither true nor false.")
         return state
 
     @classmethod

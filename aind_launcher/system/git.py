@@ -19,7 +19,7 @@ from aind_launcher.system.programs import find_program
 
 # What a hook or an alias leaves behind; each would point git at another repository than the one it is asked about.
 _INHERITED = re.compile(
-    r"""GIT_( ALTERNATE_OBJECT_DIRECTORIES | COMMON_DIR | CONFIG | CONFIG_PARAMETERS | DIR | GRAFT_FILE
+    r"""GIT_( \w+_PATHSPECS | ALTERNATE_OBJECT_DIRECTORIES | COMMON_DIR | CONFIG | CONFIG_PARAMETERS | DIR | GRAFT_FILE
     | IMPLICIT_WORK_TREE | INDEX_FILE | INTERNAL_SUPER_PREFIX | NAMESPACE | NO_REPLACE_OBJECTS | OBJECT_DIRECTORY
     | PREFIX | QUARANTINE_PATH | REPLACE_REF_BASE | SHALLOW_FILE | WORK_TREE )""",
     re.VERBOSE,
