@@ -24,13 +24,13 @@ class Home:
     def has(self, record: SessionRecord) -> bool:
         """Whether a session is this repository's."""
         try:
-            begun_in = self.journal.context(record.name).repository
+            known = self.journal.context(record.name).repository
         except LauncherError:
             return is_same_folder(record.repository, self._repository)
-        key = (record.repository, begun_in.commit)
+        # The journal knows where it is since it was moved.
+        was = (known.adopted_by or known).model_copy(update={"path": record.repository})
+        key = (was.path, was.commit)
         if key not in self._known:
-            # The journal knows where it is since it was moved.
-            was = begun_in.model_copy(update={"path": record.repository})
             self._known[key] = is_now(was, self._repository)
         return self._known[key]
 
