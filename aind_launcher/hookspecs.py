@@ -181,7 +181,8 @@ def transfer_session(session: "SessionContext", suggestion: "CurriculumSuggestio
 def session_finished(session: "SessionContext", outcome: str) -> None:
     """Called last: the session has ended, for good or until it is resumed.
 
-    A session that has begun and ends before its acquisition is finished, too.
+    A session that has begun and ends before its acquisition is finished, too. Write into `session.folder` at
+    ``post_session``: here its hand-off has begun.
 
     :param session: as it ended; without an acquisition where it did not come to one.
     :param outcome: *completed*, *incomplete* (a step failed), *failed* or *interrupted* (the acquisition

@@ -12,6 +12,7 @@ from repositories import run_git
 from task_repositories import laboratory
 
 from aind_launcher.journal.journal import Journal
+from aind_launcher.lifecycle.home import Home
 from aind_launcher.testing import TaskRepositoryForTests
 
 WITNESS = """
@@ -43,11 +44,13 @@ def behind_a_link(lab: TaskRepositoryForTests) -> Path:
     return there
 
 
-def replaced_by_another(lab: TaskRepositoryForTests) -> Path:
+def put_another_in_its_place(lab: TaskRepositoryForTests) -> Path:
+    """Where the task repository is now, with another git repository where it was."""
     there = renamed(lab)
-    shutil.copytree(there, lab.path)
-    shutil.rmtree(lab.path / ".git")
+    shutil.copytree(there, lab.path, ignore=shutil.ignore_patterns(".git"))
     run_git("init", "--quiet", cwd=lab.path)
+    run_git("add", "--all", cwd=lab.path)
+    run_git("commit", "--quiet", "--message", "another", cwd=lab.path)
     return there
 
 
@@ -62,7 +65,7 @@ NEEDS_RIGHTS = pytest.mark.posix_only("Windows lets only administrators and deve
 
 @pytest.mark.integration
 @pytest.mark.parametrize(
-    "move", [renamed, pytest.param(behind_a_link, marks=NEEDS_RIGHTS), replaced_by_another, cloned_before_it_went]
+    "move", [renamed, pytest.param(behind_a_link, marks=NEEDS_RIGHTS), put_another_in_its_place, cloned_before_it_went]
 )
 def test_a_moved_task_repository_goes_on_with_its_sessions_and_says_so(
     tmp_path: Path, move: Callable[[TaskRepositoryForTests], Path]
@@ -82,6 +85,42 @@ def test_a_moved_task_repository_goes_on_with_its_sessions_and_says_so(
     assert record
     assert (record.state, record.repository) == ("completed", there)
     assert "that task repository is now" not in call("resume", name, cwd=there).err
+
+
+@pytest.mark.integration
+def test_what_was_put_in_its_place_neither_takes_its_sessions_nor_gives_its_own(tmp_path: Path) -> None:
+    lab, moved = unfinished(tmp_path)
+    there = put_another_in_its_place(lab)
+    left = call("resume", "--all", cwd=lab.path)
+    assert (left.code, lab.stage()) == (0, "rung1")
+    belongs = f"belongs to another task repository, which was in {lab.path} before"
+    assert f"{moved} is unfinished, too; it {belongs}" in left.err
+    refused = call("resume", moved, cwd=lab.path)
+    assert (refused.code, belongs in refused.err) == (3, True)
+    assert re.search(r"Put the task repository back there and resume, .* sessions close", refused.err)
+
+    lab.break_curriculum()
+    own = lab.run().session.name
+    lab.repair_curriculum()
+    with Journal.open(lab.journal) as journal:
+        for folder, theirs in ((there, moved), (lab.path, own)):
+            for order in (journal.sessions(), reversed(journal.sessions())):
+                home = Home(journal, folder)
+                assert [record.name for record in order if home.has(record)] == [theirs]
+            assert [record.name for record in Home(journal, folder).unfinished()] == [theirs]
+
+
+def test_one_that_was_cloned_anew_without_the_sessions_commit_is_still_the_same(tmp_path: Path) -> None:
+    lab = laboratory(tmp_path)
+    run_git("remote", "add", "origin", "https://git.example/lab/task.git", cwd=lab.path)
+    lab.break_curriculum()
+    name = lab.run().session.name
+    lab.repair_curriculum()
+    shutil.rmtree(lab.path / ".git")
+    run_git("init", "--quiet", cwd=lab.path)
+    run_git("remote", "add", "origin", "https://git.example/lab/task.git", cwd=lab.path)
+    lab.commit()
+    assert lab.resume(name).state == "completed"
 
 
 def test_what_lies_within_a_moved_repository_moves_with_it(tmp_path: Path) -> None:

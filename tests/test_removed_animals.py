@@ -3,19 +3,20 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from command_line import call
 from contexts import MONDAY, a_session, suggestion
+from filelock import Timeout
 from refusals import REFUSED, USAGE, refuse
 from task_repositories import laboratory
 from terminals import at_terminal
 
 from aind_launcher.builtin.local_store.library import Library
 from aind_launcher.builtin.local_store.locks import locked
-from aind_launcher.errors import AnimalError, BeginAgain, TransientError
+from aind_launcher.errors import BeginAgain, TransientError
 from aind_launcher.testing import SUBJECT, TaskRepositoryForTests
 
 REMOVE = ("animals", "remove", SUBJECT)
@@ -123,13 +124,20 @@ def test_an_unfinished_session_refuses_it_and_its_resume_does_not_bring_the_anim
     assert call(*REMOVE, *BY, cwd=lab.path).code == 0
     lab.repair_curriculum()
     resumed = call("resume", session, cwd=lab.path)
-    assert resumed.code == 1
-    assert re.search(rf"{SUBJECT} was removed from the library .* Bring it back from .*Archive", resumed.err)
+    assert resumed.code == 0
+    assert re.search(r"came too late: the animal was removed from the library .* record alone", resumed.err)
+    assert lab.steps(session)["record_state", "local-store"].result["outcome"] == "superseded"
     assert (listed(lab), len(archive(lab))) == ([], 1)
+    assert "Nothing is left undone" in call("resume", "--all", cwd=lab.path).out
 
-    # Another animal has its number: what was decided on the first is not its state.
+
+def test_what_was_decided_on_it_is_not_the_state_of_another_animal_with_its_number(lab: TaskRepositoryForTests) -> None:
+    lab.break_curriculum()
+    session = lab.run().session.name
+    lab.repair_curriculum()
+    assert call(*REMOVE, *BY, cwd=lab.path).code == 0
     lab.add_animal(stage="rung5")
-    call("resume", session, cwd=lab.path)
+    assert call("resume", session, cwd=lab.path).code == 0
     assert lab.stage() == "rung5"
 
 
@@ -147,8 +155,8 @@ def test_what_waited_while_the_animal_was_removed_does_not_bring_it_back(
             yield
 
     monkeypatch.setattr("aind_launcher.builtin.local_store.library.locked", waiting)
-    with pytest.raises(AnimalError, match="was removed"):
-        library.record(SUBJECT, suggestion("rung2", {}), "a session", MONDAY, began_with)
+    recorded = library.record(SUBJECT, suggestion("rung2", {}), "a session", MONDAY, began_with)
+    assert recorded.outcome == "superseded"
     assert (library.subjects(), len(archive(lab))) == ((), 1)
     with pytest.raises(BeginAgain):
         library.begin(a_session(library.root, SUBJECT, MONDAY, animal_state=began_with), began_with, ())
@@ -173,6 +181,26 @@ def test_while_another_rig_writes_it_nothing_is_moved(lab: TaskRepositoryForTest
     with locked(lab.subjects / SUBJECT / ".lock", 1), pytest.raises(TransientError, match="written by another rig"):
         library.remove(SUBJECT, "ana")
     assert library.subjects() == (SUBJECT,)
+
+
+def test_a_rig_that_locks_it_at_that_moment_keeps_its_lock(
+    lab: TaskRepositoryForTests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = lab.subjects / SUBJECT / ".lock"
+    with ExitStack() as rig:
+
+        @contextmanager
+        def locked_next_by_another(path: Path, timeout: float) -> Iterator[None]:
+            with locked(path, timeout):
+                yield
+            path.parent.mkdir(exist_ok=True)
+            rig.enter_context(locked(path, 0))
+
+        monkeypatch.setattr("aind_launcher.builtin.local_store.library.locked", locked_next_by_another)
+        Library(lab.root / "library", "climbing").remove(SUBJECT, "ana")
+        assert lock.is_file()
+        with pytest.raises(Timeout), locked(lock, 0):
+            pass
 
 
 def test_without_a_terminal_it_needs_a_yes(lab: TaskRepositoryForTests) -> None:

@@ -73,6 +73,13 @@ def test_a_session_of_another_repository_is_neither_named_nor_imported(tmp_path,
     assert f"belongs to {lab.path}" in refused.err
     lab.path.rename(tmp_path / "no longer there")
     assert f"import {folder}" in call("resume", "--all", cwd=other.path, environment=same_places).err
+    # A person who imports it gives it to that repository, which goes on with it.
+    assert call("sessions", "import", str(folder), cwd=other.path, environment=same_places).code == 0
+    resume = ("resume", folder.name, "--acquisition-complete")
+    other.break_curriculum()
+    assert call(*resume, cwd=other.path, environment=same_places).code == 1
+    other.repair_curriculum()
+    assert call(*resume, cwd=other.path, environment=same_places).code == 0
 
 
 @pytest.mark.parametrize("begun", [cut_off, sealed])

@@ -20,9 +20,14 @@ PLUGINS = """
     class Ends:
         @hookimpl
         def session_finished(self, session):
-            if not happened_before(session, "ended"):
-                for name in ("a", "b", "c", "d"):
-                    (session.folder / "behavior" / f"{name}.txt").write_text("late")
+            for name in ("a", "b", "c", "d"):
+                (session.folder / "behavior" / f"{name}.txt").write_text("late")
+
+    class Breaks(Ends):
+        @hookimpl
+        def session_finished(self, session):
+            super().session_finished(session)
+            raise OSError("the lamp is off")
 
     class Pushes:
         @hookimpl
@@ -46,6 +51,11 @@ PLUGINS = """
         def transfer_session(self, session):
             (session.folder / "sent.txt").write_text("to the service")
 
+    class Fails:
+        @hookimpl
+        def transfer_session(self, session):
+            raise OSError("the service is down")
+
     class Takes(Sends):
         @hookimpl
         def session_finished(self, session):
@@ -58,33 +68,41 @@ def lab_with(root: Path, *names: str) -> TaskRepositoryForTests:
     return laboratory(root, PLUGINS, names={name.lower(): name for name in names})
 
 
-def test_who_writes_at_the_end_is_named_and_a_new_hand_off_settles_it(tmp_path: Path) -> None:
-    lab = lab_with(tmp_path, "Ends", "Sends")
-    outcome = lab.run()
-    name = outcome.session.name
-    assert (outcome.state, outcome.exit_code) == ("incomplete", 1)
-    assert lab.steps(name)["session_finished", "ends"].error == (
-        f"While plugin ends ran, behavior/a.txt, behavior/b.txt, behavior/c.txt and 1 more were written into "
-        f"{outcome.session.folder}, which was handed off. Ask for a new hand-off with "
-        f"`aind-launch resume {name} --hand-off-again`."
-    )
-    again = lab.resume(name, ResumeOptions(hand_off_again=True))
-    assert (again.state, again.session.hand_off) == ("completed", 1)
-
-
-def test_a_push_that_is_resumed_after_the_hand_off_is_named_also_where_it_fails(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("name", "state"), [("Ends", "completed"), ("Breaks", "incomplete")])
+def test_who_writes_at_the_end_is_named_with_the_hook_to_do_it_at(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, state: str
 ) -> None:
-    lab = lab_with(tmp_path, "Pushes", "Sends")
-    name = lab.run().session.name
-    named = "While plugin pushes ran, behavior/trials.txt was written into "
+    lab = lab_with(tmp_path, name, "Sends")
+    outcome = lab.run()
+    assert outcome.state == state
+    (named,) = (message for message in caplog.messages if message.startswith("While plugin"))
+    assert named == (
+        f"While plugin {name.lower()} ran, behavior/a.txt, behavior/b.txt, behavior/c.txt and 1 more were written into "
+        f"{outcome.session.folder}, whose hand-off has begun. Tell the plugin's author to write at post_session."
+    )
+    assert lab.steps(outcome.session.name)["session_finished", name.lower()].error == (
+        None if name == "Ends" else "OSError: the lamp is off (more.py:20)"
+    )
+
+
+@pytest.mark.parametrize("service", ["Sends", "Fails"])
+def test_a_push_that_is_resumed_after_the_hand_off_is_named_and_a_new_hand_off_settles_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, service: str
+) -> None:
+    lab = lab_with(tmp_path, "Pushes", service)
+    ran = lab.run().session
+    name = ran.name
+    named = f"While plugin pushes ran, behavior/trials.txt was written into {ran.folder}, whose hand-off has begun. "
     assert lab.resume(name).state == "incomplete"
     assert str(lab.steps(name)["post_session", "pushes"].error).startswith("OSError: the server is down again")
     assert any(message.startswith(named) for message in caplog.messages)
-    assert lab.resume(name).state == "incomplete"
+    for _ in range(2):
+        assert lab.resume(name).state == "incomplete"
     assert (lab.steps(name)["post_session", "pushes"].error or "").startswith(named)
     # It may write before the next hand-off.
-    assert lab.resume(name, ResumeOptions(hand_off_again=True)).state == "completed"
+    again = lab.resume(name, ResumeOptions(hand_off_again=True))
+    assert (lab.steps(name)["post_session", "pushes"].state, again.session.hand_off) == ("done", 1)
+    assert again.state == ("completed" if service == "Sends" else "incomplete")
 
 
 def test_what_a_late_curriculum_writes_is_named_and_its_answer_counts(

@@ -229,14 +229,13 @@ def remove(repository: TaskRepository, subject: str, reason: str | None, by: str
 def _unfinished(repository: TaskRepository, store: "AnimalStore", subject: str) -> list[str]:
     """The animal's sessions that may still decide on it, by its register and by the journal of this rig."""
     from aind_launcher.journal.records import UNFINISHED
-    from aind_launcher.lifecycle.home import Home
     from aind_launcher.lifecycle.launcher import has_journal
 
     entries = [entry for entry in store.register(subject).sessions if entry.state in UNFINISHED]
     found = [f"{entry.session_name} on {entry.rig}" for entry in entries]
     if has_journal(repository.settings):
-        with repository.journal() as journal:
-            here = {record.name for record in Home(journal, repository.path).unfinished() if record.subject == subject}
+        with repository.home() as home:
+            here = {record.name for record in home.unfinished() if record.subject == subject}
         found += [f"{name} on this rig" for name in sorted(here - {str(entry.session_name) for entry in entries})]
     return found
 

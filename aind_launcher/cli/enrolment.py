@@ -46,14 +46,14 @@ def enroll_animal(
         store.refuse_known(subject)
         known, removed = {*store.subjects()}, removed_from(store)
         experiment = repository.settings.experiment
-        with repository.journal() as journal:
+        with repository.home() as home:
             hint = "Connect the library's drive or share; to start the animal over, add --replace."
             if subject not in removed:
-                refuse_seen(journal, subject, repository.path, experiment, store.place, hint)
+                refuse_seen(home, subject, experiment, store.place, hint)
             if not known:
                 hint = "Connect the library's drive or share; to begin a new library, add --replace."
-                refuse_unplugged(journal, repository.path, experiment, store.place, hint, removed=removed)
-            known |= subjects_seen(journal, repository.path).difference(removed)
+                refuse_unplugged(home, experiment, store.place, hint, removed=removed)
+            known |= subjects_seen(home).difference(removed)
         _ask_about(terminal, subject, names_like(subject, known, only_looks=True))
     sources = repository.curriculum_sources()
     state = given

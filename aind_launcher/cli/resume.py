@@ -97,7 +97,8 @@ def command(
         echo("Nothing is left undone.")
     say_unknown(launcher.operator, unknown)
     for other in others:
-        launcher.operator.say(f"  {other.name} is unfinished, too; it belongs to {other.repository}.", "yellow")
+        owner = launcher.home.owner(other)
+        launcher.operator.say(f"  {other.name} is unfinished, too; it belongs to {owner}.", "yellow")
     return exit_code(code, launcher.journal)
 
 

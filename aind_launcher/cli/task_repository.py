@@ -18,6 +18,7 @@ from aind_launcher.system import interrupts
 if TYPE_CHECKING:
     from aind_launcher.journal.journal import Journal
     from aind_launcher.journal.records import SessionRecord
+    from aind_launcher.lifecycle.home import Home
     from aind_launcher.lifecycle.launcher import Launcher
     from aind_launcher.model.sources import CurriculumSources
     from aind_launcher.model.store import AnimalStore
@@ -101,9 +102,8 @@ class TaskRepository:
         from aind_launcher.model.store import removed_from
 
         if has_journal(self.settings):
-            with self.journal() as journal:
-                removed = removed_from(store)
-                refuse_unplugged(journal, self.path, self.settings.experiment, store.place, removed=removed)
+            with self.home() as home:
+                refuse_unplugged(home, self.settings.experiment, store.place, removed=removed_from(store))
 
     def _ask(self, hook: str, does: str, built_in: str, **arguments: Any) -> Any:
         from aind_launcher.plugins import first_answer
@@ -138,6 +138,14 @@ class TaskRepository:
                 f"What was done is not recorded in the journal {journal.impaired}.",
                 "Free the disk, or close other programs that use the journal, and call this again.",
             )
+
+    @contextmanager
+    def home(self) -> Iterator["Home"]:
+        """Tells this repository's sessions in the journal from those of others."""
+        from aind_launcher.lifecycle.home import Home
+
+        with self.journal() as journal:
+            yield Home(journal, self.path)
 
     @contextmanager
     def launcher(

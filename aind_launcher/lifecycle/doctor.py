@@ -72,7 +72,7 @@ def _animals(repository: Path, settings: LauncherSettings, plugins: Plugins) -> 
     if place is not None:
         try:
             with open_journal(settings) as journal:
-                refuse_unplugged(journal, repository, settings.experiment, place, removed=removed)
+                refuse_unplugged(Home(journal, repository), settings.experiment, place, removed=removed)
         except LauncherError as error:
             yield Check.failed("animals", error.message, error.hint)
 

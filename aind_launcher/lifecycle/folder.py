@@ -73,7 +73,7 @@ def collect_inputs(session: SessionContext) -> list[str]:
     ):
         if staged.is_file() and not kept.exists():
             if session.handed_off:
-                raise HandedOff(f"{kept.name} is missing in {session.folder}, which was handed off.", session.name)
+                raise HandedOff(f"{kept.name} is missing in {session.folder}, whose hand-off has begun.", session.name)
             write_whole(kept, staged.read_bytes())
             added.append(kept)
     if not session.handed_off:
@@ -91,12 +91,12 @@ def keep_suggestion(session: SessionContext, suggestion: CurriculumSuggestion) -
         missing = [path.name for path in (session.paths.suggestion, session.paths.metrics) if not path.is_file()]
         if missing:
             what = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing in {session.folder}"
-            raise HandedOff(f"{what}, which was handed off.", session.name)
+            raise HandedOff(f"{what}, whose hand-off has begun.", session.name)
         return {"decision": _in_a_line(session, suggestion)}
     if session.handed_off:
         paths = SessionPaths(session.staging)
         logger.warning(
-            "The folder was handed off before this suggestion came; it is kept in %s. "
+            "The hand-off had begun before this suggestion came; it is kept in %s. "
             "`aind-launch resume %s --hand-off-again` adds it and hands off again.",
             paths.suggestion,
             session.name,

@@ -67,7 +67,7 @@ def _unknown_animal(launcher: Launcher, session: SessionContext) -> Iterator[Che
     if any(record.name != session.name for record in was_here):
         return
     animals, removed = ask_store(launcher, lambda store: (store.subjects(), removed_from(store))) or ((), ())
-    seen = subjects_seen(launcher.journal, launcher.repository).difference(removed)
+    seen = subjects_seen(launcher.home).difference(removed)
     others = {*animals, *seen} - {session.subject}
     if others and session.subject not in animals:
         yield Check.warning(

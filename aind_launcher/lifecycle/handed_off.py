@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from aind_launcher.errors import HandedOff
+from aind_launcher.errors import HandedOff, LauncherError
 
 if TYPE_CHECKING:
     from aind_launcher.model.session import SessionContext
@@ -16,44 +16,48 @@ logger = logging.getLogger(__name__)
 
 # Files that are named of those that were written.
 _NAMED: Final = 3
+# What a new hand-off would not put right: the end comes after each, and a late answer counts all the same.
+_WARNED: Final = ("curriculum_suggest", "session_finished")
 
 
 @contextmanager
 def left_alone(session: "SessionContext", hook: str, plugin: str) -> Iterator[None]:
     """While the context lasts, the step of `plugin` is to write nothing into a folder that was handed off.
 
-    :raises HandedOff: it did. Where the step failed anyway, or has the curriculum's answer, which counts all the same,
-        a warning says so.
+    :raises HandedOff: the plugin wrote into it. Where the step failed anyway, or succeeds all the same, a warning says
+        so.
     """
     if not session.handed_off or hook == "transfer_session":
         # The hand-off itself may leave its mark.
         yield
         return
     before = _files(session.folder)
-    is_refused = False
     try:
         yield
-        is_refused = hook != "curriculum_suggest"
-    finally:
-        if problem := _written(session, plugin, before):
-            if is_refused:
-                raise problem
+    except BaseException:
+        if problem := _written(session, hook, plugin, before):
             logger.warning("%s", problem)
+        raise
+    if problem := _written(session, hook, plugin, before):
+        if hook not in _WARNED:
+            raise problem
+        logger.warning("%s", problem)
 
 
-def _written(session: "SessionContext", plugin: str, before: dict[str, tuple[int, int]]) -> HandedOff | None:
+def _written(
+    session: "SessionContext", hook: str, plugin: str, before: dict[str, tuple[int, int]]
+) -> LauncherError | None:
     """What was written since; files that are gone were taken by the transfer service."""
     written = sorted(path for path, state in _files(session.folder).items() if before.get(path) != state)
     if not written:
         return None
     more = f" and {len(written) - _NAMED} more" if len(written) > _NAMED else ""
     named = (Path(path).relative_to(session.folder).as_posix() for path in written[:_NAMED])
-    what = f"{', '.join(named)}{more}"
-    return HandedOff(
-        f"While plugin {plugin} ran, {what} {'was' if len(written) == 1 else 'were'} written into {session.folder}, "
-        "which was handed off.",
-        session.name,
-    )
+    what = f"{', '.join(named)}{more} {'was' if len(written) == 1 else 'were'} written into {session.folder}"
+    message = f"While plugin {plugin} ran, {what}, whose hand-off has begun."
+    if hook == "session_finished":
+        return LauncherError(message, "Tell the plugin's author to write at post_session.")
+    return HandedOff(message, session.name)
 
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:

@@ -16,24 +16,35 @@ class Home:
     """A task repository and the sessions of a journal that were begun in it, wherever it was then."""
 
     def __init__(self, journal: Journal, repository: Path) -> None:
-        self._journal = journal
+        self.journal = journal
         self._repository = repository
-        # By path, since git takes its time.
-        self._known = {repository: True}
+        # By path and commit, since git takes its time.
+        self._known: dict[tuple[Path, str | None], bool] = {}
 
     def has(self, record: SessionRecord) -> bool:
         """Whether a session is this repository's."""
-        if record.repository not in self._known:
-            try:
-                was = self._journal.context(record.name).repository
-            except LauncherError:
-                return is_same_folder(record.repository, self._repository)
-            self._known[record.repository] = is_now(was, self._repository)
-        return self._known[record.repository]
+        try:
+            known = self.journal.context(record.name).repository
+        except LauncherError:
+            return is_same_folder(record.repository, self._repository)
+        # The journal knows where it is since it was moved.
+        was = (known.adopted_by or known).model_copy(update={"path": record.repository})
+        key = (was.path, was.commit)
+        if key not in self._known:
+            self._known[key] = is_now(was, self._repository)
+        return self._known[key]
+
+    def owner(self, record: SessionRecord) -> str:
+        """Where a session belongs that is not this repository's: a path, and what became of what was there."""
+        if not record.repository.is_dir():
+            return f"{record.repository}, which is gone"
+        if is_same_folder(record.repository, self._repository):
+            return f"another task repository, which was in {record.repository} before"
+        return str(record.repository)
 
     def unfinished(self) -> tuple[SessionRecord, ...]:
         """Its sessions with something left to do, oldest first."""
-        return tuple(filter(self.has, self._journal.unfinished()))
+        return tuple(filter(self.has, self.journal.unfinished()))
 
 
 def is_now(was: Repository, repository: Path) -> bool:
@@ -43,7 +54,7 @@ def is_now(was: Repository, repository: Path) -> bool:
     same remote where both have one, and the same place in its git repository.
     """
     if is_same_folder(was.path, repository):
-        return True
+        return stands(was)
     if was.commit is None or stands(was):
         return False
     with suppress(LauncherError):
@@ -57,11 +68,16 @@ def is_now(was: Repository, repository: Path) -> bool:
 
 
 def stands(was: Repository) -> bool:
-    """Whether a session's task repository is still where it was: with its settings, and the commit of that session."""
+    """Whether a session's task repository is still where it was: with its settings, and that session's commit.
+
+    One that has the same remote may have been cloned anew, without a commit that was never pushed.
+    """
     if not exists(was.path / "pyproject.toml"):
         return False
     try:
-        return was.commit is None or commit_of(was.path, was.commit) is not None
+        if was.commit is None or commit_of(was.path, was.commit):
+            return True
+        return was.url is not None and remote_url(was.path) == was.url
     except LauncherError:
         # git does not say, for instance since it distrusts the owner.
         return True

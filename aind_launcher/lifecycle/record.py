@@ -22,9 +22,10 @@ from aind_launcher.lifecycle.notes import copied_notes, is_note
 from aind_launcher.lifecycle.steps import LAUNCHER
 from aind_launcher.model.clock import now
 from aind_launcher.model.json_text import without_constants
-from aind_launcher.model.session import Acquisition, SessionContext, SessionPaths
+from aind_launcher.model.session import Acquisition, Repository, SessionContext, SessionPaths
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.system.files import exists, read_whole, write_whole
+from aind_launcher.system.git import commit_of, remote_url
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +101,9 @@ def importable(folder: Path, staging: Path, repository: Path) -> Recorded:
         raise UsageError(
             f"{folder} has no record of a session that can be read.", "Give the folder of a session of this launcher."
         )
-    home = recorded.context.repository
-    if not is_now(home, repository) and stands(home):
+    home = recorded.context.repository.adopted_by or recorded.context.repository
+    is_ours = is_now(home, repository)
+    if not is_ours and stands(home):
         raise Refused(f"Session {folder.name} belongs to {home.path}.", "Change to that folder and import it there.")
     if safe is None and recorded.machine not in (None, platform.node()):
         raise Refused(
@@ -109,6 +111,10 @@ def importable(folder: Path, staging: Path, repository: Path) -> Recorded:
             f'Import it there. Where that machine is gone, delete the line "machine" in {begun} and import it again.',
         )
     context = _moved(recorded.context, folder, staging, repository)
+    if not is_ours:
+        adopter = Repository(path=repository, url=remote_url(repository), commit=commit_of(repository))
+        adopted = context.repository.model_copy(update={"adopted_by": adopter})
+        context = context.model_copy(update={"repository": adopted})
     if sealed is None and exists(SessionPaths(folder).launcher / FILE):
         # It was sealed, though nobody can read with what; a transfer service may have it.
         context = context.model_copy(update={"handed_off": True})

@@ -106,12 +106,11 @@ def _known_session(launcher: Launcher, record: SessionRecord) -> SessionContext:
     """
     if launcher.home.has(record):
         return completed_by_folder(launcher.journal, _here(launcher, record))
-    if record.repository.is_dir():
-        raise Refused(
-            f"Session {record.name} belongs to {record.repository}.", "Change to that folder and resume it there."
-        )
+    owner = launcher.home.owner(record)
+    if owner == str(record.repository):
+        raise Refused(f"Session {record.name} belongs to {owner}.", "Change to that folder and resume it there.")
     raise Refused(
-        f"Session {record.name} belongs to {record.repository}, which is gone.",
+        f"Session {record.name} belongs to {owner}.",
         "Put the task repository back there and resume, or give the session up with "
         f'`aind-launch sessions close {record.name} --reason "WHY"`.',
     )

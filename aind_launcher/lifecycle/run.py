@@ -163,10 +163,10 @@ def _refuse_unknown(launcher: Launcher, session: SessionContext) -> NoReturn:
     answer = ask_store(launcher, lambda store: (store.place, store.subjects(), removed_from(store)))
     place, animals, removed = answer or ("", (), ())
     if subject not in removed:
-        refuse_seen(launcher.journal, subject, launcher.repository, experiment, stores, CONNECT)
+        refuse_seen(launcher.home, subject, experiment, stores, CONNECT)
     if place and not animals:
-        refuse_unplugged(launcher.journal, launcher.repository, experiment, place, removed=removed)
-    known = {*animals, *subjects_seen(launcher.journal, launcher.repository)}.difference(removed)
+        refuse_unplugged(launcher.home, experiment, place, removed=removed)
+    known = {*animals, *subjects_seen(launcher.home)}.difference(removed)
     raise AnimalError(
         f"Animal {subject} {'was removed' if subject in removed else 'is unknown'} ({stores}).",
         f"{did_you_mean(names_like(subject, known))}Check the number, enrol it with "

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from aind_launcher.errors import AnimalError, LauncherError
@@ -10,7 +9,6 @@ from aind_launcher.lifecycle.home import Home
 from aind_launcher.model.register import NOT_RUN
 
 if TYPE_CHECKING:
-    from aind_launcher.journal.journal import Journal
     from aind_launcher.model.session import SessionContext
 
 # The newest sessions among which one is looked for whose animal had a trainer state: each has to be read.
@@ -19,15 +17,13 @@ _LOOKED_AT: Final = 100
 CONNECT = "Connect the library's drive or share, and see that `aind-launch animals list` shows its animals."
 
 
-def refuse_seen(
-    journal: "Journal", subject: str, repository: Path, experiment: str | None, store: str, hint: str
-) -> None:
+def refuse_seen(home: Home, subject: str, experiment: str | None, store: str, hint: str) -> None:
     """Raise if the animal had a trainer state in a session of this rig: its store may not be connected.
 
     :param store: what does not know it.
     :raises AnimalError: it had one.
     """
-    if (session := _last_seen(journal, repository, experiment, subject)) and session.animal_state:
+    if (session := _last_seen(home, experiment, subject)) and session.animal_state:
         state = session.animal_state.trainer_state
         raise AnimalError(
             f"Animal {subject} was at {state.stage} of {state.curriculum} in session {session.name}, but {store} does "
@@ -37,8 +33,7 @@ def refuse_seen(
 
 
 def refuse_unplugged(
-    journal: "Journal",
-    repository: Path,
+    home: Home,
     experiment: str | None,
     place: str,
     hint: str = CONNECT,
@@ -51,7 +46,7 @@ def refuse_unplugged(
     :param removed: animals that were removed from it.
     :raises AnimalError: it had one.
     """
-    if (session := _last_seen(journal, repository, experiment, removed=removed)) and session.animal_state:
+    if (session := _last_seen(home, experiment, removed=removed)) and session.animal_state:
         state = session.animal_state.trainer_state
         raise AnimalError(
             f"There is no animal in {place}, but {session.subject} was at {state.stage} of {state.curriculum} in "
@@ -61,26 +56,28 @@ def refuse_unplugged(
 
 
 def _last_seen(
-    journal: "Journal",
-    repository: Path,
+    home: Home,
     experiment: str | None,
     subject: str | None = None,
     *,
     removed: Collection[str] = (),
 ) -> "SessionContext | None":
     """The newest session of this rig in which an animal, or this one, had a trainer state."""
-    home = Home(journal, repository)
-    for record in reversed(journal.sessions(subject=subject, last=_LOOKED_AT)):
+    for record in reversed(home.journal.sessions(subject=subject, last=_LOOKED_AT)):
         # A context that was damaged says nothing, and stops nobody.
         with suppress(LauncherError):
             is_one = record.subject not in removed and home.has(record)
-            context = journal.context(record.name) if is_one else None
+            context = home.journal.context(record.name) if is_one else None
             if context and context.animal_state and context.session.experiment == experiment:
                 return context
     return None
 
 
-def subjects_seen(journal: "Journal", repository: Path) -> set[str]:
+def subjects_seen(home: Home) -> set[str]:
     """The animals that had a session on this rig."""
-    home = Home(journal, repository)
-    return {record.subject for record in journal.sessions() if record.state not in NOT_RUN and home.has(record)}
+    seen = set[str]()
+    for record in reversed(home.journal.sessions()):
+        # One session of each is enough.
+        if record.subject not in seen and record.state not in NOT_RUN and home.has(record):
+            seen.add(record.subject)
+    return seen

@@ -36,12 +36,12 @@ class _Ended:
     problem: BaseException | None = None
 
 
-class _Errand:
+class _Request:
     """What a call has done by the thread that waits for it."""
 
     def __init__(self, function: Callable[[], Any]) -> None:
         self._function = function
-        self.ended: _Ended | None = None
+        self.ended = _Ended()
         self.over = threading.Event()
 
     def do(self) -> None:
@@ -62,7 +62,7 @@ class _StepThread(threading.Thread):
         self._context = copy_context()
         self._ended: _Ended | None = None
         self._over = threading.Event()
-        self._errands = deque[_Errand]()
+        self._requests = deque[_Request]()
         self._is_given_up = False
 
     def run(self) -> None:
@@ -78,34 +78,34 @@ class _StepThread(threading.Thread):
         return self._function()
 
     def wait(self, seconds: float) -> _Ended | None:
-        """How the call ended; None if it has not ended within `seconds`, without the time that its errands took.
+        """How the call ended; None if it has not ended within `seconds`, without the time that its requests took.
 
         :raises KeyboardInterrupt: Ctrl-C was pressed.
         """
         deadline = time.monotonic() + seconds
         while not self._over.is_set() and (left := deadline - time.monotonic()) > 0:
             interrupts.heard_now()
-            if self._errands and not self._is_given_up:
+            if self._requests and not self._is_given_up:
                 begun = time.monotonic()
-                self._errands.popleft().do()
+                self._requests.popleft().do()
                 deadline += time.monotonic() - begun
             else:
                 self._over.wait(min(left, _PIECE))
         return self._ended if self._over.is_set() else None
 
     def ask_to_end(self) -> None:
-        """Raise KeyboardInterrupt in the call, as Ctrl-C would in the main thread, and do no more errands for it."""
+        """Raise KeyboardInterrupt in the call, as Ctrl-C would in the main thread, and answer no more requests."""
         if self.ident is not None:
             self.interrupts.ask(self.ident)
         self._is_given_up = True
 
-    def send(self, errand: _Errand) -> Any:
+    def ask_caller(self, request: _Request) -> Any:
         """What the thread that waits for the call does for it."""
-        self._errands.append(errand)
-        while not errand.over.wait(_PIECE):
+        self._requests.append(request)
+        while not request.over.wait(_PIECE):
             if self._is_given_up:
                 raise KeyboardInterrupt
-        return _answered(errand.ended or _Ended())
+        return _answered(request.ended)
 
 
 _call: ContextVar[_StepThread | None] = ContextVar("aind_launcher_call", default=None)
@@ -114,7 +114,7 @@ _call: ContextVar[_StepThread | None] = ContextVar("aind_launcher_call", default
 def done_by_caller(function: Callable[[], Any]) -> Any:
     """Within a call, what `function` returns or raises in the thread that waits for it; else what it does here."""
     thread = _call.get()
-    return thread.send(_Errand(function)) if thread else function()
+    return thread.ask_caller(_Request(function)) if thread else function()
 
 
 def call(function: Callable[[], Any], limit: float, *, may_answer: bool) -> Any:

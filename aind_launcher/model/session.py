@@ -117,12 +117,14 @@ class Repository(Value):
     :param url: where it is fetched from; None without a remote.
     :param commit: its HEAD; None where it has no commit.
     :param clean: False where something in it is not committed.
+    :param adopted_by: the one that has the session since it was imported there, where its own was gone.
     """
 
     path: Path
     url: str | None = None
     commit: str | None = None
     clean: bool = True
+    adopted_by: "Repository | None" = None
 
 
 class Inputs(Value):

@@ -44,7 +44,7 @@ def in_words(problem: ErrorDetails, *, with_value: bool = True) -> str:
         return f"it {_IS[kind]}"
     if kind == "too_short" and context["min_length"] == 1:
         return "it must not be empty"
-    what = _MUST_BE.get(kind, "").format(**context) if kind in _MUST_BE else ""
+    what = _MUST_BE.get(kind, "").format(**context)
     said = f"it must be {what}" if what else problem["msg"].replace("Input should be", "it must be").rstrip(".")
     value = problem["input"]
     is_short = with_value and (value is None or isinstance(value, str | int | float))

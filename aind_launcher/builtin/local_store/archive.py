@@ -33,12 +33,21 @@ def put_away(animal: AnimalFolder, archive: Path, by: str, reason: str | None) -
     return folder
 
 
-def remove_empty(animal: AnimalFolder) -> None:
-    """Remove an animal's folder that has nothing but the lock: `put_away` emptied it, or it was made for nothing."""
+def unlink_lock_of_empty(animal: AnimalFolder) -> None:
+    """Unlink the lock of a folder that has nothing else: `put_away` emptied it, or it was made for nothing.
+
+    Only its holder may: who waits for it sees then that it is gone, and makes another. Windows refuses, and unlinks it
+    when it is released, if nobody else has it open.
+    """
     with suppress(OSError):
         if [path.name for path in animal.path.iterdir()] == [LOCK]:
             animal.lock.unlink()
-            animal.path.rmdir()
+
+
+def remove_empty(animal: AnimalFolder) -> None:
+    """Remove the animal's folder if it is empty: no system removes one that has something, such as a new lock."""
+    with suppress(OSError):
+        animal.path.rmdir()
 
 
 def subjects_in(archive: Path) -> frozenset[str]:

@@ -14,11 +14,11 @@ from aind_launcher.system.files import write_whole
 class Recorded(StateRecord):
     """What became of a decision.
 
-    :param entry: its file in the history.
+    :param entry: its file in the history; None where the animal was removed.
     """
 
     trainer_state: Path
-    entry: Path
+    entry: Path | None = None
 
 
 def put(animal: AnimalFolder, before: AnimalState | None, entry: HistoryEntry) -> Recorded:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from aind_launcher.builtin.local_store import archive, decisions, history, tickets
 from aind_launcher.builtin.local_store.decisions import Recorded
-from aind_launcher.builtin.local_store.folder import HISTORY, LOCK, SESSIONS, STATE, TASK, AnimalFolder
+from aind_launcher.builtin.local_store.folder import HISTORY, SESSIONS, STATE, TASK, AnimalFolder
 from aind_launcher.builtin.local_store.history import HistoryEntry
 from aind_launcher.builtin.local_store.locks import locked
 from aind_launcher.builtin.local_store.reading import reading
@@ -283,7 +283,7 @@ class Library:
         *,
         ran_with: TrainerStateText | None = None,
     ) -> Recorded:
-        """Make a suggestion the animal's state, unless the animal is further already.
+        """Make a suggestion the animal's state, unless the animal is further already or was removed.
 
         Doing it again is harmless and completes what a power failure left half-done.
 
@@ -291,10 +291,11 @@ class Library:
             has not now, it is not all there.
         :param ticket: the session's.
         :param ran_with: the trainer state that the session ran with, which may be another store's.
-        :raises AnimalError: the animal's state cannot be read, or the animal was removed.
+        :raises AnimalError: the animal's state cannot be read.
         :raises TransientError: the folder is locked or cannot be written.
         """
-        self._refuse_gone(subject, self.read(subject).state, began_with)
+        if removed := self._removed(subject, self.read(subject).state, began_with):
+            return removed
         entry = HistoryEntry(
             kind="suggestion",
             date=session_date,
@@ -308,21 +309,24 @@ class Library:
         with self._locked(subject) as animal:
             standing = self.read(subject).state
             # Another rig may have held the lock to remove it.
-            self._refuse_gone(subject, standing, began_with)
+            if removed := self._removed(subject, standing, began_with):
+                return removed
             return decisions.decide(animal, standing, entry, ticket, began_with)
 
-    def _refuse_gone(self, subject: str, standing: AnimalState | None, began_with: AnimalState | None) -> None:
-        """Raise if the animal has no state any more, which it had when its session began."""
-        if began_with is not None and standing is None:
-            if subject in self.removed():
-                raise AnimalError(
-                    f"Animal {subject} was removed from the library {self.root} after its session began.",
-                    f"Bring it back from {self._archive}, or give the session up with `aind-launch sessions close`.",
-                )
-            raise TransientError(
-                f"Animal {subject} is no longer in the library {self.root}, where it was when its session began.",
-                "Connect the library's drive or share and resume.",
-            )
+    def _removed(self, subject: str, standing: AnimalState | None, began_with: AnimalState | None) -> Recorded | None:
+        """What becomes of a decision on an animal that was removed after its session began; None for any other.
+
+        :raises TransientError: it has no state any more, and was not removed.
+        """
+        if began_with is None or standing is not None:
+            return None
+        if subject in self.removed():
+            because = f"the animal was removed from the library {self.root}"
+            return Recorded(outcome="superseded", because=because, trainer_state=self.folder(subject) / STATE)
+        raise TransientError(
+            f"Animal {subject} is no longer in the library {self.root}, where it was when its session began.",
+            "Connect the library's drive or share and resume.",
+        )
 
     def _readable(self, subject: str) -> StoredAnimal:
         """Where an animal stands, with its lock held; what cannot be read is moved aside."""
@@ -365,27 +369,27 @@ class Library:
         from filelock import Timeout
 
         self._refuse_another_spelling(subject)
-        folder = self.folder(subject)
-        lock = folder / LOCK
-        is_held = False
+        animal = AnimalFolder(self.folder(subject))
         try:
-            make_folder(folder)
-            with locked(lock, self.lock_timeout):
-                is_held = True
-                yield AnimalFolder(folder)
+            make_folder(animal.path)
+            with locked(animal.lock, self.lock_timeout):
+                try:
+                    yield animal
+                finally:
+                    archive.unlink_lock_of_empty(animal)
         except Timeout:
             raise TransientError(
-                f"Animal {subject} is being written by another rig: {lock} was locked for {self.lock_timeout:g} s.",
+                f"Animal {subject} is being written by another rig: {animal.lock} was locked for "
+                f"{self.lock_timeout:g} s.",
                 "Wait for the other rig and try again.",
             ) from None
         except OSError as error:
             raise TransientError(
-                f"The animal's folder {folder} cannot be written: {error.strerror or error}.",
+                f"The animal's folder {animal.path} cannot be written: {error.strerror or error}.",
                 f"Check that {self.root} is connected and that this login may write there, then try again.",
             ) from None
         finally:
-            if is_held:
-                archive.remove_empty(AnimalFolder(folder))
+            archive.remove_empty(animal)
 
 
 def _content(path: Path) -> bytes | None:

@@ -146,7 +146,7 @@ class LocalStore:
                 "The decision on session %s came too late: %s. It stands in %s alone.",
                 session.name,
                 recorded.because,
-                recorded.entry,
+                recorded.entry or "the session's own record",
             )
         elif recorded.because:
             logger.warning("The decision on session %s applies, but %s.", session.name, recorded.because)
