@@ -11,6 +11,7 @@ from command_line import call
 from repositories import run_git
 from task_repositories import laboratory
 
+from aind_launcher.curriculum.build import remove_tree
 from aind_launcher.journal.journal import Journal
 from aind_launcher.lifecycle.home import Home
 from aind_launcher.testing import TaskRepositoryForTests
@@ -56,7 +57,7 @@ def put_another_in_its_place(lab: TaskRepositoryForTests) -> Path:
 
 def cloned_before_it_went(lab: TaskRepositoryForTests) -> Path:
     run_git("clone", "--quiet", str(lab.path), str(lab.root / "clone"), cwd=lab.root)
-    shutil.rmtree(lab.path)
+    remove_tree(lab.path)
     return lab.root / "clone"
 
 
@@ -116,7 +117,7 @@ def test_one_that_was_cloned_anew_without_the_sessions_commit_is_still_the_same(
     lab.break_curriculum()
     name = lab.run().session.name
     lab.repair_curriculum()
-    shutil.rmtree(lab.path / ".git")
+    remove_tree(lab.path / ".git")
     run_git("init", "--quiet", cwd=lab.path)
     run_git("remote", "add", "origin", "https://git.example/lab/task.git", cwd=lab.path)
     lab.commit()
@@ -179,7 +180,7 @@ def test_two_task_repositories_of_one_git_repository_are_not_taken_for_each_othe
     lab.break_curriculum()
     shutil.copy(lab.path / "curriculum-is-broken", outer / "first")
     name = json.loads(call("run", "-s", "123456", "--json", cwd=outer / "first").out)["session"]
-    shutil.rmtree(outer / "first")
+    remove_tree(outer / "first")
     for elsewhere in (outer, outer.with_name("moved")):
         if elsewhere != outer:
             outer.rename(elsewhere)
