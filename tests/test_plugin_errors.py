@@ -7,7 +7,7 @@ from command_line import call
 
 from aind_launcher.errors import PluginError, Refused
 from aind_launcher.lifecycle.operator import Operator
-from aind_launcher.testing import TaskRepositoryForTests
+from aind_launcher.testing import TaskRepositoryForTests, forgetting_plugins_of, plugins_of
 
 PLUGINS = """
 import asyncio
@@ -194,3 +194,33 @@ def test_a_rig_check_that_breaks_names_its_line(repository: TaskRepositoryForTes
     repository.configure(plugins={"yes": "mine:Yes"})
     printed = call("doctor", cwd=repository.path).out
     assert "AttributeError: 'Yes' object has no attribute 'rig' (mine.py:" in " ".join(printed.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passed"),
+    [
+        ("suggestion=None, session=None, own=3", {"suggestion": 2, "session": 1, "own": 3}),
+        ("*, session", {"session": 1}),
+        ("session, *, suggestion=None", {"session": 1, "suggestion": 2}),
+        ("**named", {"named": {"session": 1, "suggestion": 2}}),
+        ("session, **named", {"session": 1, "named": {"suggestion": 2}}),
+    ],
+)
+def test_each_argument_is_passed_by_its_name(
+    task_repository: TaskRepositoryForTests, arguments: str, passed: dict[str, object]
+) -> None:
+    task_repository.write(
+        "odd.py",
+        f"""
+        from aind_launcher import hookimpl
+        class Odd:
+            @hookimpl
+            def post_session(self, {arguments}): return {{**vars(), "self": 0}}
+        """,
+    )
+    task_repository.configure(plugins={"odd": "odd:Odd"})
+    with forgetting_plugins_of(task_repository.path):
+        plugins = plugins_of(task_repository.path)
+        plugins.require_sound()
+        (call,) = [call for call in plugins.calls("post_session") if call.plugin.name == "odd"]
+        assert call(session=1, suggestion=2) == {"self": 0, **passed}

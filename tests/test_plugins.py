@@ -245,24 +245,6 @@ def test_a_hook_may_be_a_static_or_a_class_method(installed):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "passed"),
-    [
-        ("suggestion=None, session=None, own=3", {"suggestion": 2, "session": 1, "own": 3}),
-        ("*, session", {"session": 1}),
-        ("session, *, suggestion=None", {"session": 1, "suggestion": 2}),
-        ("**named", {"named": {"session": 1, "suggestion": 2}}),
-        ("session, **named", {"session": 1, "named": {"suggestion": 2}}),
-    ],
-)
-def test_each_argument_is_passed_by_its_name(installed, arguments, passed):
-    source = method(f"def post_session(self, {arguments}): return {{**vars(), 'self': 0}}")
-    installed.install("lab-odd", "odd", "lab_odd:Plugin", source)
-    plugins = installed()
-    plugins.require_sound()
-    assert [call(session=1, suggestion=2) for call in plugins.calls("post_session")] == [{"self": 0, **passed}]
-
-
-@pytest.mark.parametrize(
     ("settings", "hint"),
     [
         ("Setings", "Rename Setings to Settings"),
