@@ -224,3 +224,57 @@ def test_each_argument_is_passed_by_its_name(
         plugins.require_sound()
         (call,) = [call for call in plugins.calls("post_session") if call.plugin.name == "odd"]
         assert call(session=1, suggestion=2) == {"self": 0, **passed}
+
+
+@pytest.mark.parametrize(
+    ("update", "why"),
+    [
+        ('{"rig": 5}', "Inputs is not valid: rig: it must be a table, not 5"),
+        ('{"rig": {"camera": {"place": Path("x"), "driver": object()}}}', "rig.camera.driver is an object"),
+        ('{"rig": {"name": "\\udc80"}}', "rig.name is a text that is not UTF-8"),
+    ],
+)
+def test_what_prepares_a_session_and_cannot_be_used_refuses_it(
+    task_repository: TaskRepositoryForTests, update: str, why: str
+) -> None:
+    task_repository.write(
+        "prepares.py",
+        f"""
+        from pathlib import Path
+        from aind_launcher import hookimpl
+        class Prepares:
+            @hookimpl
+            def prepare_session(self, inputs): return inputs.model_copy(update={update})
+        """,
+    )
+    task_repository.configure(plugins={"prepares": "prepares:Prepares"})
+    with pytest.raises(Refused) as refused:
+        task_repository.run()
+    assert refused.value.message.startswith("Plugin prepares could not prepare the session. ")
+    assert f"from prepare_session that cannot be stored: {why}. Tell the plugin's author" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ('{"a": [1, {"b": object()}]}', "a.1.b is an object"),
+        ("circle", "0.0.0.0.0.0.0.0 is a list that is nested too deeply"),
+    ],
+)
+def test_a_result_that_cannot_be_stored_is_named_by_its_key(
+    task_repository: TaskRepositoryForTests, caplog: pytest.LogCaptureFixture, value: str, why: str
+) -> None:
+    task_repository.write(
+        "returns.py",
+        f"""
+        from aind_launcher import hookimpl
+        circle = []
+        circle.append(circle)
+        class Returns:
+            @hookimpl
+            def post_session(self): return {value}
+        """,
+    )
+    task_repository.configure(plugins={"returns": "returns:Returns"})
+    assert task_repository.run().state == "completed"
+    assert f"post session (returns) returned what the journal cannot store: {why}." in caplog.messages
