@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 import pluggy
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from aind_launcher import hookspecs
 from aind_launcher.errors import LauncherError, PluginError, nearest
@@ -391,7 +391,10 @@ def _settings_type(candidate: Candidate, found: Any) -> type[BaseModel] | None:
 
 def _told_secrets(plugin: Any) -> object:
     try:
-        return plugin.secrets() if callable(getattr(plugin, "secrets", None)) else ()
-    except Exception:  # isolates foreign code; what it cannot tell, it does not have
-        logger.warning("the secrets of %s cannot be asked for", type(plugin).__name__, exc_info=True)
+        told = plugin.secrets() if callable(getattr(plugin, "secrets", None)) else ()
+        several = told if isinstance(told, list | tuple | set | frozenset) else [told]
+    except Exception as error:  # isolates foreign code; what it cannot tell, it does not have
+        kind, why = type(plugin).__name__, f"{type(error).__name__}: {error}"
+        logger.warning("The secrets of %s cannot be asked for: %s", kind, why)
         return ()
+    return [SecretStr(secret) if isinstance(secret, str) else secret for secret in several]

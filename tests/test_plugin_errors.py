@@ -278,3 +278,35 @@ def test_a_result_that_cannot_be_stored_is_named_by_its_key(
     task_repository.configure(plugins={"returns": "returns:Returns"})
     assert task_repository.run().state == "completed"
     assert f"post session (returns) returned what the journal cannot store: {why}." in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("body", "secrets", "warned"),
+    [
+        ("return 'hunter2'", {"hunter2"}, []),
+        ("return ['hunter2']", {"hunter2"}, []),
+        ("raise OSError('it is locked')", set(), ["The secrets of Vault cannot be asked for: OSError: it is locked"]),
+    ],
+)
+def test_what_a_plugin_calls_its_secrets_is_hidden_whatever_its_type(
+    task_repository: TaskRepositoryForTests,
+    caplog: pytest.LogCaptureFixture,
+    body: str,
+    secrets: set[str],
+    warned: list[str],
+) -> None:
+    task_repository.write(
+        "vault.py",
+        f"""
+        from aind_launcher import hookimpl
+        class Vault:
+            def secrets(self): {body}
+            @hookimpl
+            def post_session(self): pass
+        """,
+    )
+    task_repository.configure(plugins={"vault": "vault:Vault"})
+    with forgetting_plugins_of(task_repository.path):
+        assert plugins_of(task_repository.path).secrets() == secrets
+    assert [record.message for record in caplog.records] == warned
+    assert not any(record.exc_info for record in caplog.records)
