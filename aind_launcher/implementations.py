@@ -12,6 +12,8 @@ from aind_launcher import hookspecs
 from aind_launcher.errors import PluginError, nearest
 from aind_launcher.own_modules import top_level
 
+_Parameter = inspect.Parameter
+_POSITIONAL = (_Parameter.POSITIONAL_ONLY, _Parameter.POSITIONAL_OR_KEYWORD)
 # Hooks by name, in the order of a session.
 HOOKS = {name: hook for name, hook in vars(hookspecs).items() if hasattr(hook, "aind_launcher_spec")}
 
@@ -74,31 +76,46 @@ def _refuse_misfit(method: Callable[..., Any], hook: str, who: str) -> None:
 
     :raises PluginError: says which argument is wrong, and in which line.
     """
-    known = list(inspect.signature(HOOKS[hook]).parameters)
+    known = _arguments_of(hook)
     parameters = list(inspect.signature(_plain(method)).parameters.values())
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    if inspect.ismethod(method) and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        if not positional or positional[0].name in known:
+    if inspect.ismethod(method) and not (parameters and parameters[0].kind is _Parameter.VAR_POSITIONAL):
+        if not parameters or parameters[0].kind not in _POSITIONAL or parameters[0].name in known:
             raise PluginError(
                 f"{who} is broken: its {hook} lacks `self`{_line_of(method)}.",
                 "Write `self` before its other arguments, or make it a staticmethod.",
             )
-        parameters.remove(positional[0])
-    if inspect.iscoroutinefunction(method):
+        del parameters[0]
+    if inspect.iscoroutinefunction(method) or inspect.isasyncgenfunction(method):
         raise PluginError(
             f"{who} is broken: its {hook} is a coroutine{_line_of(method)}, which nobody awaits.",
             "Write `def` in the place of `async def`; `asyncio.run` runs a coroutine inside it.",
         )
-    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    demanded = [p.name for p in parameters if p.kind not in variable and p.default is p.empty]
-    for name in demanded:
-        if name not in known:
-            meant = nearest(name, known)
+    for parameter in parameters:
+        if parameter.kind in (_Parameter.VAR_POSITIONAL, _Parameter.POSITIONAL_ONLY):
+            raise PluginError(
+                f"{who} takes {parameter} in {hook}{_line_of(method)}, but arguments are passed by their names.",
+                f"Name those that it wants ({' and '.join(known)}); a decorator needs functools.wraps.",
+            )
+        # One with a default may be the plugin's own, unless its name is nearly right.
+        meant = nearest(parameter.name, known)
+        is_own = parameter.kind is _Parameter.VAR_KEYWORD or (parameter.default is not parameter.empty and not meant)
+        if parameter.name not in known and not is_own:
             valid = f"It may take {' and '.join(known)}."
             raise PluginError(
-                f"{who} takes {name} in {hook}, which has no such argument{_line_of(method)}.",
+                f"{who} takes {parameter.name} in {hook}, which has no such argument{_line_of(method)}.",
                 f"{meant} {valid}" if meant else valid,
             )
+
+
+def arguments_taken(function: Callable[..., Any], hook: str) -> tuple[str, ...]:
+    """The names of those arguments of `hook` that `function` can be called with; all of them for ``**named``."""
+    parameters = inspect.signature(function).parameters
+    takes_all = any(parameter.kind is _Parameter.VAR_KEYWORD for parameter in parameters.values())
+    return tuple(name for name in _arguments_of(hook) if takes_all or name in parameters)
+
+
+def _arguments_of(hook: str) -> list[str]:
+    return list(inspect.signature(HOOKS[hook]).parameters)
 
 
 def _plain(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,11 +13,11 @@ from itertools import groupby
 from typing import Any
 
 import pluggy
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from aind_launcher import hookspecs
 from aind_launcher.errors import LauncherError, PluginError, nearest
-from aind_launcher.implementations import implemented_hooks, line_of_error
+from aind_launcher.implementations import arguments_taken, implemented_hooks, line_of_error
 from aind_launcher.model.value import frozen
 from aind_launcher.own_modules import OwnModules
 from aind_launcher.settings.environment import refuse_unknown_sections
@@ -87,17 +87,20 @@ class Plugin:
 class Call:
     """One plugin's implementation of one hook.
 
+    :param takes: the names of the hook's arguments that it takes.
     :param environment: what the hook `run_session` may pass on to a program.
     """
 
     plugin: Plugin
-    implementation: pluggy.HookImpl
+    function: Callable[..., Any]
+    takes: tuple[str, ...]
     environment: Mapping[str, str]
 
     def __call__(self, **arguments: Any) -> Any:
         """Call it with those of `arguments` that it takes, and with `environment` where it takes that."""
         given = {"environment": self.environment, **arguments}
-        return self.implementation.function(*(given[name] for name in self.implementation.argnames))
+        # By name: pluggy itself passes no argument that has a default.
+        return self.function(**{name: given[name] for name in self.takes if name in given})
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,10 @@ class Plugins:
         environment: Mapping[str, str] = {}
         if hook == "run_session":
             environment = frozen(acquisition_environment(os.environ, Redactor(self.secrets())))
-        return tuple(Call(by_name[found.plugin_name], found, environment) for found in reversed(implementations))
+        return tuple(
+            Call(by_name[found.plugin_name], found.function, arguments_taken(found.function, hook), environment)
+            for found in reversed(implementations)
+        )
 
     def problems(self) -> tuple[Plugin, ...]:
         """The plugins that stop a session."""
@@ -385,7 +391,10 @@ def _settings_type(candidate: Candidate, found: Any) -> type[BaseModel] | None:
 
 def _told_secrets(plugin: Any) -> object:
     try:
-        return plugin.secrets() if callable(getattr(plugin, "secrets", None)) else ()
-    except Exception:  # isolates foreign code; what it cannot tell, it does not have
-        logger.warning("the secrets of %s cannot be asked for", type(plugin).__name__, exc_info=True)
+        told = plugin.secrets() if callable(getattr(plugin, "secrets", None)) else ()
+        several = told if isinstance(told, list | tuple | set | frozenset) else [told]
+    except Exception as error:  # isolates foreign code; what it cannot tell, it does not have
+        kind, why = type(plugin).__name__, f"{type(error).__name__}: {error}"
+        logger.warning("The secrets of %s cannot be asked for: %s", kind, why)
         return ()
+    return [SecretStr(secret) if isinstance(secret, str) else secret for secret in several]

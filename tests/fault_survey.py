@@ -83,7 +83,7 @@ def _named(operation: str) -> str:
     short = re.sub(r"/[^\s']*/trial \d+/", "", operation)
     short = re.sub(r"\d{4}_\d{4}-\d\d-\d\dT\d{6}Z", "SESSION", short)
     short = re.sub(r"\d{4}-\d\d-\d\dT\d{6}\.\d+Z", "DATE", short)
-    return re.sub(r"\.\w{8}\.part|(?<=aind-launch-)\w{8}", ".part", short)
+    return re.sub(r"\.\w{8}\.part|(?<=aind-launch-)\w{8}\.by-aind-launch", ".part", short)
 
 
 def survey(cases: Sequence[Case], at_once: int) -> Iterator[Result]:

@@ -70,6 +70,22 @@ PLUGINS = """
             (session.folder / "behavior" / "lick.csv").write_text("1")
             asks()
 
+    class Swallows:
+        @hookimpl
+        def post_session(self):
+            try:
+                return asks()
+            except Exception as error:
+                return str(error)
+
+    class Wraps:
+        @hookimpl
+        def post_session(self):
+            try:
+                return asks()
+            except Exception as error:
+                raise RuntimeError("not pushed") from error
+
     class Shaky:
         tries = 0
 
@@ -118,7 +134,12 @@ def test_a_person_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("plugin", "what", "result"),
-    [("Weighs", QUESTION, 21.5), ("WeighsInAWindow", "Plugin weighsinawindow asks a person.", "of a window")],
+    [
+        ("Weighs", QUESTION, 21.5),
+        ("Swallows", QUESTION, 21.5),
+        ("Wraps", QUESTION, 21.5),
+        ("WeighsInAWindow", "Plugin weighsinawindow asks a person.", "of a window"),
+    ],
 )
 def test_without_anybody_the_step_waits_and_the_data_leaves(
     tmp_path: Path, plugin: str, what: str, result: object

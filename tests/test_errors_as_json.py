@@ -5,10 +5,19 @@ from pathlib import Path
 
 import pytest
 from command_line import call
+from command_tree import COMMANDS
 from task_repositories import laboratory
 
 PLUGINS = """
     from aind_launcher import Check, hookimpl
+
+    class Loud:
+        def __init__(self):
+            print("made")
+
+        @hookimpl
+        def post_session(self, session):
+            print(session)
 
     class Breaks:
         @hookimpl
@@ -46,3 +55,26 @@ def test_a_refusal_is_an_object_with_error_hint_and_exit_code(
     assert told["exit_code"] == code
     assert told["error"].splitlines()[0] in ended.err
     assert "exit_code" not in call(*(given for given in arguments if given != "--json"), cwd=lab.path).out
+
+
+GIVEN = {
+    "run": ("--subject", "123456"),
+    "animals show": ("123456",),
+    "sessions show": ("no-session",),
+    "curricula check": ("--allow-dirty",),
+}
+
+
+# The demo has a task repository of its own.
+WITH_JSON = [
+    " ".join(path)
+    for path, command in COMMANDS.items()
+    if path != ("demo",) and any("--json" in option.opts for option in command.params)
+]
+
+
+@pytest.mark.parametrize("command", WITH_JSON)
+def test_what_a_plugin_prints_does_not_stand_in_the_json(tmp_path: Path, command: str) -> None:
+    lab = laboratory(tmp_path, PLUGINS, names={"loud": "Loud"})
+    ended = call(*command.split(), *GIVEN.get(command, ()), "--json", cwd=lab.path)
+    assert isinstance(json.loads(ended.out), dict | list)

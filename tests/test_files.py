@@ -15,6 +15,8 @@ from task_repositories import laboratory
 from aind_launcher.system.files import (
     copy_whole,
     create_whole,
+    kept_folder,
+    kept_text,
     persistently,
     read_whole,
     write_problem,
@@ -113,21 +115,33 @@ def test_what_another_may_still_write_and_what_is_not_the_launchers_stays(tmp_pa
     assert all(path.exists() for path in stays)
 
 
+def aged(path: Path, age: float) -> Path:
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
 def test_what_runs_left_among_temporary_files_goes_with_a_session_after_a_week(tmp_path: Path) -> None:
-    temporary = Path(tempfile.gettempdir())
     old, new = 8 * 24 * HOUR, 6 * 24 * HOUR
-    (temporary / "aind-launch-x1y2_3z4").mkdir()
-    left(temporary / "aind-launch-x1y2_3z4", "stdout.txt", 0)
-    os.utime(temporary / "aind-launch-x1y2_3z4", (time.time() - old,) * 2)
-    gone = [
-        temporary / "aind-launch-x1y2_3z4",
-        left(temporary, "aind-launch-x1y2_3z5.txt", old),
-        left(temporary, "aind-launcher-x1y2_3z4", old),
-        left(temporary, "aind-launch-demo-x1y2_3z4", old),
-    ]
-    stays = [left(temporary, "aind-launch-x1y2_3z6.txt", new), left(temporary, "aind-launch-my-notes.txt", old)]
+    gone = [aged(kept_text("what went wrong"), old), kept_folder()]
+    aged(left(gone[1], "stdout.txt", old).parent, old)
+    stays = [aged(kept_text("what went wrong"), new), kept_folder()]
+    # A replay may go on for longer than a week.
+    aged(left(stays[1], "stdout.txt", new).parent, old)
     laboratory(tmp_path).run()
     assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in stays)
+
+
+def test_what_a_person_keeps_among_temporary_files_stays(tmp_path: Path) -> None:
+    temporary = Path(tempfile.gettempdir())
+    stays = [
+        temporary / name for name in ("aind-launcher-analysis", "aind-launch-notebook", "aind-launch-demo-training")
+    ]
+    for folder in stays:
+        folder.mkdir()
+        aged(left(folder, "results.csv", 80 * 24 * HOUR).parent, 80 * 24 * HOUR)
+    stays.append(left(temporary, "aind-launch-protocol.txt", 80 * 24 * HOUR))
+    laboratory(tmp_path).run()
     assert all(path.exists() for path in stays)
 
 

@@ -7,7 +7,7 @@ from command_line import call
 
 from aind_launcher.errors import PluginError, Refused
 from aind_launcher.lifecycle.operator import Operator
-from aind_launcher.testing import TaskRepositoryForTests
+from aind_launcher.testing import TaskRepositoryForTests, forgetting_plugins_of, plugins_of
 
 PLUGINS = """
 import asyncio
@@ -194,3 +194,119 @@ def test_a_rig_check_that_breaks_names_its_line(repository: TaskRepositoryForTes
     repository.configure(plugins={"yes": "mine:Yes"})
     printed = call("doctor", cwd=repository.path).out
     assert "AttributeError: 'Yes' object has no attribute 'rig' (mine.py:" in " ".join(printed.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "passed"),
+    [
+        ("suggestion=None, session=None, own=3", {"suggestion": 2, "session": 1, "own": 3}),
+        ("*, session", {"session": 1}),
+        ("session, *, suggestion=None", {"session": 1, "suggestion": 2}),
+        ("**named", {"named": {"session": 1, "suggestion": 2}}),
+        ("session, **named", {"session": 1, "named": {"suggestion": 2}}),
+    ],
+)
+def test_each_argument_is_passed_by_its_name(
+    task_repository: TaskRepositoryForTests, arguments: str, passed: dict[str, object]
+) -> None:
+    task_repository.write(
+        "odd.py",
+        f"""
+        from aind_launcher import hookimpl
+        class Odd:
+            @hookimpl
+            def post_session(self, {arguments}): return {{**vars(), "self": 0}}
+        """,
+    )
+    task_repository.configure(plugins={"odd": "odd:Odd"})
+    with forgetting_plugins_of(task_repository.path):
+        plugins = plugins_of(task_repository.path)
+        plugins.require_sound()
+        (call,) = [call for call in plugins.calls("post_session") if call.plugin.name == "odd"]
+        assert call(session=1, suggestion=2) == {"self": 0, **passed}
+
+
+@pytest.mark.parametrize(
+    ("update", "why"),
+    [
+        ('{"rig": 5}', "Inputs is not valid: rig: it must be a table, not 5"),
+        ('{"rig": {"camera": {"place": Path("x"), "driver": object()}}}', "rig.camera.driver is an object"),
+        ('{"rig": {"name": "\\udc80"}}', "rig.name is a text that is not UTF-8"),
+    ],
+)
+def test_what_prepares_a_session_and_cannot_be_used_refuses_it(
+    task_repository: TaskRepositoryForTests, update: str, why: str
+) -> None:
+    task_repository.write(
+        "prepares.py",
+        f"""
+        from pathlib import Path
+        from aind_launcher import hookimpl
+        class Prepares:
+            @hookimpl
+            def prepare_session(self, inputs): return inputs.model_copy(update={update})
+        """,
+    )
+    task_repository.configure(plugins={"prepares": "prepares:Prepares"})
+    with pytest.raises(Refused) as refused:
+        task_repository.run()
+    assert refused.value.message.startswith("Plugin prepares could not prepare the session. ")
+    assert f"from prepare_session that cannot be stored: {why}. Tell the plugin's author" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ('{"a": [1, {"b": object()}]}', "a.1.b is an object"),
+        ("circle", "0.0.0.0.0.0.0.0 is a list that is nested too deeply"),
+    ],
+)
+def test_a_result_that_cannot_be_stored_is_named_by_its_key(
+    task_repository: TaskRepositoryForTests, caplog: pytest.LogCaptureFixture, value: str, why: str
+) -> None:
+    task_repository.write(
+        "returns.py",
+        f"""
+        from aind_launcher import hookimpl
+        circle = []
+        circle.append(circle)
+        class Returns:
+            @hookimpl
+            def post_session(self): return {value}
+        """,
+    )
+    task_repository.configure(plugins={"returns": "returns:Returns"})
+    assert task_repository.run().state == "completed"
+    assert f"post session (returns) returned what the journal cannot store: {why}." in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("body", "secrets", "warned"),
+    [
+        ("return 'hunter2'", {"hunter2"}, []),
+        ("return ['hunter2']", {"hunter2"}, []),
+        ("raise OSError('it is locked')", set(), ["The secrets of Vault cannot be asked for: OSError: it is locked"]),
+    ],
+)
+def test_what_a_plugin_calls_its_secrets_is_hidden_whatever_its_type(
+    task_repository: TaskRepositoryForTests,
+    caplog: pytest.LogCaptureFixture,
+    body: str,
+    secrets: set[str],
+    warned: list[str],
+) -> None:
+    task_repository.write(
+        "vault.py",
+        f"""
+        from aind_launcher import hookimpl
+        class Vault:
+            def secrets(self): {body}
+            @hookimpl
+            def post_session(self): pass
+        """,
+    )
+    task_repository.configure(plugins={"vault": "vault:Vault"})
+    with forgetting_plugins_of(task_repository.path):
+        assert plugins_of(task_repository.path).secrets() == secrets
+    assert [record.message for record in caplog.records] == warned
+    assert not any(record.exc_info for record in caplog.records)

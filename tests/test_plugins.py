@@ -190,6 +190,26 @@ def method(text: str, *, above: str = "    @hookimpl\n") -> str:
             "its post_session is a coroutine (lab_bad.py:3), which nobody awaits. Write `def` in the place of",
         ),
         (
+            method("async def post_session(self): yield"),
+            "its post_session is a coroutine (lab_bad.py:3), which nobody awaits. Write `def` in the place of",
+        ),
+        (
+            method("def post_session(self, *args, **kwargs): pass"),
+            "takes *args in post_session (lab_bad.py:3), but arguments are passed by their names. Name those that it",
+        ),
+        (method("def post_session(*args): pass"), "takes *args in post_session (lab_bad.py:3), but"),
+        (method("def post_session(self, session, /): pass"), "takes session in post_session (lab_bad.py:3), but"),
+        (
+            "def logged(f):\n    def call(*given, **named): return f(*given, **named)\n    return call\n"
+            + method("def post_session(self, session): pass", above="    @hookimpl\n    @logged\n"),
+            "takes *given in post_session (lab_bad.py:2), but arguments are passed by their names. Name those that it "
+            "wants (session and suggestion); a decorator needs functools.wraps.",
+        ),
+        (
+            method("def post_session(self, session, sugestion=None): pass"),
+            "takes sugestion in post_session, which has no such argument (lab_bad.py:3). Did you mean 'suggestion'? ",
+        ),
+        (
             method("def post_session(self): pass", above="    Settings = dict\n    @hookimpl\n"),
             "its Settings is no pydantic model. Give it the base aind_launcher.SettingsModel.",
         ),
@@ -205,24 +225,23 @@ def method(text: str, *, above: str = "    @hookimpl\n") -> str:
     ],
 )
 def test_a_mistake_of_an_author_is_named_with_its_line(installed, source, sentence):
-    target = "lab_bad" if "\ndef" in source else "lab_bad:Plugin"
+    target = "lab_bad" if "class Plugin" not in source and "\ndef" in source else "lab_bad:Plugin"
     installed.install("lab-bad", "bad", target, source)
     (problem,) = installed().problems()
     assert sentence in str(problem.error)
 
 
-def test_a_hook_may_be_a_static_or_a_class_method_and_take_any_arguments(installed):
+def test_a_hook_may_be_a_static_or_a_class_method(installed):
     source = (
         "from aind_launcher import hookimpl\nclass Plugin:\n"
         "    @staticmethod\n    @hookimpl\n    def post_session(session): return session\n"
         "    @classmethod\n    @hookimpl\n    def pre_session(cls): return []\n"
-        "    @hookimpl\n    def transfer_session(*anything): return len(anything)\n"
     )
     installed.install("lab-odd", "odd", "lab_odd:Plugin", source)
     plugins = installed()
     plugins.require_sound()
     assert [call(session=3) for call in plugins.calls("post_session")] == [3]
-    assert [call(session=3) for call in plugins.calls("transfer_session")] == [1]
+    assert [call(session=3) for call in plugins.calls("pre_session")] == [[]]
 
 
 @pytest.mark.parametrize(

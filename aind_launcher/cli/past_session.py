@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aind_launcher.errors import Refused, UsageError
+from aind_launcher.system.files import scratch_folder
 from aind_launcher.system.git import few
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class PastSession:
         :raises Refused: it cannot be copied, or one of its large files, which are linked into the copy, was changed.
         """
         before = _files(self.folder)
-        with tempfile.TemporaryDirectory(prefix="aind-launch-", ignore_cleanup_errors=True) as scratch:
+        with scratch_folder() as scratch:
             copy = Path(scratch, self.folder.name)
             try:
                 shutil.copytree(self.folder, copy, copy_function=_copied, ignore_dangling_symlinks=True)

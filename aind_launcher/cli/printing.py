@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aind_launcher.cli.plain import escaped, plain
+from aind_launcher.cli.streams import give_stdout_back
 from aind_launcher.errors import LauncherError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def print_json(data: Any) -> None:
 
 def echo_json(text: str) -> None:
     """JSON text on stdout: what would steer a terminal is escaped, and means the same."""
+    give_stdout_back()
     click.echo(escaped(text))
 
 

@@ -57,7 +57,7 @@ def command(
         raise UsageError("Give a session or --all, not both.")
     chosen = ResumeOptions(**options)
     code, planned, outcomes = ExitCode.DONE, [], []
-    with repository.launcher(unattended=unattended, as_json=as_json, only_plans=dry_run) as launcher:
+    with repository.launcher(unattended=unattended, only_plans=dry_run) as launcher:
         whole(launcher.journal)
         # Chosen now that no other launcher can change them.
         records = _chosen(launcher, session, everything)

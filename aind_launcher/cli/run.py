@@ -67,7 +67,7 @@ def command(
         raise UsageError("--experimenter is empty.", "Say who runs the session, or leave it out.")
     if rig is not None:
         repository = repository.with_rig(rig)
-    with repository.launcher(unattended=unattended, agreed=agreed, as_json=as_json) as launcher:
+    with repository.launcher(unattended=unattended, agreed=agreed) as launcher:
         _offer_to_finish(launcher, request.subject)
         outcome = run_session(launcher, request)
     card = card_of(outcome.session)

@@ -5,7 +5,8 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from contextvars import ContextVar
 from typing import Any, TextIO
 
 from aind_launcher.errors import LauncherError
@@ -28,13 +29,30 @@ def prepare_streams() -> None:
             setattr(sys, name, ResultStream(stream))
 
 
+_kept: ContextVar[ExitStack | None] = ContextVar("aind_launcher_kept_stdout", default=None)
+
+
 @contextmanager
 def stdout_kept() -> Iterator[None]:
-    """Send what is written to stdout to stderr while the context lasts: nothing must come before the JSON.
+    """Send what is written to stdout to stderr until `give_stdout_back`: nothing must come before the JSON.
 
     This holds for the descriptor, too, which programs that a plugin starts inherit. A terminal keeps its descriptor:
     nobody parses what is shown there.
     """
+    with ExitStack() as stack:
+        stack.enter_context(_stdout_elsewhere())
+        _kept.set(stack)
+        yield
+
+
+def give_stdout_back() -> None:
+    """Let stdout be as it was before `stdout_kept`, if it is kept."""
+    if stack := _kept.get():
+        stack.close()
+
+
+@contextmanager
+def _stdout_elsewhere() -> Iterator[None]:
     stdout, stderr = sys.__stdout__, sys.__stderr__
     with redirect_stdout(sys.stderr):
         # A descriptor that Python did not find open may be another file's by now.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from aind_launcher.cli.streams import stdout_kept
 from aind_launcher.errors import LauncherError, UsageError
 from aind_launcher.system import interrupts
 
@@ -154,32 +155,26 @@ class TaskRepository:
         unattended: bool = False,
         calm: bool = False,
         agreed: bool = False,
-        as_json: bool = False,
         only_plans: bool = False,
     ) -> Iterator["Launcher"]:
-        """Everything a session needs, with its log shown on the terminal; see `Terminal` and `open_launcher`.
-
-        :param as_json: what a plugin prints goes to stderr: nothing must come before the JSON.
-        """
-        from aind_launcher.cli.streams import stdout_kept
+        """Everything a session needs, with its log shown on the terminal; see `Terminal` and `open_launcher`."""
         from aind_launcher.cli.terminal import Terminal, end_with
         from aind_launcher.lifecycle.launcher import open_launcher
         from aind_launcher.system.redaction import Redactor
 
         redact = Redactor()
         try:
-            with stdout_kept() if as_json else nullcontext():
-                plugins = self.plugins()
-                redact = Redactor(plugins.secrets())
-                shows = {"calm": calm, "agreed": agreed, "verbose": self.verbose}
-                terminal = Terminal(redact=redact, unattended=unattended, **shows)
-                with (
-                    # What Ctrl-C became on its way through foreign code is no error.
-                    interrupts.heard(),
-                    terminal.showing_log(self.verbose),
-                    open_launcher(self.path, self.settings, plugins, terminal, only_plans=only_plans) as launcher,
-                ):
-                    yield launcher
+            plugins = self.plugins()
+            redact = Redactor(plugins.secrets())
+            shows = {"calm": calm, "agreed": agreed, "verbose": self.verbose}
+            terminal = Terminal(redact=redact, unattended=unattended, **shows)
+            with (
+                # What Ctrl-C became on its way through foreign code is no error.
+                interrupts.heard(),
+                terminal.showing_log(self.verbose),
+                open_launcher(self.path, self.settings, plugins, terminal, only_plans=only_plans) as launcher,
+            ):
+                yield launcher
         except (click.ClickException, BrokenPipeError):
             raise
         except Exception as error:
@@ -236,15 +231,17 @@ def in_task_repository(function: Command) -> Command:
         task_repository: Path, blocked: tuple[str, ...], overrides: tuple[str, ...], verbose: bool, **options: Any
     ) -> Any:
         repository = open_repository(task_repository, blocked, overrides, verbose)
-        try:
-            return function(repository=repository, **options)
-        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
-            raise
-        except Exception as error:
-            from aind_launcher.cli.terminal import end_with
+        # One line that a plugin prints would make the JSON unreadable.
+        with stdout_kept() if options.get("as_json") else nullcontext():
+            try:
+                return function(repository=repository, **options)
+            except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+                raise
+            except Exception as error:
+                from aind_launcher.cli.terminal import end_with
 
-            # Shown here, where the secrets that a store may have told are known.
-            raise click.exceptions.Exit(end_with(error, repository.secrets_hidden())) from error
+                # Shown here, where the secrets that a store may have told are known.
+                raise click.exceptions.Exit(end_with(error, repository.secrets_hidden())) from error
 
     wrapped.__doc__ = function.__doc__
     wrapped.__name__ = function.__name__

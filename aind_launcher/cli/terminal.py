@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -270,14 +269,11 @@ def show_error(error: Exception, redact: Redactor | None = None) -> int:
             console.print(Text(f"  {redact(error.hint)}"), soft_wrap=True)
         return int(error.exit_code)
     from aind_launcher.model.validation import said
+    from aind_launcher.system.files import kept_text
 
     told = redact("".join(traceback.format_exception(error)))
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", prefix="aind-launch-", suffix=".txt", delete=False
-        ) as file:
-            file.write(told)
-        where = f"the file {file.name}"
+        where = f"the file {kept_text(told)}"
     except OSError:
         # The disk is full, which may be why this was called.
         where = f"this:\n{told}"

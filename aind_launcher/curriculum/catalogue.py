@@ -1,7 +1,6 @@
 """The curriculum sources of a task repository, as the commands `curricula` and `env` ask for them."""
 
 import shutil
-import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,6 +17,7 @@ from aind_launcher.errors import CurriculumError, LauncherError, NoCommand, Sour
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, Progress, SourceStatus
 from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher.system.files import kept_folder
 
 if TYPE_CHECKING:
     from aind_launcher.curriculum.plugin import IsolatedCurriculum
@@ -102,7 +102,7 @@ class Catalogue:
         """What the pinned curriculum answers; all that it prints is kept in a temporary folder where it fails."""
         chosen = self.plugin.choose(self.repository, TrainerStateText.read_file(trainer_state).package, source)
         installed = self.plugin.install(chosen, allow_dirty=allow_dirty, progress=progress)
-        kept = Path(tempfile.mkdtemp(prefix="aind-launch-"))
+        kept = kept_folder()
         answer = installed.decide(folder, trainer_state, kept=kept)
         # An error would name what is there.
         shutil.rmtree(kept, ignore_errors=True)

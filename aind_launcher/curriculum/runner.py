@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from typing import Final
 from aind_launcher.curriculum.contract import read_suggestion
 from aind_launcher.errors import CurriculumError, CurriculumFailed, CurriculumTimedOut, NoCommand, UsageError
 from aind_launcher.model.suggestion import CurriculumSuggestion
+from aind_launcher.system.files import scratch_folder
 from aind_launcher.system.inherited import curriculum_environment
 from aind_launcher.system.processes import Program, path_of, run_child
 from aind_launcher.system.tail import OnLine
@@ -74,7 +74,7 @@ def ask(argv: Sequence[str], cwd: Path, timeout: float | None = None) -> str:
     """
     # The program's own folder would be noise.
     command = " ".join([Path(argv[0]).name, *argv[1:]])
-    with tempfile.TemporaryDirectory(prefix="aind-launcher-", ignore_cleanup_errors=True) as folder:
+    with scratch_folder() as folder:
         out, err = Path(folder, "stdout.txt"), Path(folder, "stderr.txt")
         environ = curriculum_environment(os.environ, sys.platform)
         _run(Program(argv, cwd, environ, out, err, timeout, output_limit=_SHORT), f"'{command}'", may_lack=True)

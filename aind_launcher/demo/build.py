@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +9,7 @@ from typing import Final
 
 from aind_launcher.curriculum.build import refresh_lock, remove_tree
 from aind_launcher.errors import Refused, UsageError
+from aind_launcher.system.files import scratch_folder
 from aind_launcher.system.git import FROM_A_PATH, git
 from aind_launcher.system.rig import rig_lock
 
@@ -107,7 +107,7 @@ def _make_room(folder: Path, fresh: bool) -> None:
 def _make_origin(origin: Path) -> None:
     """The curriculum's repository, as a server would have it: without a working tree."""
     _git("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(origin), cwd=origin.parent)
-    with tempfile.TemporaryDirectory(prefix="aind-launch-demo-") as folder:
+    with scratch_folder() as folder:
         tree = Path(folder).resolve()
         _write_template("curriculum", tree)
         refresh_lock(tree)

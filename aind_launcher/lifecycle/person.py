@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from aind_launcher.errors import Unanswered
 from aind_launcher.lifecycle import step_thread
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.model.question import Question, answered_by, in_words
@@ -22,19 +23,33 @@ class Person:
 
     @contextmanager
     def asked(self) -> Iterator[None]:
-        """Answer what is asked while the context lasts: one attempt at the step."""
+        """Answer what is asked while the context lasts: one attempt at the step.
+
+        :raises Unanswered: nobody was there to answer, whatever the plugin made of it.
+        """
+        unanswered: list[Unanswered] = []
         before = iter([*self._given])
         self._given.clear()
 
         def answer(question: Question) -> Any:
             known, given = next(before, (None, None))
             if known != question:
-                given = step_thread.done_by_caller(lambda: self._answer(question))
+                try:
+                    given = step_thread.done_by_caller(lambda: self._answer(question))
+                except Unanswered as reason:
+                    unanswered.append(reason)
+                    raise
             self._given.append((question, given))
             return given
 
         with answered_by(answer):
-            yield
+            try:
+                yield
+            except Exception:  # the plugin's own, after a question that has no answer
+                if not unanswered:
+                    raise
+        if unanswered:
+            raise unanswered[0]
 
     def _answer(self, question: Question) -> Any:
         try:

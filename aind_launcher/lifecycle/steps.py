@@ -23,7 +23,7 @@ from aind_launcher.model.animal import AnimalState, StateRecord
 from aind_launcher.model.register import Ticket
 from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.model.validation import said
+from aind_launcher.model.validation import described, said, unstorable_part
 from aind_launcher.plugins import Call, Plugins
 from aind_launcher.system import interrupts
 from aind_launcher.system.interrupts import InterruptedAgain, QuestionInterrupted
@@ -231,7 +231,7 @@ class Steps:
         expected = _RETURNS.get(step.hook)
         if expected and value is not None and not isinstance(value, expected):
             raise LauncherError(
-                f"Plugin {step.plugin} returned a {type(value).__name__} from {step.hook}, "
+                f"Plugin {step.plugin} returned {described(value)} from {step.hook}, "
                 f"which answers with {expected.__name__} or None.",
                 "Tell the plugin's author.",
             )
@@ -239,14 +239,17 @@ class Steps:
             text = json.dumps(to_jsonable_python(value, inf_nan_mode="constants"))
             # What cannot be read back, within the context it becomes part of, would stop the session later.
             [[[plain]]] = from_json(f"[[[{text}]]]")
-        except (PydanticSerializationError, ValueError, RecursionError, UnicodeError):
+            if expected and value is not None:
+                expected.model_validate(plain)
+        except (PydanticSerializationError, ValueError, RecursionError, UnicodeError) as problem:
+            why = said(problem) if isinstance(problem, ValidationError) else unstorable_part(value)
             if expected:
                 # The road goes on with what it can read back, or without it.
                 raise LauncherError(
-                    f"Plugin {step.plugin} returned a {type(value).__name__} from {step.hook} that cannot be stored.",
-                    "Tell the plugin's author: its texts must be UTF-8.",
+                    f"Plugin {step.plugin} returned {described(value)} from {step.hook} that cannot be stored: {why}.",
+                    "Tell the plugin's author.",
                 ) from None
-            logger.warning("%s returned a %s, which the journal cannot store.", _title(step), type(value).__name__)
+            logger.warning("%s returned what the journal cannot store: %s.", _title(step), why)
             return {"unstorable": self.redact(_depicted(value))[:1000]}
         if isinstance(value, Acquisition):
             # A short secret may stand in a date, which must stay one.
@@ -314,7 +317,7 @@ def as_checks(value: Any) -> list[Check]:
     checks = [] if value is None else list(value) if several else [value]
     if strangers := [item for item in checks if not isinstance(item, Check)]:
         raise LauncherError(
-            f"It answered with a {type(strangers[0]).__name__} where Checks are expected.",
+            f"It answered with {described(strangers[0])} where Checks are expected.",
             "Tell the plugin's author: it may return one Check, several, or None.",
         )
     return checks

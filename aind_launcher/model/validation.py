@@ -1,14 +1,17 @@
 """What pydantic finds wrong with a value, in the words of this program."""
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, PydanticSerializationError, from_json, to_jsonable_python
 
 from aind_launcher.model.json_text import TOO_DEEP
 from aind_launcher.model.names import brief
 
+# How many keys a place may have that somebody still finds.
+_DEEP: Final = 6
 _MUST_BE: Final = {
     **dict.fromkeys(("string_type", "string_unicode"), "a text"),
     **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
@@ -67,3 +70,24 @@ def first_wrong(error: ValidationError) -> str:
 def said(error: BaseException) -> str:
     """What an error says, of any kind; pydantic's own would say it over several lines, with an address."""
     return f"{error.title} is not valid: {first_wrong(error)}" if isinstance(error, ValidationError) else str(error)
+
+
+def unstorable_part(value: object, place: str = "") -> str:
+    """Where in `value` what JSON cannot hold begins, and what it is: *rig.camera is an object*."""
+    if place.count(".") > _DEEP:
+        return f"{place} is {described(value)} that is nested too deeply"
+    whole = vars(value) if isinstance(value, BaseModel) else value
+    parts = whole.items() if isinstance(whole, Mapping) else enumerate(whole) if isinstance(whole, list | tuple) else ()
+    for key, part in parts:
+        try:
+            from_json(json.dumps(to_jsonable_python(part, inf_nan_mode="constants")))
+        except (PydanticSerializationError, ValueError, RecursionError):
+            return unstorable_part(part, f"{place}.{key}" if place else f"{key}")
+    what = "a text that is not UTF-8" if isinstance(value, str) else described(value)
+    return f"{place or 'it'} is {what}"
+
+
+def described(value: object) -> str:
+    """What kind of value it is, with its article."""
+    kind = type(value).__name__
+    return f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"

@@ -20,8 +20,10 @@ T = TypeVar("T")
 _HALF_WRITTEN = re.compile(r"\.(?:.+\.[a-z0-9_]{8}|aind-launch-[0-9a-f]{32})\.part")
 # Seconds after which nobody writes such a file any more.
 _ABANDONED = 3600.0
-# Files and folders of this program among the temporary ones, and for how many seconds somebody may want to see them.
-_TEMPORARY = re.compile(r"aind-launch(?:er|-demo)?-[a-z0-9_]{8}(?:\.txt)?")
+# Files and folders of this program among the temporary ones have names that no person gives.
+_PREFIX, _SUFFIX = "aind-launch-", ".by-aind-launch"
+_TEMPORARY = re.compile(r"aind-launch-[a-z0-9_]{8}\.by-aind-launch(?:\.txt)?")
+# For how many seconds somebody may want to see them.
 _LOOKED_AT_FOR = 7 * 24 * 3600.0
 
 
@@ -107,21 +109,41 @@ def _remove_abandoned(written: Path) -> None:
                         os.unlink(entry.path)  # noqa: PTH108 - found by its name alone
 
 
-def remove_old_temporaries() -> None:
-    """Remove what this program left among the temporary files a week ago or longer.
+def scratch_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder among the temporary ones that goes at the end of its context."""
+    return tempfile.TemporaryDirectory(prefix=_PREFIX, suffix=_SUFFIX, ignore_cleanup_errors=True)
 
-    What a curriculum printed and what went wrong are kept there to be looked at; the rest is of programs that were
-    killed.
-    """
+
+def kept_folder() -> Path:
+    """A folder among the temporary ones that stays for a week, to be looked at, unless somebody removes it."""
+    return Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX))
+
+
+def kept_text(text: str) -> Path:
+    """A file with `text` that stays as `kept_folder` does."""
+    descriptor, path = tempfile.mkstemp(prefix=_PREFIX, suffix=f"{_SUFFIX}.txt")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    return Path(path)
+
+
+def remove_old_temporaries() -> None:
+    """Remove the folders and files of the functions above in which nothing was written for a week."""
     oldest = time.time() - _LOOKED_AT_FOR
-    with suppress(OSError), os.scandir(tempfile.gettempdir()) as found:
-        for entry in found:
-            if _TEMPORARY.fullmatch(entry.name) and entry.stat(follow_symlinks=False).st_mtime < oldest:
-                if entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path, ignore_errors=True)
+    with suppress(OSError):
+        for path in Path(tempfile.gettempdir()).iterdir():
+            with suppress(OSError):
+                if not _TEMPORARY.fullmatch(path.name) or _last_written(path) >= oldest:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
                 else:
-                    with suppress(OSError):
-                        os.unlink(entry.path)  # noqa: PTH108 - as above
+                    path.unlink()
+
+
+def _last_written(path: Path) -> float:
+    # The time of a folder does not change while the files in it are written.
+    return max(found.lstat().st_mtime for found in (path, *path.rglob("*")))
 
 
 def copy_whole(source: Path, target: Path) -> None:
