@@ -2,6 +2,8 @@
 
 import copy
 import json
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,19 +14,22 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aind_launcher.curriculum.contract import Commands, SourceSettings, parse_list, read_suggestion, read_trainer_state
-from aind_launcher.errors import AnimalError, NoAnswer, UsageError
+from aind_launcher.errors import AnimalError, CurriculumError, NoAnswer, UsageError
 from aind_launcher.model.suggestion import CurriculumSuggestion
 
 REAL = sorted(Path(__file__).with_name("data").joinpath("suggestions").glob("*.json"))
 
 PYTHON = Path("env/bin/python")
 SCRIPTS = Path("env/bin")
+CLONE = Path("env/source")
 DATA = Path("/data/a mouse_2026")
 STATE = DATA / "behavior" / "trainer_state.json"
 
 
-def commands_of(scripts: Path = SCRIPTS, platform: str = "linux", **settings_of_a_source: Any) -> Commands:
-    return Commands(SourceSettings(**settings_of_a_source), PYTHON, scripts, platform)
+def commands_of(
+    scripts: Path = SCRIPTS, platform: str = "linux", clone: Path = CLONE, inside: str = "", **settings_of_a_source: Any
+) -> Commands:
+    return Commands(SourceSettings(**settings_of_a_source), PYTHON, scripts, clone, inside, platform)
 
 
 class TestTheCommandLine:
@@ -71,10 +76,11 @@ class TestTheCommandLine:
             "init": ["python", "decide.py", "--first", "{curriculum}", "--stage={stage}"],
             "version": ["decide-version"],
         }
+        (tmp_path / "decide-version").touch()
         for contract in (["python", "decide.py", "{data_directory}"], "path", "default"):
             commands = commands_of(tmp_path, contract=contract, commands=own)
             assert commands.ask("list") == [str(PYTHON), "decide.py", "--list"]
-            assert commands.ask("version") == ["decide-version"]
+            assert commands.ask("version") == [str(tmp_path / "decide-version")]
             assert commands.init("a b", "late {curriculum}") == [
                 *(str(PYTHON), "decide.py", "--first", "a b", "--stage=late {curriculum}"),
             ]
@@ -83,17 +89,39 @@ class TestTheCommandLine:
             assert (commands.ask("dsl-version") is None) == (contract != "default")
 
     def test_without_a_place_for_a_stage_starts_at_the_first_alone(self) -> None:
-        commands = commands_of(commands={"init": ["first"]})
-        assert commands.init("a") == ["first"]
+        commands = commands_of(commands={"init": ["python", "first.py"]})
+        assert commands.init("a") == [str(PYTHON), "first.py"]
         with pytest.raises(UsageError, match=r"'init' of this curriculum source takes no stage"):
             commands.init("a", "late")
 
-    def test_prefers_a_program_of_the_environment(self, tmp_path: Path) -> None:
-        (tmp_path / "decide").touch()
-        commands = commands_of(tmp_path, contract=["decide", "{data_directory}"])
-        assert commands.run(DATA, STATE, "A") == [str(tmp_path / "decide"), str(DATA)]
-        elsewhere = commands_of(tmp_path, contract=["Rscript", "{data_directory}"])
-        assert elsewhere.run(DATA, STATE, "A") == ["Rscript", str(DATA)]
+    def test_starts_a_program_of_the_environment_or_of_the_clone(self, tmp_path: Path) -> None:
+        scripts, clone = tmp_path / "bin", tmp_path / "clone"
+        for path in (scripts / "decide", clone / "tools" / "decide.exe", clone / "mine" / "decide.exe"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o700)
+        for program, place in (
+            ("decide", scripts / "decide"),
+            ("./decide.exe", clone / "mine" / "decide.exe"),
+            ("../tools/decide.exe", clone / "tools" / "decide.exe"),
+        ):
+            commands = commands_of(scripts, clone=clone, inside="mine", contract=[program, "{data_directory}"])
+            started, data = commands.run(DATA, STATE, "A")
+            assert (Path(started).resolve(), data) == (place.resolve(), str(DATA))
+
+    @pytest.mark.parametrize("program", ["other", "../other", "{outside}/other", "./link", "folder", "./not-there"])
+    def test_starts_no_program_of_the_rig(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+        outside, clone = tmp_path / "outside", tmp_path / "outside" / "clone"
+        (clone / "folder").mkdir(parents=True)
+        (outside / "other").touch(mode=0o700)
+        (clone / "link").symlink_to(outside / "other")
+        monkeypatch.setenv("PATH", str(outside), prepend=os.pathsep)
+        written = program.format(outside=outside)
+        own = {"list": [written], "init": [written], "version": [written]}
+        commands = commands_of(clone / "bin", clone=clone, contract=[written], commands=own)
+        asked = (lambda: commands.run(DATA, STATE, "A"), lambda: commands.ask("version"), lambda: commands.init("a"))
+        for ask in asked:
+            with pytest.raises(CurriculumError, match=f"program {re.escape(written)} .*nor in its pinned source"):
+                ask()
 
     @pytest.mark.parametrize("name", ["", "-rf", "--mute-suggestion", "a\nb", "a\0b"])
     def test_takes_no_name_for_an_option(self, name: str) -> None:

@@ -68,6 +68,16 @@ def test_a_source_outside_of_the_task_repository_is_refused(tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize(
+    "setting", ['path="x"', 'contract=["x"]', 'module="x"', 'commands.list=["x"]', "options.x=1", 'extras=["x"]']
+)
+def test_how_a_curriculum_is_called_is_not_chosen_on_a_rig(tmp_path: Path, setting: str) -> None:
+    made = made_in(tmp_path)
+    key = setting.partition("=")[0].replace(".", r"\.")
+    chosen = ("--set", f"plugin.isolated-curriculum.sources.curricula.{setting}")
+    made.refuse(rf"curricula\.{key}' on the command line is taken only from the task", *LIST, *chosen, code=2)
+
+
 def test_a_curriculum_is_given_no_longer_than_its_step(tmp_path: Path) -> None:
     made = made_in(tmp_path, more="isolated-curriculum.timeout = 1801")
     made.refuse("timeout' in pyproject.toml is wrong: 1801 seconds are more than a step gets, which", *LIST, code=2)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_a_provenance_of_an_older_launcher_is_read_and_claims_nothing_of_a_lock(
     older = {"source": "mine", "commit": "0123", "environment": "key", "python": "3.11", "duration": 1.0}
     provenance = Provenance.model_validate(older | {"launcher_version": "0.0.9"})
 
-    assert (provenance.locked, provenance.packages_digest) == (None, None)
+    assert (provenance.locked, provenance.packages_digest, provenance.options) == (None, None, None)
 
 
 @pytest.fixture
@@ -101,12 +102,29 @@ def test_a_command_of_its_own_is_given_the_name_of_the_animals_curriculum(
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("program", ["Rscript-of-nobody", "./decide.sh"])
-def test_a_program_that_is_not_there_is_found_before_the_session(
-    tmp_path: Path, session: SessionContext, program: str
+@pytest.mark.parametrize("program", ["on-the-path", "./decide.sh"])
+@pytest.mark.parametrize("place", ["contract", "version"])
+def test_a_program_that_is_not_pinned_is_refused_before_the_session(
+    tmp_path: Path, session: SessionContext, monkeypatch: pytest.MonkeyPatch, program: str, place: str
 ) -> None:
-    settings = {"cache_directory": tmp_path / "cache", "sources": {"curricula": {"contract": [program]}}}
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "on-the-path").touch(mode=0o700)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    of_source = {"contract": [program]} if place == "contract" else {"commands": {place: [program]}}
+    settings = {"cache_directory": tmp_path / "cache", "sources": {"curricula": of_source}}
     (check,) = IsolatedCurriculum(IsolatedCurriculum.Settings.model_validate(settings)).pre_session(session)
 
     assert (check.outcome, program in check.message) == ("failed", True)
-    assert "correct 'contract' in the settings of the source" in (check.hint or "")
+    assert "nor in its pinned source" in check.message
+
+
+def test_the_options_with_which_it_decided_stand_in_the_provenance(tmp_path: Path, session: SessionContext) -> None:
+    # The short form of an option that this curriculum has.
+    of_source = {"options": {"curricul": "any"}}
+    settings = {"cache_directory": tmp_path / "cache", "sources": {"curricula": of_source}}
+    curricula = IsolatedCurriculum(IsolatedCurriculum.Settings.model_validate(settings))
+    provenance = curricula.curriculum_suggest(session).provenance
+
+    assert provenance is not None
+    assert provenance.options == of_source["options"]
+    assert Provenance.model_validate_json(provenance.model_dump_json()) == provenance

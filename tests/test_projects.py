@@ -5,9 +5,19 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from repositories import write
+from repositories import (
+    curriculum_files,
+    inside,
+    make_task_repository,
+    make_task_with_submodule,
+    the_source,
+    write,
+)
 
+from aind_launcher.curriculum.pins import pin
 from aind_launcher.curriculum.project import built_from, normalised, read_project
+from aind_launcher.curriculum.sources import find_sources
+from aind_launcher.errors import SourceError
 
 
 class TestProjects:
@@ -102,3 +112,58 @@ class TestBuiltFrom:
 
         assert (tmp_path / "pyproject.toml" in built_from(project, tmp_path)) is counts
         assert tmp_path / "uv.toml" in built_from(project, tmp_path)
+
+
+class TestWhatIsOnThisMachineAlone:
+    @pytest.mark.parametrize(
+        ("more", "address"),
+        [
+            ('dependencies = ["lib @ file:///outside/lib"]', "file:///outside/lib"),
+            ("dependencies = [\"lib[x]@/outside/lib; python_version > '3'\"]", "/outside/lib"),
+            ("dependencies = ['lib @ C:\\lib']", "C:\\lib"),
+            ('dependencies = ["lib @ ${HOME}/lib"]', "${HOME}/lib"),
+            ('optional-dependencies.more = ["lib @ file:///outside/lib.whl"]', "file:///outside/lib.whl"),
+            ('[build-system]\nrequires = ["lib @ File:///outside/lib"]', "File:///outside/lib"),
+            ('[tool.uv]\noverride-dependencies = ["lib @ file:///outside/lib"]', "file:///outside/lib"),
+            ('[tool.uv]\nextra-build-dependencies.x = ["lib @ file:///outside/lib"]', "file:///outside/lib"),
+            ('[tool.uv.sources]\nlib = { url = "file:///outside/lib.zip" }', "file:///outside/lib.zip"),
+            ('[tool.uv.sources]\nlib = [{ path = "HERE/lib", marker = "os_name > \'\'" }]', "HERE/lib"),
+            ("[tool.uv.sources]\nlib = { path = 'C:\\lib' }", "C:\\lib"),
+            ('[tool.uv.sources]\nlib = { path = "${PROJECT_ROOT}/../lib" }', "${PROJECT_ROOT}/../lib"),
+        ],
+    )
+    def test_is_pinned_by_nothing_and_refused(self, tmp_path: Path, more: str, address: str) -> None:
+        more, address = (text.replace("HERE", tmp_path.as_posix()) for text in (more, address))
+        write(
+            tmp_path, {"pyproject.toml": f'[project]\nname = "one"\nversion = "1"\n{more}\n', "lib/pyproject.toml": ""}
+        )
+        project = read_project(tmp_path)
+        assert project is not None
+
+        with pytest.raises(SourceError) as caught:
+            built_from(project, tmp_path)
+
+        assert caught.value.message == f"{tmp_path / 'pyproject.toml'} depends on {address}, which nothing pins."
+        assert "path relative to this file in [tool.uv.sources]" in (caught.value.hint or "")
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            'dependencies = ["lib @ https://example.org/lib.whl", "a @ git+file:///lib", "b; os_name == \'@/\'"]',
+            '[dependency-groups]\ndev = ["lib @ file:///outside/lib"]',
+            '[tool.uv.sources]\nlib = { url = "https://example.org/lib.whl" }\na = { path = "./lib" }',
+        ],
+    )
+    def test_is_not_confused_with_what_is_elsewhere_or_not_installed(self, tmp_path: Path, more: str) -> None:
+        write(tmp_path, {"pyproject.toml": f'[project]\nname = "one"\nversion = "1"\n{more}\n'})
+        project = read_project(tmp_path)
+
+        assert project is not None and built_from(project, tmp_path)
+
+    def test_is_refused_in_a_submodule_and_in_a_directory_whatever_is_allowed(self, tmp_path: Path) -> None:
+        files = curriculum_files(dependencies=["lib @ file:///outside/lib"])
+        directory = make_task_repository(tmp_path / "directory", inside("mine", files))
+        sources = find_sources(directory, {"mine": Path("mine")})
+        for source in (*sources, the_source(make_task_with_submodule(tmp_path, files))):
+            with pytest.raises(SourceError, match="depends on file:///outside/lib, which nothing pins"):
+                pin(source).require(allow_dirty=True)

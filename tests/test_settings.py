@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jsonschema
 import pytest
@@ -18,7 +18,7 @@ from aind_launcher.settings.layers import (
     merged_overrides,
     parsed_override,
 )
-from aind_launcher.settings.model import SettingsModel
+from aind_launcher.settings.model import Reviewed, SettingsModel
 from aind_launcher.settings.schema import json_schema
 
 
@@ -90,6 +90,48 @@ def test_a_plugin_section_is_merged_key_by_key(repository, rig_file, monkeypatch
     assert resolved.origins["time-out"] == "command line"
     assert resolved.origins["places.one-two.the-path"] == "pyproject.toml"
     assert resolved.origins["places.three.the-path"] == str(rig_file)
+
+
+class Source(SettingsModel):
+    command: Annotated[list[str], Reviewed] = Field([])
+    python: str | None = None
+
+
+class Sources(SettingsModel):
+    sources: dict[str, Source] = Field({})
+    only: str | None = None
+
+
+OF_THE_REPOSITORY = '[tool.aind-launcher.plugin.my-store]\nonly = "a"\nsources.mine.command = ["decide"]'
+IS_REVIEWED = (
+    r"^Setting 'plugin\.my-store\.sources\.(mine|other)\.command' {there} is taken only from the task repository's "
+    r"pyproject\.toml, which is reviewed\. Remove it there"
+)
+
+
+@pytest.mark.parametrize(
+    "value", ['{"mine": {"command": ["other"]}}', '{"other": {"command": []}}', '{"mine": {}}', "{}", '"nothing"']
+)
+def test_what_has_to_be_reviewed_is_taken_from_the_repository_alone(repository, rig_file, monkeypatch, value):
+    layers = load_layers(repository(OF_THE_REPOSITORY), {"plugin": {"my-store": {"sources": json.loads(value)}}})
+    with pytest.raises(SettingsError, match=IS_REVIEWED.format(there="on the command line")):
+        layers.plugin("my-store", Sources)
+
+    rig_file.write_text(f"plugin.my-store.sources = {value.replace(':', '=')}")
+    with pytest.raises(SettingsError, match=IS_REVIEWED.format(there=r"in .*aind-launcher\.toml")):
+        load_layers(repository(OF_THE_REPOSITORY)).plugin("my-store", Sources)
+
+    rig_file.unlink()
+    variable = "AIND_LAUNCHER_PLUGIN__MY_STORE__SOURCES"
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=IS_REVIEWED.format(there=f"in {variable}")):
+        load_layers(repository(OF_THE_REPOSITORY)).plugin("my-store", Sources)
+
+
+def test_what_stands_beside_it_may_be_set_for_a_rig(repository, rig_file):
+    rig_file.write_text('plugin.my-store = { only = "b", sources.mine.python = "3.12" }')
+    settings = load_layers(repository(OF_THE_REPOSITORY)).plugin("my-store", Sources).settings
+    assert settings == Sources(only="b", sources={"mine": Source(command=["decide"], python="3.12")})
 
 
 def test_a_path_of_a_plugin_starts_where_the_launchers_own_do(repository, rig_file, monkeypatch):

@@ -166,3 +166,25 @@ def test_what_comes_from_a_repository_is_listed_with_its_commit_and_no_path_of_t
     assert first.packages_digest == second.packages_digest
     commit(origin, {"NEWS.md": "Newer.\n"})
     assert build(task).packages_digest != first.packages_digest
+
+
+@pytest.mark.parametrize(
+    ("variable", "written"),
+    [
+        ("UV_OVERRIDE", "tones==1.0"),
+        ("UV_CONSTRAINT", "tones<2"),
+        ("UV_CONFIG_FILE", 'resolution = "lowest"'),
+        ("XDG_CONFIG_HOME", 'resolution = "lowest"\nprerelease = "allow"'),
+        ("XDG_CONFIG_HOME", '[pip]\nresolution = "lowest"\nprerelease = "allow"'),
+    ],
+)
+def test_settings_of_an_account_do_not_choose_the_versions(
+    index: Index, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, written: str
+) -> None:
+    task = make_task_with_submodule(tmp_path, needy_files("tones>=1"))
+    for version in ("1.0", "2.0", "3.0rc1"):
+        index.upload(version, BEFORE)
+    write(tmp_path, {"config/uv/uv.toml": written, "mine.txt": written})
+    monkeypatch.setenv(variable, str(tmp_path / ("config" if variable == "XDG_CONFIG_HOME" else "mine.txt")))
+
+    assert tones(build(task)) == ["2.0"]

@@ -20,15 +20,20 @@ from aind_launcher.errors import EnvironmentBuildError, Refused
 from aind_launcher.model.sources import Progress
 from aind_launcher.system.git import FROM_A_PATH, changes, commit_of, git, git_environment, verify
 
-# Each would make uv work on another environment, project or lock than the one it is asked for.
+# Each would make uv work on another environment than the one it is asked for, or choose what is built: of uv's own, all
+# but those that say where packages and Pythons come from.
 _MISLEADING = re.compile(
     r"""CONDA_DEFAULT_ENV | CONDA_PREFIX | VIRTUAL_ENV | PYTHONHOME | PYTHONPATH | __PYVENV_LAUNCHER__
-    | UV_PROJECT | UV_PROJECT_ENVIRONMENT | UV_WORKING_DIR | UV_WORKING_DIRECTORY | UV_PREFIX | UV_TARGET
-    | UV_PYTHON | UV_SYSTEM_PYTHON | UV_BREAK_SYSTEM_PACKAGES
-    | UV_FROZEN | UV_LOCKED | UV_NO_SYNC | UV_EDITABLE | UV_NO_EDITABLE
-    | UV_EXCLUDE_NEWER | UV_EXCLUDE_NEWER_PACKAGE | UV_RESOLUTION | UV_PRERELEASE | UV_FORK_STRATEGY""",
+    | UV_(?!(
+        INDEX | INDEX_.* | DEFAULT_INDEX | EXTRA_INDEX_URL | NO_INDEX | FIND_LINKS | INSECURE_HOST
+        | OFFLINE | HTTP_.* | REQUEST_TIMEOUT | CONCURRENT_.* | LOCK_TIMEOUT
+        | CACHE_DIR | NO_CACHE | SYSTEM_CERTS | NATIVE_TLS | KEYRING_PROVIDER | CREDENTIALS_DIR
+        | PYTHON_.* | MANAGED_PYTHON | NO_MANAGED_PYTHON | .*_MIRROR | .*_MIRROR_URL
+    )\Z).*""",
     re.VERBOSE,
 )
+# The command line comes before the uv.toml of an account or of the machine.
+_RESOLUTION = ("--resolution", "highest", "--prerelease", "if-necessary-or-explicit")
 # What is built is what was committed, byte for byte: no filter (git-lfs) and no setting for line ends has a part in it.
 _AS_COMMITTED = "* -filter -text -ident -working-tree-encoding\n"
 # What means something in the patterns of a sparse checkout.
@@ -191,7 +196,8 @@ def _install(uv: "_Uv", clone: Path, environment: Path) -> None:
     project = read_project(folder)
     if uv.spec.as_of:
         dated = ("--exclude-newer", uv.spec.as_of.isoformat())
-        uv.run("pip", "install", compiled, *python, *dated, f".[{','.join(extras)}]" if extras else ".", cwd=folder)
+        itself = f".[{','.join(extras)}]" if extras else "."
+        uv.run("pip", "install", compiled, *python, *dated, *_RESOLUTION, itself, cwd=folder)
         return
     root = lock_folder(project, clone) if project else folder
     member = ("--package", project.name) if project and project.name and root != folder else ()
@@ -335,7 +341,7 @@ def _program() -> str:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """What uv runs with: proxies, indexes, certificates and caches, but no other environment."""
+    """What uv runs with: proxies, indexes, certificates and caches, but nothing that chooses what is built."""
     # The name and password of an index may stand in variables of its own; uv starts git for what lies in repositories.
     kept = git_environment(environ, "UV_INDEX_")
     kept = {name: value for name, value in kept.items() if not _MISLEADING.fullmatch(name.upper())}

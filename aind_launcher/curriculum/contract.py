@@ -12,11 +12,12 @@ from typing import Annotated, Final, Literal
 from pydantic import ByteSize, Field, PlainSerializer, PositiveFloat, WithJsonSchema, field_validator, model_validator
 
 from aind_launcher.curriculum.answer import Output, last_object
-from aind_launcher.errors import AnimalError, NoAnswer, UsageError
+from aind_launcher.errors import AnimalError, CurriculumError, NoAnswer, UsageError
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.json_text import members
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.settings.model import SettingsModel
+from aind_launcher.settings.model import Reviewed, SettingsModel
+from aind_launcher.system.programs import find_program
 
 Option = str | int | float | bool
 Argv = list[str]
@@ -80,18 +81,22 @@ class OtherCommands(SettingsModel):
 class SourceSettings(SettingsModel):
     """How one curriculum source is found and asked."""
 
-    path: Path | None = Field(None, description="Its folder in the task repository, for one that is not a submodule.")
-    contract: Literal["default", "path"] | list[str] = Field(
+    path: Annotated[Path | None, Reviewed] = Field(
+        None, description="Its folder in the task repository, for one that is not a submodule."
+    )
+    contract: Annotated[Literal["default", "path"] | list[str], Reviewed] = Field(
         "default",
         description="How it is called: 'default' (curriculum run …), 'path' (curriculum -run --path=…), or a command "
         "of its own with the placeholders {data_directory}, {trainer_state} and {curriculum}.",
     )
-    module: str | None = Field(None, description="Run as 'python -m MODULE', for a source without a console script.")
-    commands: OtherCommands = Field(
+    module: Annotated[str | None, Reviewed] = Field(
+        None, description="Run as 'python -m MODULE', for a source without a console script."
+    )
+    commands: Annotated[OtherCommands, Reviewed] = Field(
         OtherCommands.model_validate({}), description="How it is asked for its curricula, first states and versions."
     )
-    options: dict[str, Option] = Field({}, description="Options passed to every run.")
-    extras: list[str] = Field([], description="Extras to install with it.")
+    options: Annotated[dict[str, Option], Reviewed] = Field({}, description="Options passed to every run.")
+    extras: Annotated[list[str], Reviewed] = Field([], description="Extras to install with it.")
     python: str | None = Field(None, description="The Python of its environment, such as 3.12.")
 
     @property
@@ -139,11 +144,16 @@ class Commands:
 
     :param python: the interpreter of the source's environment.
     :param scripts: its folder of console scripts, ``bin`` or ``Scripts``.
+    :param clone: the private clone of what is pinned.
+    :param inside: the source's folder in the clone, where its programs are started.
+    :raises CurriculumError: from each method, where a program is neither the environment's nor in the clone.
     """
 
     settings: SourceSettings
     python: Path
     scripts: Path
+    clone: Path
+    inside: str
     platform: str = sys.platform
 
     def run(self, data_directory: Path, trainer_state: Path, curriculum: str) -> Argv:
@@ -201,12 +211,19 @@ class Commands:
         return self.scripts / f"{name}{suffix}"
 
     def _resolved(self, program: str) -> str:
-        """``python`` and bare names are the environment's where it has them, else as they stand."""
+        """``python`` and the scripts are the environment's; all else is in the clone, where it is pinned."""
         if program in ("python", "python3", "python.exe"):
             return str(self.python)
-        if "/" not in program and "\\" not in program and (script := self._script(program)).exists():
+        if "/" not in program and "\\" not in program and (script := self._script(program)).is_file():
             return str(script)
-        return program
+        found = find_program(program, "", [self.clone / self.inside])
+        if found is None or not found.resolve().is_relative_to(self.clone.resolve()):
+            raise CurriculumError(
+                f"The curriculum's program {program} is neither in its environment nor in its pinned source.",
+                "Write python, a script of the environment, or the path of an executable file in the source, such as "
+                "./decide.sh.",
+            )
+        return str(found)
 
 
 def _checked_command(command: Argv, placeholders: Sequence[str]) -> Argv:

@@ -64,9 +64,14 @@ class Environment(BaseModel):
         return self.scripts / executable("python", sys.platform)
 
     @property
+    def clone(self) -> Path:
+        """The private clone that it was built from."""
+        return self.folder / "source"
+
+    @property
     def source_folder(self) -> Path:
         """The source's folder in the private clone."""
-        return self.folder / "source" / self.inside
+        return self.clone / self.inside
 
     @property
     def packages_digest(self) -> str:

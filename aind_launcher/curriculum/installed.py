@@ -11,7 +11,7 @@ from aind_launcher import __version__
 from aind_launcher.curriculum.contract import MODULE, Commands, Limits, parse_list, read_trainer_state
 from aind_launcher.curriculum.environments import Environment
 from aind_launcher.curriculum.pins import Pin
-from aind_launcher.curriculum.runner import ask, require_program, run_curriculum
+from aind_launcher.curriculum.runner import ask, run_curriculum
 from aind_launcher.curriculum.sources import Source
 from aind_launcher.errors import CurriculumError, NoCommand
 from aind_launcher.model.animal import TrainerStateText
@@ -69,9 +69,10 @@ class Installed:
 
         A source may lack the commands that tell its versions; the import then shows that it works.
 
-        :raises CurriculumError: its program is missing, the import failed or, without `package`, nothing answered.
+        :raises CurriculumError: its program is not pinned, the import failed or, without `package`, nothing answered.
         """
-        require_program(self.commands.run(Path(), Path(), ""), self.environment.source_folder)
+        # Raises where its program is not pinned.
+        self.commands.run(Path(), Path(), "")
         own, dsl = self.commands.ask("version"), self.commands.ask("dsl-version")
         with ThreadPoolExecutor(max_workers=2) as pool:
             asked, asked_dsl = pool.submit(self._version, own), pool.submit(self._version, dsl)
@@ -147,6 +148,7 @@ class Installed:
             environment=self.environment.key,
             locked=self.environment.locked,
             packages_digest=self.environment.packages_digest,
+            options=self.commands.settings.options,
             python=self.environment.python_version,
             package_version=answer.version,
             dsl_version=answer.dsl_version,

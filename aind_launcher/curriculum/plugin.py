@@ -112,7 +112,8 @@ class IsolatedCurriculum:
         pinned = self.pin(source)
         pinned.require(allow_dirty=allow_dirty)
         environment = ensure_environment(self.specify(source, pinned), progress or logger.info, compared=compared)
-        commands = Commands(self._of(source), environment.python, environment.scripts)
+        programs = (environment.python, environment.scripts, environment.clone, environment.inside)
+        commands = Commands(self._of(source), *programs)
         return Installed(source, pinned, environment, commands, self.settings)
 
     def ready(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import takewhile
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from aind_launcher.errors import SourceError
@@ -18,6 +18,10 @@ PYTHON_VERSION = ".python-version"
 _LOCKED = {"dependencies", "optional-dependencies", "requires-python"}
 _PATTERN = re.compile(r"[*?\[{]")
 _DISTRIBUTION = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+# What follows the name in a direct reference, as in "name @ https://…".
+_ADDRESS = re.compile(r"[^@;]+@\s*([^\s;]+)")
+# A URL of another machine, or of a repository, in which a commit is named. A drive of Windows has one letter.
+_ELSEWHERE = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -86,14 +90,28 @@ class Project:
     @cached_property
     def requirements(self) -> frozenset[str]:
         """The normalised names of all that it depends on, for building too."""
-        project = self._project
-        listed = [
-            project.get("dependencies"),
-            *_table(project.get("optional-dependencies")).values(),
-            _table(self.document.get("build-system")).get("requires"),
-        ]
-        names = (_DISTRIBUTION.match(line) for lines in listed for line in _strings(lines))
+        names = (_DISTRIBUTION.match(line) for line in self._requirements)
         return frozenset(normalised(name[1]) for name in names if name)
+
+    def require_pinned(self) -> None:
+        """Refuse a requirement that is an address on this machine: uv follows it out of the clone.
+
+        :raises SourceError: names the address.
+        """
+        kinds = (f"{kind}-dependencies" for kind in ("constraint", "override", "build-constraint"))
+        extra = _table(self._uv.get("extra-build-dependencies")).values()
+        of_uv = (line for lines in (*map(self._uv.get, kinds), *extra) for line in _strings(lines))
+        for line in (*self._requirements, *of_uv):
+            if (match := _ADDRESS.match(line)) and not _ELSEWHERE.match(match[1]):
+                raise self.unpinned(match[1])
+
+    def unpinned(self, address: str) -> SourceError:
+        """Say that the project depends on an address on this machine."""
+        return SourceError(
+            f"{self.folder / 'pyproject.toml'} depends on {address}, which nothing pins.",
+            "Move it into the repository and write its path relative to this file in [tool.uv.sources], or depend on a "
+            "published version.",
+        )
 
     @property
     def sources(self) -> dict[str, list[dict[str, Any]]]:
@@ -102,6 +120,15 @@ class Project:
             normalised(name): [entry for entry in (value if isinstance(value, list) else [value]) if _table(entry)]
             for name, value in _table(self._uv.get("sources")).items()
         }
+
+    @property
+    def _requirements(self) -> list[str]:
+        listed = [
+            self._project.get("dependencies"),
+            *_table(self._project.get("optional-dependencies")).values(),
+            _table(self.document.get("build-system")).get("requires"),
+        ]
+        return [line for lines in listed for line in _strings(lines)]
 
     @property
     def _project(self) -> dict[str, Any]:
@@ -227,6 +254,7 @@ def normalised(name: str) -> str:
 
 
 def _local_dependencies(project: Project, workspace: Project | None) -> Iterator[Path]:
+    project.require_pinned()
     # A workspace's root lends its sources to every member, for what the member depends on.
     lent = {name: (workspace, x) for name, x in workspace.sources.items()} if workspace else {}
     own = {name: (project, x) for name, x in project.sources.items()}
@@ -234,10 +262,20 @@ def _local_dependencies(project: Project, workspace: Project | None) -> Iterator
         if owner is not project and name not in project.requirements:
             continue
         for entry in entries:
-            if path := _string(entry.get("path")):
+            path, url = _string(entry.get("path")), _string(entry.get("url"))
+            if path and not _is_relative(path):
+                raise owner.unpinned(path)
+            if url and not _ELSEWHERE.match(url):
+                raise owner.unpinned(url)
+            if path:
                 yield (owner.folder / path).resolve()
             elif entry.get("workspace") is True and workspace:
                 yield from (x.folder for x in workspace.members if x.name and normalised(x.name) == name)
+
+
+def _is_relative(path: str) -> bool:
+    # uv puts a folder in the place of ${PROJECT_ROOT}.
+    return not (PurePosixPath(path).is_absolute() or PureWindowsPath(path).anchor or "${" in path)
 
 
 def _table(value: object) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from aind_launcher.errors import CurriculumError, CurriculumFailed, CurriculumTi
 from aind_launcher.model.suggestion import CurriculumSuggestion
 from aind_launcher.system.files import scratch_folder
 from aind_launcher.system.inherited import curriculum_environment
-from aind_launcher.system.processes import Program, path_of, run_child
+from aind_launcher.system.processes import Program, run_child
 from aind_launcher.system.tail import OnLine
 
 _LAST_LINES: Final = 5
@@ -46,23 +46,6 @@ def run_curriculum(
     program = Program(argv, cwd, environ, out, err, timeout, output_limit=output_limit, on_line=on_line)
     _run(program, "The curriculum", f"All that it printed is in {out} and {err.name}.")
     return read_suggestion(out)
-
-
-def require_program(argv: Sequence[str], cwd: Path) -> None:
-    """Refuse a command whose program is not where `run_curriculum` looks for it.
-
-    :raises CurriculumError: it is not there.
-    """
-    environ = curriculum_environment(os.environ, sys.platform)
-    try:
-        there = Path(path_of(Program(argv, cwd, environ, cwd, cwd))).is_file()
-    except UsageError:
-        there = False
-    if not there:
-        raise CurriculumError(
-            f"The curriculum's program {argv[0]} was not found.",
-            "Install it, or correct 'contract' in the settings of the source.",
-        )
 
 
 def ask(argv: Sequence[str], cwd: Path, timeout: float | None = None) -> str:

@@ -21,6 +21,7 @@ class Provenance(Value):
     :param environment: the key of the virtual environment.
     :param locked: whether a lock file said which packages to install; None where an older launcher did not record it.
     :param packages_digest: names all versions that were installed, which ``aind-launch env list --json`` shows.
+    :param options: that the settings passed to it; None where an older launcher did not record them.
     :param python: the environment's Python version.
     :param package_version: of the package that answered, where it says so.
     :param dsl_version: of `aind-behavior-curriculum` in that environment, where it says so.
@@ -35,6 +36,7 @@ class Provenance(Value):
     environment: str
     locked: bool | None = None
     packages_digest: str | None = None
+    options: dict[str, str | int | float | bool] | None = None
     python: str
     package_version: str | None = None
     dsl_version: str | None = None

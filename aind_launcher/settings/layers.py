@@ -23,6 +23,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
 )
+from pydantic.fields import FieldInfo
 
 from aind_launcher.errors import SettingsError, UsageError, nearest
 from aind_launcher.model.validation import in_words, key_of
@@ -33,7 +34,7 @@ from aind_launcher.settings.environment import (
     refuse_unknown_variables,
     variable,
 )
-from aind_launcher.settings.model import ExperimentName, RigName, SettingsModel, fields_by_key, has_nul
+from aind_launcher.settings.model import ExperimentName, Reviewed, RigName, SettingsModel, fields_by_key, has_nul
 from aind_launcher.system.rig import machine_directory
 from aind_launcher.system.toml import tables_in
 
@@ -151,6 +152,8 @@ class SettingsLayers:
             for key in layer.values:
                 if key not in fields_by_key(model):
                     raise _unknown((*section, key), layer.origin, model)
+            if layer.origin != self.own.origin:
+                _refuse_unreviewed(layer, model, section, origins)
             _merge(merged, layer.values, origins, layer.origin)
         try:
             # A validator of a plugin's setting may need the launcher's own: `info.context.launcher()`.
@@ -273,6 +276,22 @@ def _merge(
             origins[dotted] = origin
 
 
+def _refuse_unreviewed(
+    layer: Layer, model: type[BaseModel], section: tuple[str, ...], origins: Mapping[str, str]
+) -> None:
+    """Refuse what `layer` sets, or takes away with an empty table, of the fields that are marked as `Reviewed`."""
+    given: dict[str, str] = {}
+    _merge({}, layer.values, given, layer.origin)
+    for key in given:
+        for dotted in (key, *(known for known in origins if known.startswith(f"{key}."))):
+            if any(Reviewed in field.metadata for field in _fields_on_the_way(model, dotted.split("."))):
+                raise SettingsError(
+                    f"Setting '{'.'.join((*section, dotted))}' {_there(layer.origin)} is taken only from the task "
+                    "repository's pyproject.toml, which is reviewed.",
+                    "Remove it there, and commit it in pyproject.toml if it is meant.",
+                )
+
+
 def _wrong_value(
     error: ValidationError, model: type[BaseModel], section: tuple[str, ...], origins: Mapping[str, str]
 ) -> SettingsError:
@@ -329,14 +348,18 @@ def _model_of_table(model: type[BaseModel], path: Sequence[str]) -> type[BaseMod
 
 def _is_secret(model: type[BaseModel], path: Sequence[str]) -> bool:
     """Whether the value at `path`, or a table that it is in, is hidden where settings are shown."""
-    tables = [fields_by_key(_model_of_table(model, path[:length])) for length in range(len(path))]
-    fields = [table[key] for table, key in zip(tables, path, strict=True) if key in table]
     # What has a serializer of its own may be shown as something else.
     return any(
         {SecretStr, SecretBytes} & {*_types_in(field.annotation)}
         or any(isinstance(mark, PlainSerializer) for mark in field.metadata)
-        for field in fields
+        for field in _fields_on_the_way(model, path)
     )
+
+
+def _fields_on_the_way(model: type[BaseModel], path: Sequence[str]) -> list[FieldInfo]:
+    """The field that the value at `path` belongs to, and those of the tables that it is in."""
+    tables = [fields_by_key(_model_of_table(model, path[:length])) for length in range(len(path))]
+    return [table[key] for table, key in zip(tables, path, strict=True) if key in table]
 
 
 def _types_in(annotation: Any) -> Iterator[type]:

@@ -22,6 +22,13 @@ class SettingsModel(BaseModel):
     )
 
 
+class Reviewed:
+    """Marks a field, as in ``Annotated[str, Reviewed]``, that is taken from no layer but the task repository's.
+
+    It decides which code runs, and the repository's ``pyproject.toml`` is reviewed and has a commit.
+    """
+
+
 def fields_by_key(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
     """The fields of `model`, each by its key in a file."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
