@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from repositories import write
+from repositories import make_repository, write
 
 from aind_launcher.curriculum.project import built_from, normalised, read_project
 
@@ -52,7 +52,7 @@ class TestBuiltFrom:
         def project(name: str, more: str = "") -> str:
             return f'[project]\nname = "{name}"\nversion = "1"\n{more}'
 
-        return write(
+        return make_repository(
             tmp_path,
             {
                 "pyproject.toml": '[tool.uv.workspace]\nmembers = ["packages/*"]\n',
