@@ -39,6 +39,8 @@ _FOR_THE_LOG = re.compile(r"\s*([+~-] |Using |Creating virtual|Activate with|Pyt
 _UNREACHABLE = re.compile(
     r"error sending request|dns error|Failed to connect|Could not resolve host|network was disabled|timed out"
 )
+# The latter is how uv reports that a version manager (pyenv) lacks the version.
+_NOT_FOUND = re.compile(r"No interpreter found|Failed to inspect Python interpreter from search path")
 _NOT_FETCHED = re.compile(r"hint: A managed Python download is available .*?, but ([^,\n]*)")
 _FRAME = re.compile(r"[\s│]*(error:|cause:|hint:|[\u00d7╰├]─?▶?)?\s*(.*)", re.DOTALL)
 
@@ -246,7 +248,7 @@ class _Uv:
             reason = refused[1]
         elif _UNREACHABLE.search(printed):
             reason, install = "and what uv would fetch was not reached", f"{install} when this machine is connected"
-        elif "No interpreter found" in printed:
+        elif _NOT_FOUND.search(printed):
             reason = "and uv fetched none"
         else:
             return None
