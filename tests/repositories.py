@@ -180,6 +180,17 @@ def make_task_with_submodule(
     return task
 
 
+def make_nested_task(folder: Path) -> Path:
+    """A task repository whose curriculum depends on a library in a submodule of its submodule ``curricula``."""
+    more = '[tool.uv.sources]\nlib = { path = "vendor/lib" }\n'
+    origin = make_repository(folder / "origin", curriculum_files(dependencies=["lib"], more=more))
+    add_submodule(origin, make_repository(folder / "lib", library_files("lib", "answer = 42\n")), "vendor/lib")
+    task = make_task_repository(folder / "task")
+    add_submodule(task, origin, "curricula")
+    run_git("submodule", "--quiet", "update", "--init", "--recursive", cwd=task)
+    return task
+
+
 def make_workspace(folder: Path) -> Path:
     """A task repository that is a uv workspace: ``curriculum`` depends on ``lib``; the lock is at the root."""
     workspace = (

@@ -30,7 +30,10 @@ def modified(made: Pinned) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (not_initialised, "submodule curricula is not initialised. Run `git submodule update --init curricula`"),
+        (
+            not_initialised,
+            "curricula is not initialised. Run `git submodule update --init --recursive curricula`",
+        ),
         (moved, "submodule curricula is at .*, but the task repository pins .* Run `git submodule update curricula`"),
         (
             modified,

@@ -65,7 +65,7 @@ class TestSubmodulePin:
         run_git("clone", "--quiet", str(task), "fresh", cwd=tmp_path)
         pinned = pin(the_source(tmp_path / "fresh"))
 
-        assert the_mend(pinned) == 'Run `git submodule update --init "code/the curricula"`.'
+        assert the_mend(pinned) == 'Run `git submodule update --init --recursive "code/the curricula"`.'
         assert pinned.commit == run_git("rev-parse", "HEAD", cwd=task / "code" / "the curricula")
         assert pinned.url == (task.parent / "origin").as_posix()
         with pytest.raises(SourceError, match="is not initialised"):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from repositories import (
     curriculum_files,
     inside,
+    make_repository,
     make_task_repository,
     make_task_with_submodule,
     the_source,
@@ -62,7 +63,7 @@ class TestBuiltFrom:
         def project(name: str, more: str = "") -> str:
             return f'[project]\nname = "{name}"\nversion = "1"\n{more}'
 
-        return write(
+        return make_repository(
             tmp_path,
             {
                 "pyproject.toml": '[tool.uv.workspace]\nmembers = ["packages/*"]\n',

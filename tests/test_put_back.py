@@ -3,17 +3,7 @@
 from pathlib import Path
 
 import pytest
-from repositories import (
-    add_submodule,
-    commit,
-    curriculum_files,
-    library_files,
-    make_repository,
-    make_task_repository,
-    make_task_with_submodule,
-    run_git,
-    the_source,
-)
+from repositories import commit, make_nested_task, make_task_with_submodule, run_git, the_source
 
 from aind_launcher.curriculum.pins import Pin, pin
 
@@ -49,9 +39,8 @@ def test_one_whose_git_directory_is_gone_is_mended_as_it_says(task: Path) -> Non
 
     assert f"{source.checkout} has lost its git directory, {gone}." in str(pinned.problem)
     parent = source.checkout.parent
-    assert f'move the folder aside and run `git -C "{parent}" submodule update --init "the curricula"`' in the_mend(
-        pinned
-    )
+    command = f'git -C "{parent}" submodule update --init --recursive "the curricula"'
+    assert f"move the folder aside and run `{command}`" in the_mend(pinned)
     source.checkout.rename(task.parent / "aside")
     run_git("submodule", "--quiet", "update", "--init", "the curricula", cwd=parent)
     assert pin(source).problem is None
@@ -63,16 +52,12 @@ def test_files_in_the_place_of_one_that_is_not_initialised_are_moved_first(task:
 
     assert the_mend(pin(source)) == (
         'Move what is in "code/the curricula" aside, because git needs an empty folder. '
-        'Run `git submodule update --init "code/the curricula"`.'
+        'Run `git submodule update --init --recursive "code/the curricula"`.'
     )
 
 
 def test_a_submodule_of_it_at_another_commit_is_put_back(tmp_path: Path) -> None:
-    origin = make_repository(tmp_path / "origin", curriculum_files())
-    add_submodule(origin, make_repository(tmp_path / "lib", library_files("lib")), "vendor/lib")
-    task = make_task_repository(tmp_path / "task")
-    add_submodule(task, origin, "curricula")
-    run_git("submodule", "--quiet", "update", "--init", "--recursive", cwd=task)
+    task = make_nested_task(tmp_path)
     commit(task / "curricula" / "vendor" / "lib", {"new.txt": ""})
     pinned = pin(the_source(task))
 

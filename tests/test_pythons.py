@@ -136,3 +136,15 @@ def test_a_python_that_uv_may_not_fetch_is_named_with_the_reason(
         ensure_environment(the_spec(task, cache, python=SAME_FOR_UV))
 
     assert str(caught.value.hint).startswith(hint)
+
+
+@pytest.mark.posix_only("a Python there is no script")
+def test_a_python_that_is_there_and_does_not_work_is_not_called_missing(
+    task: Path, cache: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho out of order >&2\nexit 1\n", encoding="utf-8")
+    broken.chmod(0o755)
+
+    with pytest.raises(EnvironmentBuildError, match=r"cannot be built: .*out of order"):
+        ensure_environment(the_spec(task, cache, python=str(broken)))

@@ -198,7 +198,7 @@ class TestChoosing:
         sources = find_sources(task)
 
         assert choose_source(sources, None, "my_curricula").name == "the curricula"
-        with pytest.raises(SourceError, match="git submodule update --init workflows"):
+        with pytest.raises(SourceError, match="git submodule update --init --recursive workflows"):
             choose_source(sources, None, "other")
 
     @pytest.mark.parametrize(

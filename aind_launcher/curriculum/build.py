@@ -6,9 +6,8 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -45,8 +44,9 @@ _FOR_THE_LOG = re.compile(r"\s*([+~-] |Using |Creating virtual|Activate with|Pyt
 _UNREACHABLE = re.compile(
     r"error sending request|dns error|Failed to connect|Could not resolve host|network was disabled|timed out"
 )
-_QUOTED = re.compile(r"""(?<=['"])[^'"]+(?=['"])""")
-_NOT_FETCHED = re.compile(r"hint: A managed Python download is available .*?, but ([^,]*)")
+# The latter is how uv reports that a version manager (pyenv) lacks the version.
+_NOT_FOUND = re.compile(r"No interpreter found|Failed to inspect Python interpreter from search path")
+_NOT_FETCHED = re.compile(r"hint: A managed Python download is available .*?, but ([^,\n]*)")
 _FRAME = re.compile(r"[\s│]*(error:|cause:|hint:|[\u00d7╰├]─?▶?)?\s*(.*)", re.DOTALL)
 
 
@@ -118,9 +118,7 @@ def _clone(source: Source, pinned: Pin, target: Path) -> None:
         _replicate(root, target, pinned.head or "HEAD", pinned.paths)
         for changed in pinned.changes:
             _copy_over(root / changed, target / changed)
-        for link in _links(target) if pinned.paths else ():
-            if not (target / link).exists() and (root / link).exists():
-                raise _reads_beside(source, (root / link).resolve())
+        _refuse_links(source, target)
     except EnvironmentBuildError:
         raise
     except (Refused, OSError) as error:
@@ -149,26 +147,29 @@ def _replicate(origin: Path, target: Path, commit: str, paths: Sequence[str] = (
     for entry in git("ls-tree", "-r", "-z", commit, cwd=target).split("\0"):
         description, _, path = entry.partition("\t")
         wanted = not paths or any(path == x or path.startswith(f"{x}/") for x in paths)
-        if description.startswith("160000") and (origin / path / ".git").exists() and wanted:
+        if description.startswith("160000") and wanted:
             _replicate(origin / path, target / path, description.split()[2])
 
 
-def _links(clone: Path) -> Iterator[str]:
-    for entry in git("ls-files", "--stage", "-z", cwd=clone).split("\0"):
-        path = entry.partition("\t")[2]
-        if entry.startswith("120000") and (clone / path).is_symlink():
-            yield path
+def _refuse_links(source: Source, clone: Path) -> None:
+    """Refuse a link to what the clone does not hold: nothing pins what lies there."""
+    for folder, folders, files in os.walk(clone):
+        for link in (x for name in (*folders, *files) if (x := Path(folder, name)).is_symlink()):
+            if not link.exists() or not link.resolve().is_relative_to(clone.resolve()):
+                raise EnvironmentBuildError(
+                    f"The build of {source.name} follows the link {link.relative_to(clone).as_posix()} to "
+                    f"{link.readlink().as_posix()}, which is not part of its pin.",
+                    f"Commit the file itself in the place of the link. {_beside(source)}".strip(),
+                )
 
 
-def _reads_beside(source: Source, path: Path) -> EnvironmentBuildError:
-    shown = key = path.as_posix()
-    if path.is_relative_to(source.checkout):
-        shown = path.relative_to(source.checkout).as_posix()
-        key = Path(os.path.relpath(path, source.path)).as_posix()
-    return EnvironmentBuildError(
-        f"The build of {source.name} reads {shown}, which lies beside its folder and is not part of its pin.",
-        f'Move it into the folder, or write `cache-keys = [{{ file = "{key}" }}]` into [tool.uv] of '
-        f"{source.relative}/pyproject.toml.",
+def _beside(source: Source) -> str:
+    """What helps where a build reads what lies beside the source's folder."""
+    if source.kind == "submodule" or source.inside == ".":
+        return ""
+    return (
+        f"Of what lies beside {source.relative}, the build sees only what `cache-keys` in [tool.uv] of its "
+        'pyproject.toml lists, as in `cache-keys = [{ file = "../shared/limits.csv" }]`.'
     )
 
 
@@ -245,20 +246,20 @@ class _Uv:
                 process.kill()
                 raise
         if process.returncode:
-            raise self._no_python(lines) if self.spec.python in arguments else self._failure(lines)
+            raise (self.spec.python in arguments and self._no_python(lines)) or self._failure(lines)
 
-    def _no_python(self, lines: Sequence[str]) -> EnvironmentBuildError:
-        wanted = self.spec.python
-        install, reason = f'Run `uv python install "{wanted}"`', complaint(lines).rstrip(".")
-        if refused := next(filter(None, map(_NOT_FETCHED.match, lines)), None):
+    def _no_python(self, lines: Sequence[str]) -> EnvironmentBuildError | None:
+        """The error where uv says that there is no such Python; None where it says anything else."""
+        wanted, printed = self.spec.python, "\n".join(lines)
+        install = f'Run `uv python install "{wanted}"`'
+        if refused := _NOT_FETCHED.search(printed):
             reason = refused[1]
-        elif any(_UNREACHABLE.search(line) for line in lines):
+        elif _UNREACHABLE.search(printed):
             reason, install = "and what uv would fetch was not reached", f"{install} when this machine is connected"
-        elif asked := next((after for line, after in pairwise(lines) if line.strip() == "[stderr]"), None):
-            # What a version manager says, before it advises.
-            reason = asked.strip()
-        elif reason.startswith("No interpreter found"):
+        elif _NOT_FOUND.search(printed):
             reason = "and uv fetched none"
+        else:
+            return None
         if "'never'" in reason:
             install = "Install it, or let uv fetch it (UV_PYTHON_DOWNLOADS=automatic)"
         return EnvironmentBuildError(
@@ -269,8 +270,6 @@ class _Uv:
 
     def _failure(self, lines: Sequence[str]) -> EnvironmentBuildError:
         source, whole = self.spec.source.name, f"The whole output is in {self.spec.log}."
-        if missed := next(filter(None, map(self._left_out, lines)), None):
-            return _reads_beside(self.spec.source, missed)
         if any("needs to be updated" in line and "lock" in line for line in lines):
             return EnvironmentBuildError(
                 f"The lock file of {source} does not fit its pyproject.toml, or this machine's package index.",
@@ -283,29 +282,14 @@ class _Uv:
                 "Run `aind-launch curricula sync` when this machine is connected; after that no network is needed. "
                 f"{whole}",
             )
-        hint = whole
+        told = _beside(self.spec.source) if any("Failed to build" in line for line in lines) else ""
+        hint = f"{told} {whole}".strip()
         if self.spec.as_of and any("No solution found" in line for line in lines):
             hint = (
                 f"{source} has no {LOCK}, so nothing newer than its commit of {self.spec.as_of:%Y-%m-%d} is installed. "
                 f"Run `uv lock` in it and commit {LOCK}. {whole}"
             )
         return EnvironmentBuildError(f"The environment of {source} cannot be built: {complaint(lines)}", hint)
-
-    def _left_out(self, line: str) -> Path | None:
-        """What `line` names and the clone lacks, because it is in the working tree but not pinned."""
-        root, clone, pinned = self.spec.source.checkout, self.spec.folder / "source", self.spec.pin.paths
-        # A path without quotes ends nobody knows where.
-        words = "".join(line.partition(str(clone))[1:]).split(" ")
-        unquoted = (" ".join(words[:n]).rstrip("'\".,:;)") for n in range(1, len(words) + 1))
-        for text in (*_QUOTED.findall(line), *unquoted):
-            path = Path(os.path.normpath(clone / self.spec.source.inside / text))
-            if not path.is_relative_to(clone) or path.exists():
-                continue
-            inside = path.relative_to(clone)
-            covered = any(inside.is_relative_to(known) for known in pinned)
-            if pinned and not covered and (root / inside).exists():
-                return root / inside
-        return None
 
 
 def complaint(lines: Sequence[str]) -> str:

@@ -34,7 +34,8 @@ def choose_source(sources: Sequence[Source], wanted: str | None = None, package:
     if not serving:
         which = "No curriculum source provides"
         if missing := [source for source in sources if not source.is_present]:
-            hint = f"Run `git submodule update --init {quoted(missing[0].relative)}`, or choose one in the settings."
+            shown = quoted(missing[0].relative)
+            hint = f"Run `git submodule update --init --recursive {shown}`, or choose one in the settings."
     raise SourceError(f"{which} {package or 'what the trainer state names'}; there are: {listed}.", hint)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from aind_launcher.curriculum.project import COMMAND, built_from, judged, read_project, reads_history
 from aind_launcher.curriculum.sources import Source, listed_submodules, quoted
 from aind_launcher.errors import Refused, SourceError
-from aind_launcher.system.git import changes, commit_of, few, git, remote_url, submodules, verify
+from aind_launcher.system.git import changes, commit_of, few, git, overlooked, remote_url, submodules, verify
 
 
 @dataclass(frozen=True)
@@ -85,12 +85,11 @@ def _submodule_pin(source: Source) -> Pin:
             return Pin(None, None, recorded_url, None, blocked=unpinned)
         in_the_way = source.checkout.is_dir() and any(source.checkout.iterdir())
         first = f"Move what is in {shown} aside, because git needs an empty folder. " if in_the_way else ""
-        mend = first + _put_back(source.repository, relative, commit, "--init")
+        mend = first + _put_back(source.repository, relative, commit, "--init", "--recursive")
         missing = SourceError(f"The submodule {relative} is not initialised.", mend)
         return Pin(commit, None, recorded_url, None, blocked=missing)
     head = commit_of(source.checkout)
-    differing = changes(source.checkout)
-    unreviewed = None
+    differing, hidden = _differing(source.checkout)
     if commit is None:
         unreviewed = unpinned
     elif head != commit:
@@ -98,6 +97,8 @@ def _submodule_pin(source: Source) -> Pin:
             f"The submodule {relative} is at {(head or 'no commit')[:10]}, but the task repository pins {commit[:10]}.",
             f"{_put_back(source.repository, relative, commit)} A new pin is reviewed and committed elsewhere.",
         )
+    elif hidden:
+        unreviewed = hidden
     elif differing:
         there = f"git -C {quoted(str(source.checkout))}"
         message = f"The submodule {relative} has uncommitted changes: {few(differing)}."
@@ -106,9 +107,12 @@ def _submodule_pin(source: Source) -> Pin:
             message = f"The submodule {relative} has submodules that are not as it pins them: {few(differing)}."
             hint = f"Run `git submodule update --recursive {shown}`. If it does not help, see `{there} status`."
         unreviewed = SourceError(message, hint)
+    else:
+        unreviewed = None
     identity = _identity(f"{head}:{source.inside}", source.checkout, differing)
     url = remote_url(source.checkout) or recorded_url
-    return Pin(commit, head, url, identity, (), differing, unreviewed, _unusable(source))
+    blocked = _incomplete(source.repository, [relative]) or _unusable(source)
+    return Pin(commit, head, url, identity, (), differing, unreviewed, blocked)
 
 
 def _put_back(repository: Path, submodule: str, commit: str, *options: str) -> str:
@@ -124,14 +128,15 @@ def _directory_pin(source: Source) -> Pin:
     head = commit_of(source.repository)
     if head is None:
         raise SourceError("The task repository has no commit yet.", "Run `git add .` and `git commit`.")
-    blocked = _unusable(source)
     project = judged(source.path)
     built = built_from(project, source.repository) if project else (source.path,)
     paths = _pinned_paths(source, built)
     recorded = _recorded(source.repository, paths)
-    differing = changes(source.repository, paths)
-    unreviewed = None
-    if differing:
+    # A workspace is found by its pyproject.toml: where that is left out, `paths` has nothing of the workspace.
+    folders = (x for x in source.path.parents if x.is_relative_to(source.repository))
+    above = [(x / "pyproject.toml").relative_to(source.repository).as_posix() for x in folders]
+    differing, unreviewed = _differing(source.repository, paths, above)
+    if unreviewed is None and differing:
         unreviewed = SourceError(
             f"The curriculum in {source.relative} differs from the last commit: {few(differing)}.",
             "See `git status`; put the changes aside with `git stash -u`, or commit them when they are reviewed.",
@@ -141,6 +146,8 @@ def _directory_pin(source: Source) -> Pin:
             f"The curriculum in {source.relative} was never committed.",
             f"When it is reviewed, run `git add {shown}` and `git commit`.",
         )
+    inside = [x for x in submodules(source.repository) if any(x == y or x.startswith(f"{y}/") for y in paths)]
+    blocked = _incomplete(source.repository, inside) or _unusable(source)
     history = head if reads_history(built) else None
     identity = _identity(repr((source.relative, sorted(recorded.items()), history)), source.repository, differing)
     return Pin(head, head, remote_url(source.repository), identity, tuple(paths), differing, unreviewed, blocked)
@@ -154,6 +161,39 @@ def _pinned_paths(source: Source, paths: Iterable[Path]) -> list[str]:
     # What lies in another one needs no word of its own; but of the whole repository, submodules are no part.
     outermost = (path for path in whole if not any(x in whole for x in path.parents if x != root))
     return sorted(path.relative_to(root).as_posix() for path in outermost if path.is_relative_to(root))
+
+
+def _differing(
+    checkout: Path, paths: Iterable[str] = (), also: Iterable[str] = ()
+) -> tuple[tuple[str, ...], SourceError | None]:
+    """What differs from HEAD within `paths`, and the refusal of files in which git overlooks changes.
+
+    :param also: further files in which git must not overlook changes.
+    """
+    hidden = dict(overlooked(checkout, (*paths, *also)))
+    if not hidden:
+        return changes(checkout, paths), None
+    names = [path.relative_to(checkout).as_posix() for path in hidden]
+    refused = SourceError(
+        f"In {checkout}, git was told to overlook changes in {few(names)}.",
+        f"Run `{next(iter(hidden.values()))}`, then see `git status` there.",
+    )
+    return tuple(sorted({*changes(checkout, paths), *names})), refused
+
+
+def _incomplete(root: Path, paths: Iterable[str]) -> SourceError | None:
+    """Refuse submodules of which a part is not checked out, since no clone of them would be whole."""
+    for path in paths:
+        if not _is_whole(root / path):
+            return SourceError(
+                f"The submodule {path}, or one inside it, is not checked out.",
+                f"Run `git submodule update --init --recursive {quoted(path)}`.",
+            )
+    return None
+
+
+def _is_whole(submodule: Path) -> bool:
+    return (submodule / ".git").exists() and all(_is_whole(submodule / path) for path in submodules(submodule))
 
 
 def _unusable(source: Source) -> SourceError | None:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from aind_launcher.errors import SourceError
+from aind_launcher.system.git import is_ignored
 from aind_launcher.system.toml import tables_in
 
 COMMAND = "curriculum"
@@ -187,7 +188,8 @@ def workspace_of(project: Project, within: Path) -> Project | None:
     """
     for folder in (project.folder, *project.folder.parents):
         root = read_project(folder)
-        if root and root.is_workspace:
+        # What git ignores is not in a clone, and on no other rig.
+        if root and root.is_workspace and not is_ignored(folder, folder / "pyproject.toml"):
             return root if any(member.folder == project.folder for member in root.members) else None
         if folder == within:
             break

@@ -64,9 +64,7 @@ def specify(
 def is_locked(source: Source) -> bool:
     """Whether a lock file that git knows says which packages `source` gets."""
     project = read_project(source.path)
-    lock = lock_folder(project, source.checkout) / LOCK if project else None
-    # What git ignores is not in a clone.
-    return lock is not None and lock.is_file() and not is_ignored(lock.parent, lock)
+    return project is not None and _is_known(lock_folder(project, source.checkout) / LOCK)
 
 
 def python_request(source: Source, setting: str | None = None) -> str:
@@ -80,7 +78,8 @@ def python_request(source: Source, setting: str | None = None) -> str:
     project = read_project(source.path)
     workspace = workspace_of(project, source.checkout) if project else None
     for folder in (source.path, *([workspace.folder] if workspace else [])):
-        if listed := _first_version(folder / PYTHON_VERSION):
+        file = folder / PYTHON_VERSION
+        if _is_known(file) and (listed := _first_version(file)):
             return listed
     own = "{}.{}".format(*sys.version_info[:2])
     required = project.requires_python if project else None
@@ -101,6 +100,11 @@ def satisfies(version: tuple[int, int, int], wanted: str) -> bool:
 def home_of(cache: Path) -> Path:
     """The folder of all environments."""
     return cache.absolute() / "environments"
+
+
+def _is_known(file: Path) -> bool:
+    # What git ignores is not in a clone, and on no other rig.
+    return file.is_file() and not is_ignored(file.parent, file)
 
 
 def _first_version(path: Path) -> str | None:

@@ -129,6 +129,27 @@ def submodules(repository: Path, within: Iterable[str] = ()) -> Iterator[str]:
             yield path
 
 
+def overlooked(repository: Path, within: Iterable[str] = ()) -> Iterator[tuple[Path, str]]:
+    """Each file in which git overlooks changes, and the command that ends this; in submodules, too.
+
+    A sparse checkout leaves such files out; others are marked assume-unchanged or skip-worktree.
+
+    :param within: as for `changes`.
+    """
+    there = f'git -C "{repository}"' if " " in str(repository) else f"git -C {repository}"
+    sparse = _asked("config", "--type=bool", "core.sparseCheckout", cwd=repository) == "true\n"
+    listed = git("--literal-pathspecs", "ls-files", "-v", "--stage", "-z", "--", *within, cwd=repository).split("\0")
+    for description, _, path in (entry.partition("\t") for entry in listed if entry):
+        shown, tag = f'"{path}"' if " " in path else path, description[0]
+        if tag in "Ss":
+            command = "sparse-checkout disable" if sparse else f"update-index --no-skip-worktree {shown}"
+            yield repository / path, f"{there} {command}"
+        elif tag.islower():
+            yield repository / path, f"{there} update-index --no-assume-unchanged {shown}"
+        if description[2:].startswith(_SUBMODULE) and (repository / path / ".git").exists():
+            yield from overlooked(repository / path)
+
+
 def _filters_of_the_account(repository: Path) -> dict[str, str]:
     """What each filter setting of the repository's own configuration is without that: the account's, or nothing."""
     listed = git("config", "--show-scope", "-z", "--list", cwd=repository).split("\0")
@@ -279,7 +300,7 @@ def _failure(arguments: Iterable[str], cwd: Path, stderr: str) -> Refused:
             f"git does not trust {cwd}, because another account owns it.", f"Run `{trust.group().strip()}`."
         )
     if gone := _GONE.search(stderr):
-        shown = f'git -C "{cwd.parent}" submodule update --init "{cwd.name}"'
+        shown = f'git -C "{cwd.parent}" submodule update --init --recursive "{cwd.name}"'
         return SourceError(
             f"{cwd} has lost its git directory, {os.path.normpath(cwd / gone[1])}.",
             f"If it is a submodule, move the folder aside and run `{shown}`; otherwise clone it again.",
