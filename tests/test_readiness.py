@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from command_line import call
+from refusals import refuse
 from task_repositories import laboratory
 
-from aind_launcher.testing import TaskRepositoryForTests
+from aind_launcher.testing import TaskRepositoryForTests, ladder_state
 
 PLUGINS = '''
     from aind_launcher import BuiltSource, SourceStatus, hookimpl
@@ -109,3 +110,17 @@ def test_the_list_of_sources_as_json_has_nothing_else_in_it(tmp_path: Path) -> N
     listed = call("curricula", "list", "--json", cwd=lab_of(tmp_path).path)
     assert [source["name"] for source in json.loads(listed.out)] == ["steps"]
     assert listed.err == "No curriculum source: docs has no pyproject.toml.\n"
+
+
+@pytest.mark.parametrize("as_decision", [False, True])
+def test_a_state_with_half_a_character_is_refused_in_a_sentence(tmp_path: Path, as_decision: bool) -> None:
+    lab = lab_of(tmp_path)
+    text = ladder_state("rung1").text.replace("rung1", "\\ud800", 1)
+    decision = {"kind": "moved", "date": "2026-01-31T17:00:00Z", "trainer_state": text}
+    file = tmp_path / "state.json"
+    file.write_text(json.dumps(decision) if as_decision else text, encoding="utf-8")
+    for command in (
+        ("curricula", "enroll", "7", "--trainer-state", str(file)),
+        ("animals", "move", "123456", "--to", str(file), "--reason", "a try"),
+    ):
+        refuse(3, "state.json has text that no file can hold: surrogates not allowed", *command, cwd=lab.path)
