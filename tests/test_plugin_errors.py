@@ -194,3 +194,52 @@ def test_a_rig_check_that_breaks_names_its_line(repository: TaskRepositoryForTes
     repository.configure(plugins={"yes": "mine:Yes"})
     printed = call("doctor", cwd=repository.path).out
     assert "AttributeError: 'Yes' object has no attribute 'rig' (mine.py:" in " ".join(printed.split())
+
+
+RETURNS = """
+from aind_launcher import hookimpl
+
+
+class Prepares:
+    @hookimpl
+    def prepare_session(self, inputs):
+        return inputs.model_copy(update=UPDATE)
+
+
+class Notes:
+    @hookimpl
+    def post_session(self):
+        return {"weight": {"port": object()}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("update", "sentence"),
+    [
+        (
+            '{"rig": 5}',
+            "Inputs from prepare_session, which is not valid: rig: it must be a table, not 5.",
+        ),
+        ('{"task_from": "me"}', "not valid: task_from: it must be"),
+        ('{"rig": {"p": 1, "o": object(), 3: 4}}', "be stored: rig.o is of type object, which JSON cannot hold."),
+        ('{"rig": {"name": "\\ud800"}}', "be stored: rig.name is a text that UTF-8 cannot hold."),
+        ('{"rig": {"k": {(1, object()): 2}}}', "be stored: rig.k is nested too deeply, or has a key that JSON"),
+    ],
+)
+def test_what_prepare_session_returns_and_is_wrong_is_named(
+    task_repository: TaskRepositoryForTests, update: str, sentence: str
+) -> None:
+    task_repository.write("returns.py", RETURNS.replace("UPDATE", update))
+    task_repository.configure("", plugins={"prepares": "returns:Prepares"})
+    ended = call("run", "--subject", "123456", "--unattended", "--experimenter", "me", cwd=task_repository.path)
+    assert (ended.code, "Plugin prepares could not prepare the session. " in ended.err) == (3, True), ended.err
+    assert sentence in " ".join(ended.err.split())
+
+
+def test_a_result_that_cannot_be_stored_is_named_by_its_key(
+    task_repository: TaskRepositoryForTests, caplog: pytest.LogCaptureFixture
+) -> None:
+    task_repository.write("returns.py", RETURNS)
+    task_repository.configure("", plugins={"notes": "returns:Notes"})
+    assert task_repository.run().state == "completed"
+    assert "weight.port is of type object, which JSON cannot hold" in caplog.text

@@ -1,6 +1,5 @@
 """Runs steps: one plugin's part in one hook for one session, recorded before and after, retried where it may help."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Literal
 
-from pydantic_core import PydanticSerializationError, ValidationError, from_json, to_jsonable_python
+from pydantic_core import ValidationError
 
 from aind_launcher.errors import BeginAgain, LauncherError, StepSkipped, TransientError, Unanswered
 from aind_launcher.journal.journal import Journal
@@ -19,11 +18,12 @@ from aind_launcher.lifecycle.handed_off import left_alone
 from aind_launcher.lifecycle.log import current_step
 from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.lifecycle.person import Person
+from aind_launcher.lifecycle.unstorable import UNSTORABLE, as_json, why_unstorable
 from aind_launcher.model.animal import AnimalState, StateRecord
 from aind_launcher.model.register import Ticket
 from aind_launcher.model.session import Acquisition, Check, Inputs, SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion
-from aind_launcher.model.validation import said
+from aind_launcher.model.validation import first_wrong, said
 from aind_launcher.plugins import Call, Plugins
 from aind_launcher.system import interrupts
 from aind_launcher.system.interrupts import InterruptedAgain, QuestionInterrupted
@@ -236,18 +236,25 @@ class Steps:
                 "Tell the plugin's author.",
             )
         try:
-            text = json.dumps(to_jsonable_python(value, inf_nan_mode="constants"))
-            # What cannot be read back, within the context it becomes part of, would stop the session later.
-            [[[plain]]] = from_json(f"[[[{text}]]]")
-        except (PydanticSerializationError, ValueError, RecursionError, UnicodeError):
+            plain = as_json(value)
+        except UNSTORABLE:
+            returned = f"returned {type(value).__name__} from {step.hook}"
+            why = f"{returned} that cannot be stored: {self.redact(why_unstorable(value))}."
             if expected:
                 # The road goes on with what it can read back, or without it.
-                raise LauncherError(
-                    f"Plugin {step.plugin} returned a {type(value).__name__} from {step.hook} that cannot be stored.",
-                    "Tell the plugin's author: its texts must be UTF-8.",
-                ) from None
-            logger.warning("%s returned a %s, which the journal cannot store.", _title(step), type(value).__name__)
+                raise LauncherError(f"Plugin {step.plugin} {why}", "Tell the plugin's author.") from None
+            logger.warning("Plugin %s %s Its step is done; tell the plugin's author.", step.plugin, why)
             return {"unstorable": self.redact(_depicted(value))[:1000]}
+        if expected and value is not None:
+            try:
+                # What `model_copy` changed was never validated.
+                expected.model_validate(plain)
+            except ValidationError as error:
+                raise LauncherError(
+                    f"Plugin {step.plugin} returned {type(value).__name__} from {step.hook}, which is not valid: "
+                    f"{first_wrong(error)}.",
+                    "Tell the plugin's author.",
+                ) from None
         if isinstance(value, Acquisition):
             # A short secret may stand in a date, which must stay one.
             return plain | {"message": _redacted(plain["message"], self.redact)}
