@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -128,7 +129,7 @@ def test_only_a_full_disk_is_a_matter_of_disks(
     def fail(source: Path, target: Path) -> None:
         raise OSError(number, os.strerror(number), str(source))
 
-    monkeypatch.setattr(past_session.shutil, "copyfile", fail)
+    monkeypatch.setattr(shutil, "copyfile", fail)
     with pytest.raises(Refused, match=os.strerror(number)) as refused:
         session.decide(no_answer)
     assert hint in (refused.value.hint or "")
