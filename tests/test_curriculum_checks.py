@@ -81,12 +81,9 @@ def test_a_submodule_that_is_no_source_is_named_with_the_reason(tmp_path: Path) 
         assert (ended.code, ended.out.count(f"No curriculum source: {sentence}.\n")) == (0, 1), ended
     doctor = call("doctor", cwd=made.task).out
     assert f"passed  submodules without a curriculum: {sentence}\n" in doctor
-    source, *others = json.loads(call("curricula", "list", "--json", cwd=made.task).out)
-    assert (source["name"], source["passed_over"], len(others)) == ("curricula", None, 2)
-    assert (others[0]["path"], others[0]["passed_over"]) == ("library", "provides no command 'curriculum'")
-    for command in ("sync", "check"):
+    for command, ready in (("sync", None), ("check", True)):
         found = json.loads(call("curricula", command, "--json", cwd=made.task).out)
-        assert [row["name"] for row in found["sources"] if row["ready"]] == ["curricula"]
+        assert [(row["name"], row["ready"]) for row in found["sources"]] == [("curricula", ready)]
         assert [row["name"] for row in found["passed_over"]] == ["library", "src/workflows"]
 
 
@@ -123,6 +120,34 @@ def test_an_environment_that_can_decide_nothing_is_not_ready(tmp_path: Path) -> 
     assert (row["ready"], "gone.counting" in row["problem"]) == (False, True)
 
 
+SEVERAL = (
+    CURRICULUM_CODE.replace('" - counting"', '"good\\nretired\\nbroken"')
+    .replace("        print(json.dumps(trainer_state(a", "        print_first(arguments.curriculum, trainer_state(a")
+    .replace("arguments.stage)))", "arguments.stage))")
+    + """
+
+def print_first(name, state):
+    if name == "retired":
+        raise SystemExit(2)
+    if name == "broken":
+        state["curriculum"]["pkg_location"] = "gone.counting"
+    print(json.dumps(state))
+"""
+)
+
+
+def test_a_curriculum_without_init_hides_no_broken_one(tmp_path: Path) -> None:
+    made = made_in(tmp_path, curriculum_files(code=SEVERAL))
+    ended = call("curricula", "check", cwd=made.task)
+    assert ended.code == REFUSED, ended
+    assert "cannot import the animal's curriculum gone.counting" in ended.err
+
+    sound = made_in(tmp_path / "sound", curriculum_files(code=SEVERAL.replace("gone.counting", "MODULE")))
+    checked = call("curricula", "check", cwd=sound.task)
+    assert (checked.code, "imports good, broken" in checked.out) == (0, True)
+    assert "Not all of it was imported. 'curriculum init --curriculum retired' ended with exit code 2" in checked.out
+
+
 def test_a_check_finds_the_animals_whose_sessions_would_be_refused(tmp_path: Path) -> None:
     made = pinned(tmp_path, package="their_curricula.depletion")
     written(tmp_path / "library" / "pinned" / "Subjects" / "7" / "trainer_state.json", state())
@@ -142,6 +167,7 @@ def test_a_curriculum_without_init_is_enrolled_by_a_file(tmp_path: Path) -> None
     made = made_in(tmp_path, PLAIN, OWN)
     checked = call("curricula", "check", cwd=made.task)
     assert (checked.code, "No curriculum of it was imported. " in checked.out) == (0, True)
+    assert checked.out.startswith("curricula: built at ")
     assert "curricula has no 'list' command." in checked.out
     made.refuse(
         "has no 'init' command. Enrol with `aind-launch curricula enroll SUBJECT --trainer-state FILE`",

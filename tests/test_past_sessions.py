@@ -1,6 +1,10 @@
 """A session's folder is decided on as a copy: nothing of it changes, and large files are not copied."""
 
+import errno
 import json
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,12 +65,6 @@ def test_a_curriculum_that_writes_through_such_a_link_is_told(session: PastSessi
         session.decide(ask)
 
 
-def test_a_folder_that_cannot_be_copied_says_why(session: PastSession) -> None:
-    (session.folder / "loop").symlink_to(session.folder, target_is_directory=True)
-    with pytest.raises(Refused, match=r"7_2026-01-31T170000Z cannot be copied to .*: .+\. Free that disk"):
-        session.decide(lambda copy, state: answer())
-
-
 @pytest.mark.parametrize(
     ("then", "differences"),
     [
@@ -101,3 +99,37 @@ def test_a_session_without_a_curriculum_is_refused(session: PastSession) -> None
     file.unlink()
     with pytest.raises(UsageError, match="There is no trainer state"):
         PastSession.find(session.folder)
+
+
+def no_answer(copy: Path, state: Path) -> CurriculumSuggestion:
+    raise AssertionError("nothing is asked of a folder that cannot be copied")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no named pipes in folders")
+def test_a_pipe_is_named_and_has_nothing_to_do_with_disks(session: PastSession) -> None:
+    os.mkfifo(session.behavior / "events")
+    with pytest.raises(Refused, match=r"behavior/events: it is no regular file\.") as refused:
+        session.decide(no_answer)
+    assert refused.value.hint == "Give a copy of the session's folder without it."
+
+
+def test_links_that_lead_back_are_named_where_they_are(session: PastSession) -> None:
+    (session.behavior / "up").symlink_to(session.folder, target_is_directory=True)
+    with pytest.raises(Refused, match=r"cannot be copied: \S+[/\\]up: it leads back to a folder above it\."):
+        session.decide(no_answer)
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [(errno.ENOSPC, "Free the disk of the temporary"), (errno.EIO, "Give a copy of the session's folder without it")],
+)
+def test_only_a_full_disk_is_a_matter_of_disks(
+    session: PastSession, monkeypatch: pytest.MonkeyPatch, number: int, hint: str
+) -> None:
+    def fail(source: Path, target: Path) -> None:
+        raise OSError(number, os.strerror(number), str(source))
+
+    monkeypatch.setattr(shutil, "copyfile", fail)
+    with pytest.raises(Refused, match=os.strerror(number)) as refused:
+        session.decide(no_answer)
+    assert hint in (refused.value.hint or "")

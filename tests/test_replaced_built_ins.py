@@ -190,8 +190,8 @@ def test_animals_are_enrolled_listed_shown_and_moved(lab: TaskRepositoryForTests
 
 def test_curricula_and_environments_are_listed_and_asked(lab: TaskRepositoryForTests) -> None:
     assert re.search(r"^steps +\. +clean +yes +Ladder$", done(lab, "curricula", "list"), re.MULTILINE)
-    assert done(lab, "curricula", "sync") == "steps: ready at 0123456789 in none (Python 3)\n"
-    assert done(lab, "curricula", "check", "steps").startswith("steps: ready at 0123456789")
+    assert done(lab, "curricula", "sync") == "steps: built at 0123456789 in none (Python 3)\n"
+    assert done(lab, "curricula", "check", "steps").startswith("steps: built at 0123456789")
     state = lab.subjects / "123456" / "trainer_state.json"
     assert done(lab, "curricula", "run", str(lab.root), "--trainer-state", str(state)) == f"from {lab.root.name}\n"
     (environment,) = json.loads(done(lab, "env", "list", "--json"))

@@ -26,12 +26,16 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(repository: TaskRepository, as_json: bool) -> None:
     """List every curriculum source: its pin, whether it is clean and built, and its curricula."""
+    from aind_launcher.cli.readiness import passed_over_in_words
+
     sources = repository.curriculum_sources()
     found = _status(sources) if sources.names() else ()
     passed_over = sources.passed_over()
     if as_json:
-        clean = [source.model_dump() | {"clean": source.problem is None} for source in found]
-        print_json([*clean, *(source.model_dump() | {"clean": None} for source in passed_over)])
+        listed = (source.model_dump(exclude={"passed_over"}) | {"clean": source.problem is None} for source in found)
+        print_json([*listed])
+        if passed_over:
+            echo(passed_over_in_words(passed_over), err=True)
         return
     print_table(
         ("source", "path", "pinned at", "state", "built", "curricula"),
@@ -60,8 +64,6 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
             "this list then names the curricula."
         )
     if passed_over:
-        from aind_launcher.cli.readiness import passed_over_in_words
-
         echo(f"\n{passed_over_in_words(passed_over)}")
 
 

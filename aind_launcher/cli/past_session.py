@@ -1,9 +1,10 @@
 """A session of the past, decided once more by the pinned curriculum; nothing of it is changed or recorded."""
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,17 +67,18 @@ class PastSession:
         :param ask: is given the copy and the file in it with the trainer state.
         :raises Refused: it cannot be copied, or one of its large files, which are linked into the copy, was changed.
         """
-        before = _files(self.folder)
-        with scratch_folder() as scratch:
-            copy = Path(scratch, self.folder.name)
+        with ExitStack() as until_decided:
             try:
-                shutil.copytree(self.folder, copy, copy_function=_copied, ignore_dangling_symlinks=True)
+                before = _files(self.folder)
+                copy = Path(until_decided.enter_context(scratch_folder()), self.folder.name)
+                _copy_folder(self.folder, copy)
             except OSError as error:
-                # shutil collects all that went wrong.
-                reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+                where = f"{error.filename}: " if error.filename else ""
                 raise Refused(
-                    f"{self.folder.name} cannot be copied to {scratch}: {reason}.",
-                    "Free that disk, or set TMPDIR (on Windows TEMP) to a folder on another.",
+                    f"{self.folder.name} cannot be copied: {where}{error.strerror or error}.",
+                    "Free the disk of the temporary directory, or set TMPDIR (on Windows TEMP) to a folder on another."
+                    if error.errno in (errno.ENOSPC, errno.EDQUOT)
+                    else "Give a copy of the session's folder without it.",
                 ) from None
             suggestion = ask(copy, copy / self.behavior.name / "trainer_state.json")
         if changed := sorted(name for name, state in _files(self.folder).items() if before.get(name) != state):
@@ -123,11 +125,29 @@ def _parts(trainer_state: dict[str, Any], metrics: object) -> dict[str, str]:
     return {name: json.dumps(part, sort_keys=True) for name, part in parts.items()}
 
 
-def _copied(source: str, target: str) -> None:
-    if Path(source).stat().st_size >= _LARGE:
+def _copy_folder(source: Path, target: Path, above: tuple[Path, ...] = ()) -> None:
+    """Copy a folder with what its links lead to; a link that leads nowhere is left out.
+
+    :param above: the folders that it is in.
+    """
+    here = source.resolve()
+    if here in above:
+        raise OSError(errno.ELOOP, "it leads back to a folder above it", str(source))
+    target.mkdir()
+    for path in source.iterdir():
+        if path.is_dir():
+            _copy_folder(path, target / path.name, (*above, here))
+        elif path.is_file():
+            _copy_file(path, target / path.name)
+        elif path.exists():
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    if source.stat().st_size >= _LARGE:
         # Windows lets few accounts make links.
         with suppress(OSError):
-            Path(target).symlink_to(Path(source).resolve())
+            target.symlink_to(source.resolve())
             return
     shutil.copyfile(source, target)
 

@@ -53,10 +53,11 @@ class Readiness:
                 built = self._sources.build(
                     each, check=check, allow_dirty=self._allow_dirty, progress=self._terminal.say
                 )
-                row.update(built.model_dump())
+                row.update(built.model_dump(), ready=True if built.imported else None)
                 self._say(_in_words(each, built, check=check))
                 if built.untried:
-                    self._say(f"  No curriculum of it was imported. {built.untried}")
+                    which = "Not all of it was" if built.imported else "No curriculum of it was"
+                    self._say(f"  {which} imported. {built.untried}")
                     self._say("  Try it on a past session with `aind-launch curricula check --on SESSION`.")
         passed_over = () if name else self._sources.passed_over()
         self._found["passed_over"] = [{"name": source.name, "reason": source.passed_over} for source in passed_over]
@@ -67,12 +68,19 @@ class Readiness:
         """Try the curriculum of every animal as before a session, once for each package."""
         served: dict[str | None, tuple[TrainerStateText, list[str]]] = {}
         try:
-            animals = self._repository.animal_store().animals()
+            store = self._repository.animal_store()
+            animals = store.animals()
+            if not animals:
+                self._repository.refuse_unplugged(store)
         except LauncherError as error:
-            self._say(f"The animals' curricula were not tried. {error}")
+            row = self._row("animals", package=None, subjects=[])
+            self._fail(row, error, "The animals' curricula were not tried.")
             return
         for animal in animals:
-            if animal.state and (state := animal.state.trainer_state).is_on_curriculum:
+            if animal.problem:
+                row = self._row("animals", package=None, subjects=[animal.subject])
+                self._fail(row, LauncherError(animal.problem), f"No session of {animal.subject} would start.")
+            elif animal.state and (state := animal.state.trainer_state).is_on_curriculum:
                 served.setdefault(state.package, (state, []))[1].append(animal.subject)
         for package, (state, subjects) in served.items():
             whose = ", ".join(subjects)
@@ -122,7 +130,7 @@ class Readiness:
                 self._say(f"  {name:<9} {value or 'none'}")
 
     def _row(self, table: str, **facts: Any) -> dict[str, Any]:
-        """A new entry of what was found; ready until something is wrong."""
+        """A new entry of what was found; ready until something is wrong, or nothing was tried (None)."""
         row = {**facts, "ready": True, "problem": None}
         self._found.setdefault(table, []).append(row)
         return row
@@ -137,16 +145,19 @@ class Readiness:
 
         :param whose: a sentence that comes before that of the error.
         """
-        from aind_launcher.cli.terminal import show_error
-
         try:
             with self._terminal.working(title):
                 yield
         except LauncherError as error:
-            error = LauncherError(f"{whose} {error.message}".lstrip(), error.hint)
-            row.update(ready=False, problem=self._redact(str(error)))
-            show_error(error, self._redact)
-            self._failed = True
+            self._fail(row, error, whose)
+
+    def _fail(self, row: dict[str, Any], error: LauncherError, whose: str) -> None:
+        from aind_launcher.cli.terminal import show_error
+
+        error = LauncherError(f"{whose} {error.message}".lstrip(), error.hint)
+        row.update(ready=False, problem=self._redact(str(error)))
+        show_error(error, self._redact)
+        self._failed = True
 
 
 def passed_over_in_words(sources: "Sequence[SourceStatus]") -> str:
@@ -162,4 +173,5 @@ def _in_words(name: str, built: "BuiltSource", *, check: bool) -> str:
         known.append(f"imports {few(built.imported)}")
     if built.locked is False:
         known.append("unlocked")
-    return f"{name}: ready at {built.commit[:10]} in {built.environment} ({', '.join(known)})"
+    state = "ready" if built.imported else "built"
+    return f"{name}: {state} at {built.commit[:10]} in {built.environment} ({', '.join(known)})"

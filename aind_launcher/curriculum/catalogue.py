@@ -13,7 +13,7 @@ from aind_launcher.curriculum.environments import Environment, list_environments
 from aind_launcher.curriculum.installed import Installed
 from aind_launcher.curriculum.sources import Source, passed_over
 from aind_launcher.curriculum.specification import is_locked
-from aind_launcher.errors import CurriculumError, LauncherError, NoCommand, SourceError, UsageError
+from aind_launcher.errors import CurriculumError, LauncherError, SourceError, UsageError
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.sources import BuiltEnvironment, BuiltSource, Progress, SourceStatus
 from aind_launcher.model.suggestion import CurriculumSuggestion
@@ -59,12 +59,9 @@ class Catalogue:
         if not check:
             return built
         versions = installed.check(None)
-        told: dict[str, object] = {"package": versions.package, "dsl": versions.dsl}
-        try:
-            told["imported"] = installed.import_curricula()
-        except NoCommand as error:
-            told["untried"] = error.message
-        return built.model_copy(update=told)
+        imported, untried = installed.import_curricula()
+        tried = {"imported": imported, "untried": " ".join(untried) or None}
+        return built.model_copy(update={"package": versions.package, "dsl": versions.dsl, **tried})
 
     def first_state(
         self, curriculum: str, stage: str | None, *, source: str | None, allow_dirty: bool, progress: Progress

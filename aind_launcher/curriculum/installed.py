@@ -85,21 +85,32 @@ class Installed:
                 self._ask(own)
         return versions
 
-    def import_curricula(self) -> tuple[str, ...]:
+    def import_curricula(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Import every curriculum of the source, as before a session of an animal that was enrolled on it.
 
-        :return: their names.
-        :raises NoCommand: no command tells which there are, or how an animal starts.
+        :return: the names of those that were imported, and why others were not: no command says which there are, how
+            an animal starts, or which module it is.
         :raises CurriculumError: one cannot be imported.
         """
-        names = self.curricula()
+        try:
+            names = self.curricula()
+        except NoCommand as error:
+            return (), (error.message,)
         if not names:
             lacks = "no 'list' command" if names is None else "a 'list' command that names no curriculum"
-            raise NoCommand(f"The curriculum source {self.source.name} has {lacks}.")
+            return (), (f"The curriculum source {self.source.name} has {lacks}.",)
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-            packages = {name: state.package for name, state in zip(names, pool.map(self.enrolled, names), strict=True)}
-            [*pool.map(self._import, {package for package in packages.values() if package})]
-        return tuple(name for name, package in packages.items() if package)
+            found = dict(zip(names, pool.map(self._package_or_reason, names), strict=True))
+            packages = {name: package for name, (package, _) in found.items() if package}
+            [*pool.map(self._import, {*packages.values()})]
+        return tuple(packages), tuple(dict.fromkeys(reason for package, reason in found.values() if not package))
+
+    def _package_or_reason(self, curriculum: str) -> tuple[str | None, str]:
+        """The module that defines a curriculum, or else why it is not known."""
+        try:
+            return self.enrolled(curriculum).package, f"The first state of {curriculum} names no module."
+        except NoCommand as error:
+            return None, error.message
 
     def _import(self, package: str) -> None:
         """Import the module of an animal's curriculum in the environment, as evaluating it will."""

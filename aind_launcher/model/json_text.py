@@ -74,11 +74,19 @@ def object_in(content: bytes) -> dict[str, Any]:
     document = value_in(text)
     if not isinstance(document, dict):
         raise ValueError("is not a JSON object")
+    require_utf8(document)
+    return document
+
+
+def require_utf8(value: object) -> None:
+    """Raise if a text in the JSON value `value` cannot be written to a file: JSON can name half a character.
+
+    :raises ValueError: says why, as the end of a sentence.
+    """
     try:
-        json.dumps(document, ensure_ascii=False).encode("utf-8")
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
         raise ValueError(f"has text that no file can hold: {error.reason}") from None
-    return document
 
 
 def without_constants(text: str) -> str:

@@ -79,8 +79,8 @@ class BuiltSource(BaseModel):
     :param locked: whether a lock file said which packages it gets; None where that is not known.
     :param package: the version of its package, where it was asked for it and says so.
     :param dsl: the version of its `aind-behavior-curriculum`, likewise.
-    :param imported: the curricula that were imported in it, where it was asked to.
-    :param untried: why none was.
+    :param imported: the curricula that were imported in it, where it was asked to; without any it is only built.
+    :param untried: why others were not.
     """
 
     model_config = ConfigDict(frozen=True)

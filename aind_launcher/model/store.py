@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pydantic import AwareDatetime, JsonValue, ValidationError
 
+from aind_launcher.errors import AnimalError
 from aind_launcher.model.animal import AnimalState, TrainerStateText, fired_rules
 from aind_launcher.model.clock import now
+from aind_launcher.model.json_text import require_utf8
 from aind_launcher.model.register import LOOKED_AT, RegisterEntry, RigStatus, Ticket
 from aind_launcher.model.value import Value
 
@@ -232,9 +234,14 @@ def removed_from(store: AnimalStore) -> Collection[str]:
 def state_in(path: Path) -> AnimalState:
     """The state that a file holds: a trainer state as curricula write it, or a decision from a history.
 
-    :raises AnimalError: it holds neither.
+    :raises AnimalError: it holds neither, or a text that no file can hold.
     """
     try:
-        return Decision.model_validate_json(path.read_bytes()).state
+        state = Decision.model_validate_json(path.read_bytes()).state
     except (OSError, ValidationError):
-        return AnimalState(trainer_state=TrainerStateText.read_file(path), date=now())
+        state = AnimalState(trainer_state=TrainerStateText.read_file(path), date=now())
+    try:
+        require_utf8(state.trainer_state.document)
+    except ValueError as error:
+        raise AnimalError(f"The trainer state in {path} {error}.", "Give a file that a curriculum wrote.") from None
+    return state

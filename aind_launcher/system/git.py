@@ -55,7 +55,7 @@ def git(*arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
 
 
 def _asked(*arguments: str, cwd: Path) -> str | None:
-    """The same as `git`, or None if git answers no, which is exit code 1."""
+    """What git prints, or None if it ends with exit code 1, which is how it answers no."""
     exit_code, output, complaint = _run(arguments, cwd, {})
     if exit_code not in (0, 1):
         raise _failure(arguments, cwd, complaint)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from conftest import ANSWER, epoch, suggested, written_by_the_task
 
-from aind_launcher import CurriculumSuggestion, LauncherError, SessionContext
+from aind_launcher import CurriculumSuggestion, LauncherError, SessionContext, write_whole
+from aind_launcher_data_schema import plugin
 from aind_launcher_data_schema.plugin import DataSchema
 from aind_launcher_data_schema.settings import DataSchemaSettings as Settings
 
@@ -62,6 +63,46 @@ def test_a_second_answer_leaves_the_value_of_the_task(session: SessionContext) -
 
     assert parameters(path) == {"task_licks": 4021, "licks": 4000}
     assert kept["written"] is False
+
+
+def test_a_metric_of_an_earlier_answer_is_no_value_of_the_task(session: SessionContext) -> None:
+    path = written_by_the_task(session)
+
+    PLUGIN.post_session(session, with_metrics(d_prime=1.5))
+    PLUGIN.post_session(session, with_metrics(d_prime=1.6, hits=2))
+    kept = PLUGIN.post_session(session, with_metrics(d_prime=1.7, hits=3))
+
+    assert parameters(path) == {"licks": 4021, "d_prime": 1.7, "hits": 3}
+    assert kept["kept_beside"] == []
+
+
+def test_what_the_task_writes_after_an_answer_is_its_own(session: SessionContext) -> None:
+    path = written_by_the_task(session)
+    PLUGIN.post_session(session, with_metrics(licks=3999))
+    written_by_the_task(session)
+
+    PLUGIN.post_session(session, with_metrics(licks=4000))
+
+    assert parameters(path) == {"task_licks": 4021, "licks": 4000}
+
+
+def test_a_write_that_was_cut_off_loses_no_value_of_the_task(
+    session: SessionContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written_by_the_task(session)
+
+    def cut_off(target: Path, text: str) -> None:
+        if target == path:
+            raise OSError("the power failed")
+        write_whole(target, text)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(plugin, "write_whole", cut_off)
+        with pytest.raises(OSError, match="the power failed"):
+            PLUGIN.post_session(session, with_metrics(licks=3999))
+    PLUGIN.post_session(session, with_metrics(licks=4000))
+
+    assert parameters(path) == {"task_licks": 4021, "licks": 4000}
 
 
 def test_the_same_value_is_no_other(session: SessionContext) -> None:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,10 @@ BEHAVIOR = "behavior"
 DSL = "aind-behavior-curriculum"
 
 
+# The metrics that this plugin wrote into each epoch, one object for each answer.
+Written = dict[str, list[dict[str, Any]]]
+
+
 @dataclass(frozen=True)
 class Document:
     """A valid file, as JSON.
@@ -58,11 +62,13 @@ class Additions:
     :param epochs: the names of the task's epochs.
     :param curriculum: the name under which the curriculum stands in the `code` of the data stream.
     :param kept_beside: values of the task's own that have the name of a metric, by their names now.
+    :param written: the metrics that are not the task's own, by epoch: those of this answer, then of earlier ones.
     """
 
     epochs: tuple[str, ...] = ()
     curriculum: str | None = None
     kept_beside: tuple[str, ...] = ()
+    written: "Written" = field(default_factory=dict)
 
 
 def read(path: Path) -> Document:
@@ -147,11 +153,12 @@ def _place(problem: ErrorDetails) -> str:
 
 
 def enriched(
-    document: Document, facts: Facts, stimulus_names: Sequence[str], where: str
+    document: Document, facts: Facts, stimulus_names: Sequence[str], where: str, written: Written
 ) -> tuple[dict[str, Any], Additions]:
     """A copy of the document's JSON with `facts` in their places; all else is as it was.
 
     :param stimulus_names: the epochs of the task; empty to find them by the task's name.
+    :param written: as in the `Additions` of earlier answers.
     :raises LauncherError: there is something to say about epochs, but none is the task's.
     """
     data = deepcopy(document.data)
@@ -159,8 +166,11 @@ def enriched(
     beside: list[str] = []
     if facts.metrics is not None or facts.stage or facts.protocol:
         for epoch in _epochs_of_task(data.get("stimulus_epochs") or [], facts.task, stimulus_names, where):
-            names.append(epoch["stimulus_name"])
-            beside += _complete_epoch(epoch, facts)
+            name = epoch["stimulus_name"]
+            names.append(name)
+            added, kept = _complete_epoch(epoch, facts, written.get(name, []))
+            written = {**written, name: [added, *written.get(name, [])]} if added else written
+            beside += kept
     curriculum = None
     if facts.code:
         streams = _streams_with_code(data)
@@ -169,7 +179,7 @@ def enriched(
             curriculum = facts.code.name
         if not streams:
             logger.warning("%s has no data stream that can name code; the curriculum is not in it.", where)
-    return data, Additions(tuple(names), curriculum, tuple(dict.fromkeys(beside)))
+    return data, Additions(tuple(names), curriculum, tuple(dict.fromkeys(beside)), written)
 
 
 def _epochs_of_task(
@@ -199,22 +209,31 @@ def _plain(name: str) -> str:
     return "".join(character for character in name.casefold() if character.isalnum())
 
 
-def _complete_epoch(epoch: dict[str, Any], facts: Facts) -> list[str]:
-    """Put the facts into `epoch`; the names of the task's own values that have the name of a metric."""
+def _complete_epoch(
+    epoch: dict[str, Any], facts: Facts, written: Sequence[dict[str, Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """Put the facts into `epoch`, in the place of what earlier answers wrote.
+
+    :return: the metrics that are not the task's own values, and the new names of the task's values in whose place
+        metrics stand.
+    """
+    added: dict[str, Any] = {}
     beside: list[str] = []
     if facts.metrics is not None:
         performance = epoch.get("performance_metrics") or PerformanceMetrics().model_dump(mode="json")
-        before = performance.get("output_parameters") or {}
-        replaced = {f"{OF_THE_TASK}{name}": before[name] for name in facts.metrics if name in before}
-        own = {name: value for name, value in replaced.items() if value != facts.metrics[name[len(OF_THE_TASK) :]]}
-        # What was kept beside at an earlier run is the task's own; what it would be replaced by, this plugin's.
-        epoch["performance_metrics"] = {**performance, "output_parameters": {**own, **before, **facts.metrics}}
-        beside = [name for name in replaced if name in own or name in before]
+        present = (performance.get("output_parameters") or {}).items()
+        # By their values, too: the task may have written the file again since.
+        own = {name: value for name, value in present if not any((name, value) in answer.items() for answer in written)}
+        added = {name: value for name, value in facts.metrics.items() if name not in own or own[name] != value}
+        replaced = {f"{OF_THE_TASK}{name}": own[name] for name in added if name in own}
+        output = {**replaced, **own, **facts.metrics}
+        epoch["performance_metrics"] = {**performance, "output_parameters": output}
+        beside = [f"{OF_THE_TASK}{name}" for name in added if f"{OF_THE_TASK}{name}" in output]
     if facts.stage:
         epoch["curriculum_status"] = facts.stage
     if facts.protocol:
         epoch["training_protocol_name"] = facts.protocol
-    return beside
+    return added, beside
 
 
 def _streams_with_code(data: dict[str, Any]) -> list[dict[str, Any]]:

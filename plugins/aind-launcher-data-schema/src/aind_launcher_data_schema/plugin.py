@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 from typing import Any
 
 from pydantic import JsonValue
@@ -104,7 +105,13 @@ class DataSchema:
         facts = Facts.of(session, suggestion, self._settings.training_protocol_name)
         if not created and facts.nothing:
             raise StepSkipped(f"No curriculum decided over {session.name}, so {path.name} has nothing to gain.")
-        after, additions = document.enriched(before, facts, self._settings.stimulus_names, str(path))
+        # What becomes the task's own `task_NAME` is what no earlier answer wrote.
+        record = session.staging / "data-schema" / "metrics.json"
+        written: document.Written = {}
+        with suppress(FileNotFoundError, ValueError):
+            written = json.loads(record.read_bytes())
+        names = self._settings.stimulus_names
+        after, additions = document.enriched(before, facts, names, str(path), written)
         if created or after != before.data:
             text = _text(after)
             document.require_valid(text, f"{path} with the metrics and the curriculum added", before.unchecked)
@@ -112,6 +119,8 @@ class DataSchema:
                 raise HandedOff(
                     f"{path} has yet to get the metrics and the curriculum of {session.name}.", session.name
                 )
+            # First, so that a cut between the two leaves no metric that looks like the task's.
+            write_whole(record, json.dumps(additions.written))
             write_whole(path, text)
         return {
             "path": str(path),
