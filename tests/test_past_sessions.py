@@ -39,6 +39,7 @@ def record(session: PastSession, text: str) -> None:
     (session.behavior / "Logs" / "suggestion.json").write_text(text, encoding="utf-8")
 
 
+@pytest.mark.posix_only("only administrators of Windows make links")
 def test_a_curriculum_gets_a_copy_with_links_to_what_is_large(session: PastSession) -> None:
     before = contents(session.folder)
     seen: list[Path] = []
@@ -56,6 +57,7 @@ def test_a_curriculum_gets_a_copy_with_links_to_what_is_large(session: PastSessi
     assert contents(session.folder) == before
 
 
+@pytest.mark.posix_only("only administrators of Windows make links")
 def test_a_curriculum_that_writes_through_such_a_link_is_told(session: PastSession) -> None:
     def ask(copy: Path, state: Path) -> CurriculumSuggestion:
         (copy / "video.avi").write_bytes(b"w")
@@ -113,6 +115,7 @@ def test_a_pipe_is_named_and_has_nothing_to_do_with_disks(session: PastSession) 
     assert refused.value.hint == "Give a copy of the session's folder without it."
 
 
+@pytest.mark.posix_only("only administrators of Windows make links")
 def test_links_that_lead_back_are_named_where_they_are(session: PastSession) -> None:
     (session.behavior / "up").symlink_to(session.folder, target_is_directory=True)
     with pytest.raises(Refused, match=r"cannot be copied: \S+[/\\]up: it leads back to a folder above it\."):

@@ -9,6 +9,8 @@ from command_line import call
 from refusals import refuse
 from task_repositories import laboratory
 
+from aind_launcher.errors import AnimalError
+from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.testing import TaskRepositoryForTests, ladder_state
 
 PLUGINS = '''
@@ -124,3 +126,9 @@ def test_a_state_with_half_a_character_is_refused_in_a_sentence(tmp_path: Path, 
         ("animals", "move", "123456", "--to", str(file), "--reason", "a try"),
     ):
         refuse(3, "state.json has text that no file can hold: surrogates not allowed", *command, cwd=lab.path)
+
+
+def test_a_stored_state_with_half_a_character_is_refused_before_the_session() -> None:
+    text = '{"curriculum": {"name": "A"}, "stage": {"name": "a", "note": "\\ud800"}}'
+    with pytest.raises(AnimalError, match="in the library has text that no file can hold"):
+        TrainerStateText.read(text, "the library")

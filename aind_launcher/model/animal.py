@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import AwareDatetime, JsonValue
 
 from aind_launcher.errors import AnimalError, UsageError
-from aind_launcher.model.json_text import JsonText
+from aind_launcher.model.json_text import JsonText, require_utf8
 from aind_launcher.model.names import brief
 from aind_launcher.model.register import Ticket
 from aind_launcher.model.validation import first_wrong
@@ -40,6 +40,7 @@ class TrainerStateText(JsonText):
             raise AnimalError(f"The trainer state in {where} is not JSON: {error}.") from None
         try:
             fields = state.document.keys()
+            require_utf8(state.document)
         except ValueError as error:
             raise AnimalError(f"The trainer state in {where} {error}.") from None
         if not {"curriculum", "stage"} <= fields:
