@@ -16,6 +16,9 @@ from distributions import install
 
 from aind_launcher.testing import TaskRepositoryForTests
 
+# Each starts programs, and some build environments.
+pytestmark = pytest.mark.integration
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 

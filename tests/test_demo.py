@@ -31,6 +31,9 @@ from aind_launcher.system.files import write_whole
 from aind_launcher.system.git import FROM_A_PATH, changes, commit_of, describe_repository, git
 from aind_launcher.system.rig import machine_directory, rig_lock
 
+# Each starts programs, and some build environments.
+pytestmark = pytest.mark.integration
+
 TASK = {
     "stage_name": "detection",
     "task_parameters": {"trials": 50, "tones": 1, "octaves_apart": 2.0, "response_window": 2.0, "free_water": 0.0},

@@ -26,6 +26,9 @@ from aind_launcher.curriculum.environments import (
 )
 from aind_launcher.errors import EnvironmentBuildError
 
+# Each starts programs, and some build environments.
+pytestmark = pytest.mark.integration
+
 LAUNCHER = """\
 import pathlib, sys
 from aind_launcher.curriculum.environments import ensure_environment

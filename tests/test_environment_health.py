@@ -30,6 +30,9 @@ from aind_launcher.curriculum.environments import (
 )
 from aind_launcher.errors import EnvironmentBuildError
 
+# Each starts programs, and some build environments.
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture(scope="module")
 def built_once(tmp_path_factory: pytest.TempPathFactory) -> Environment:

@@ -9,6 +9,9 @@ from task_repositories import laboratory
 
 from aind_launcher.testing import TaskRepositoryForTests
 
+# Each starts programs, and some build environments.
+pytestmark = pytest.mark.integration
+
 WATER = """
     from aind_launcher import hookimpl
 

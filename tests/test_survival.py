@@ -9,6 +9,9 @@ import pytest
 from command_line import KILL
 from trials import Trial, Trials, trials_in
 
+# Each starts programs, and some build environments.
+pytestmark = pytest.mark.integration
+
 INSTANTS = 200
 # The same instants in every run; in parts, so that several processes can share the work.
 PARTS = 8

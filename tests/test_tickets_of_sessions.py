@@ -15,6 +15,9 @@ from aind_launcher.journal.records import SessionRecord
 from aind_launcher.model.register import RegisterEntry
 from aind_launcher.testing import SUBJECT, TaskRepositoryForTests, ladder_state
 
+# Each starts programs, and some build environments.
+pytestmark = pytest.mark.integration
+
 MEANWHILE = """
     import os
     import signal

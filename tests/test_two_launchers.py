@@ -21,6 +21,9 @@ from aind_launcher.system.processes import MARKER
 from aind_launcher.system.rig import rig_lock
 from aind_launcher.testing import TaskRepositoryForTests
 
+# Each starts programs, and some build environments.
+pytestmark = pytest.mark.integration
+
 # Waits in its place until it is told to go on, by whom and how often it was called.
 PLUGINS = """
     from aind_launcher import hookimpl

@@ -14,6 +14,9 @@ from aind_launcher.model.session import SessionPaths
 from aind_launcher.system.rig import rig_lock
 from aind_launcher.testing import TaskRepositoryForTests
 
+# Each starts programs, and some build environments.
+pytestmark = pytest.mark.integration
+
 BEGUN = "behavior/.aind-launcher-session.json"
 DIES = """
     import os

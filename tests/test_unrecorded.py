@@ -15,6 +15,9 @@ from aind_launcher.journal.records import StepRecord
 from aind_launcher.system.files import write_whole
 from aind_launcher.testing import TaskRepositoryForTests
 
+# Each starts programs, and some build environments.
+pytestmark = pytest.mark.integration
+
 PLUGINS = '''
     import os
     import sqlite3
