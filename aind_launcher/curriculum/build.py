@@ -204,7 +204,7 @@ def _install(uv: "_Uv", clone: Path, environment: Path) -> None:
     member = ("--package", project.name) if project and project.name and root != folder else ()
     chosen = [part for extra in extras for part in ("--extra", extra)]
     locked = ("--locked", "--no-default-groups", "--no-editable", "--no-python-downloads")
-    uv.run("sync", compiled, *locked, *python, *member, *chosen, cwd=root, UV_PROJECT_ENVIRONMENT=str(environment))
+    uv.run("sync", *locked, compiled, *python, *member, *chosen, cwd=root, UV_PROJECT_ENVIRONMENT=str(environment))
 
 
 @dataclass(frozen=True)
