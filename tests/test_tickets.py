@@ -5,17 +5,20 @@ Hypothesis looks for a history after which that is not so, among rigs that are p
 """
 
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from traceback import format_exception
 from typing import Any
 
 import pytest
 from contexts import MONDAY, trainer_state
 from hypothesis import Phase, event, settings
 from hypothesis import strategies as st
+from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
@@ -352,5 +355,7 @@ def test_no_decision_stands_over_a_later_one() -> None:
 
 @pytest.mark.integration
 def test_a_launcher_that_compares_dates_is_found_out() -> None:
-    with pytest.raises(AssertionError, match="was put over|should stand over"):
+    # A history that goes wrong once and not again, since a rig died at another moment, shows it as well.
+    with pytest.raises((AssertionError, FlakyFailure)) as found:
         run_state_machine_as_test(ByDate, settings=settings(LONG, phases=(Phase.generate,)))
+    assert re.search("was put over|should stand over", "".join(format_exception(found.value)))
