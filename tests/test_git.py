@@ -237,15 +237,14 @@ def test_a_call_from_a_hook_of_another_repository_is_not_led_astray(
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_WORK_TREE", str(other))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
-    monkeypatch.setenv("GIT_LITERAL_PATHSPECS", "1")
-    monkeypatch.setenv("GIT_ICASE_PATHSPECS", "1")
 
     assert commit_of(repository) == expected
     assert changes(repository) == ()
 
 
 def test_what_configures_git_is_kept() -> None:
-    given_variables = {"GIT_SSL_CAINFO": "x", "git_dir": "y", "PATH": "z", "GIT_CONFIG_COUNT": "1"}
+    misleading = {"git_dir": "y", "GIT_LITERAL_PATHSPECS": "1", "GIT_ICASE_PATHSPECS": "1"}
+    given_variables = {"GIT_SSL_CAINFO": "x", "PATH": "z", "GIT_CONFIG_COUNT": "1", **misleading}
 
     assert git_environment(given_variables) == {"GIT_SSL_CAINFO": "x", "PATH": "z", "GIT_CONFIG_COUNT": "1"}
 
