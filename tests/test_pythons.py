@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from environments import OWN_PYTHON, the_spec
-from repositories import commit
+from repositories import commit, run_git, the_source
 
 from aind_launcher.curriculum.environments import ensure_environment
 from aind_launcher.errors import EnvironmentBuildError
@@ -92,6 +92,20 @@ def test_a_python_that_is_missing_is_fetched_and_that_is_shown(task: Path, cache
 
     assert environment.python_version.startswith(OWN_PYTHON)
     assert [line for line in told if line.startswith(f"Downloading cpython-{OWN_PYTHON}.")]
+
+
+@pytest.mark.integration
+@pytest.mark.posix_only("a Python there is no script")
+def test_settings_of_uv_that_git_ignores_have_no_say(task: Path, cache: Path, downloads: None) -> None:
+    source = the_source(task).path
+    exclude = source / run_git("rev-parse", "--git-path", "info/exclude", cwd=source)
+    exclude.parent.mkdir(exist_ok=True)
+    exclude.write_text("uv.toml\n", encoding="utf-8")
+    (source / "uv.toml").write_text('python-downloads = "never"\n', encoding="utf-8")
+
+    environment = ensure_environment(the_spec(task, cache, python=SAME_FOR_UV))
+
+    assert environment.python_version.startswith(OWN_PYTHON)
 
 
 @pytest.mark.posix_only("a Python there is no script")

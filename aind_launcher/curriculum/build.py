@@ -60,12 +60,12 @@ def build(spec: EnvironmentSpec, progress: Progress) -> None:
     source, environment, clone = spec.source, spec.folder / "venv", spec.folder / "source"
     with spec.log.open("w", encoding="utf-8") as output:
         uv = _Uv(spec, output, progress)
-        python = sys.executable if satisfies(sys.version_info[:3], spec.python) else spec.python
-        # uv finds it or, where it may, fetches it. Version managers answer by the folder that they are asked in, and
-        # uv by its configuration there.
-        uv.run("venv", "--no-project", "--python", python, str(environment), cwd=source.path)
         progress(f"Cloning {source.name} at {(spec.pin.head or '')[:10]}")
         _clone(source, spec.pin, clone)
+        python = sys.executable if satisfies(sys.version_info[:3], spec.python) else spec.python
+        # uv finds it or, where it may, fetches it. Version managers answer by the folder that they are asked in, and
+        # uv by its configuration there: in the clone, it is what was committed.
+        uv.run("venv", "--no-project", "--python", python, str(environment), cwd=clone / source.inside)
         _install(uv, clone, environment)
     command = scripts_folder(environment, sys.platform) / executable(COMMAND, sys.platform)
     if not source.configured and not command.exists():
