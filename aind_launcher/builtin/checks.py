@@ -8,10 +8,11 @@ from pydantic import BeforeValidator, ByteSize, Field, PlainSerializer, WithJson
 
 from aind_launcher.errors import LauncherError
 from aind_launcher.hookspecs import hookimpl
+from aind_launcher.model.names import few
 from aind_launcher.model.session import Check, Repository, SessionContext
 from aind_launcher.settings.model import SettingsModel
 from aind_launcher.system.files import existing_parent, exists, write_problem
-from aind_launcher.system.git import changes, describe_repository, few, is_ignored, submodules, toplevel
+from aind_launcher.system.git import changes, describe_repository, is_ignored, submodules, toplevel
 
 
 def _in_gigabytes(value: Any) -> Any:

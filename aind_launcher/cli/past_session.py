@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aind_launcher.errors import Refused, UsageError
-from aind_launcher.system.files import scratch_folder
-from aind_launcher.system.git import few
+from aind_launcher.model.names import few
+from aind_launcher.system.files import file_states, scratch_folder
 
 if TYPE_CHECKING:
     from aind_launcher.model.animal import TrainerStateText
@@ -69,7 +69,7 @@ class PastSession:
         """
         with ExitStack() as until_decided:
             try:
-                before = _files(self.folder)
+                before = file_states(self.folder)
                 copy = Path(until_decided.enter_context(scratch_folder()), self.folder.name)
                 _copy_folder(self.folder, copy)
             except OSError as error:
@@ -81,7 +81,7 @@ class PastSession:
                     else "Give a copy of the session's folder without it.",
                 ) from None
             suggestion = ask(copy, copy / self.behavior.name / "trainer_state.json")
-        if changed := sorted(name for name, state in _files(self.folder).items() if before.get(name) != state):
+        if changed := sorted(name for name, state in file_states(self.folder).items() if before.get(name) != state):
             raise Refused(
                 f"Files of {self.folder.name} changed while the curriculum decided: {few(changed)}.",
                 "Compare them with another copy of the data.",
@@ -150,8 +150,3 @@ def _copy_file(source: Path, target: Path) -> None:
             target.symlink_to(source.resolve())
             return
     shutil.copyfile(source, target)
-
-
-def _files(folder: Path) -> dict[str, tuple[int, int]]:
-    states = ((path, path.stat()) for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): (state.st_size, state.st_mtime_ns) for path, state in states}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aind_launcher.cli.printing import echo, print_json
 from aind_launcher.cli.task_repository import TaskRepository
 from aind_launcher.errors import ExitCode, LauncherError
-from aind_launcher.system.git import few
+from aind_launcher.model.names import few
 
 if TYPE_CHECKING:
     from aind_launcher.model.animal import TrainerStateText

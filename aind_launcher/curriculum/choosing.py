@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from aind_launcher.curriculum.project import judged, normalised
+from aind_launcher.curriculum.project import normalised, project_or_none
 from aind_launcher.curriculum.sources import Source, quoted
 from aind_launcher.errors import SourceError
 
@@ -42,7 +42,7 @@ def choose_source(sources: Sequence[Source], wanted: str | None = None, package:
 def provides(source: Source, package: str) -> bool:
     """Whether the module `package` comes from `source`: by its command, its name, or a folder of it."""
     top = package.partition(".")[0]
-    project = judged(source.path)
+    project = project_or_none(source.path)
     if not project:
         return False
     module = (project.command or "").partition(":")[0].partition(".")[0].strip()

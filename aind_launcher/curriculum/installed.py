@@ -17,10 +17,12 @@ from aind_launcher.errors import CurriculumError, NoCommand
 from aind_launcher.model.animal import TrainerStateText
 from aind_launcher.model.session import SessionContext
 from aind_launcher.model.suggestion import CurriculumSuggestion, Provenance
+from aind_launcher.system.files import file_states
 from aind_launcher.system.tail import OnLine
 
 logger = logging.getLogger(__name__)
 
+_OF_THE_LAUNCHER = "behavior/Logs/launcher/"
 # Processes that a source is asked by at once; each imports for seconds.
 _AT_ONCE = 4
 # Imports its argument in the source's environment: versions answer also where a curriculum itself is broken.
@@ -192,10 +194,6 @@ class Installed:
 
 def _files(folder: Path) -> dict[str, tuple[int, int]]:
     """Size and time of every file of a session but the launcher's own, by its path in the folder."""
-    launcher = folder / "behavior" / "Logs" / "launcher"
-    found = (path for path in folder.rglob("*") if path.is_file() and not path.is_relative_to(launcher))
-    states = ((path.relative_to(folder).as_posix(), path.stat()) for path in found)
+    states = {path: state for path, state in file_states(folder).items() if not path.startswith(_OF_THE_LAUNCHER)}
     # A name may be no text; the journal and the record have to be.
-    return {
-        name.encode("utf-8", "backslashreplace").decode(): (state.st_size, state.st_mtime_ns) for name, state in states
-    }
+    return {path.encode("utf-8", "backslashreplace").decode(): state for path, state in states.items()}

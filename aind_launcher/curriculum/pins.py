@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aind_launcher.curriculum.project import COMMAND, built_from, judged, read_project, reads_history
+from aind_launcher.curriculum.project import COMMAND, built_from, project_or_none, read_project, reads_history
 from aind_launcher.curriculum.sources import Source, listed_submodules, quoted
 from aind_launcher.errors import Refused, SourceError
-from aind_launcher.system.git import changes, commit_of, few, git, overlooked, remote_url, submodules, verify
+from aind_launcher.model.names import few
+from aind_launcher.system.git import changes, commit_of, git, overlooked, remote_url, submodules, verify
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _directory_pin(source: Source) -> Pin:
     head = commit_of(source.repository)
     if head is None:
         raise SourceError("The task repository has no commit yet.", "Run `git add .` and `git commit`.")
-    project = judged(source.path)
+    project = project_or_none(source.path)
     built = built_from(project, source.repository) if project else (source.path,)
     paths = _pinned_paths(source, built)
     recorded = _recorded(source.repository, paths)

@@ -173,7 +173,7 @@ def read_project(folder: Path) -> Project | None:
         raise SourceError(f"{path} cannot be read: {error.strerror}.", "Give this account the right to.") from None
 
 
-def judged(folder: Path) -> Project | None:
+def project_or_none(folder: Path) -> Project | None:
     """The project in `folder`, as for `read_project`; None also where its file cannot be read."""
     try:
         return read_project(folder)

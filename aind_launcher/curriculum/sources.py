@@ -8,7 +8,7 @@ from typing import Literal
 
 from aind_launcher.curriculum.project import (
     COMMAND,
-    judged,
+    project_or_none,
     read_project,
     workspace_of,
 )
@@ -135,7 +135,7 @@ def _members(repository: Path, root: Path) -> Iterator[Path]:
 
 def _last_part(path: Path, root: Path) -> str:
     """The last component of a source's path; the root's differs from clone to clone, its distribution's name not."""
-    project = judged(path) if path == root else None
+    project = project_or_none(path) if path == root else None
     return (project.name if project else None) or path.name
 
 
@@ -161,7 +161,7 @@ def _may_provide(path: Path, submodules: Collection[Path]) -> bool:
     """Whether `path` provides the command or, as a submodule that is not checked out, cannot be judged."""
     if path in submodules and not (path / ".git").exists():
         return True
-    project = judged(path)
+    project = project_or_none(path)
     return project is not None and project.command is not None
 
 

@@ -1,21 +1,19 @@
 """A session's folder that was handed off: who writes into it is named, since a transfer service may drop its copy."""
 
 import logging
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from aind_launcher.errors import HandedOff, LauncherError
+from aind_launcher.model.names import few
+from aind_launcher.system.files import file_states
 
 if TYPE_CHECKING:
     from aind_launcher.model.session import SessionContext
 
 logger = logging.getLogger(__name__)
 
-# Files that are named of those that were written.
-_NAMED: Final = 3
 # What a new hand-off would not put right: the end comes after each, and a late answer counts all the same.
 _WARNED: Final = ("curriculum_suggest", "session_finished")
 
@@ -31,7 +29,7 @@ def left_alone(session: "SessionContext", hook: str, plugin: str) -> Iterator[No
         # The hand-off itself may leave its mark.
         yield
         return
-    before = _files(session.folder)
+    before = file_states(session.folder)
     try:
         yield
     except BaseException:
@@ -48,30 +46,11 @@ def _written(
     session: "SessionContext", hook: str, plugin: str, before: dict[str, tuple[int, int]]
 ) -> LauncherError | None:
     """What was written since; files that are gone were taken by the transfer service."""
-    written = sorted(path for path, state in _files(session.folder).items() if before.get(path) != state)
+    written = sorted(path for path, state in file_states(session.folder).items() if before.get(path) != state)
     if not written:
         return None
-    more = f" and {len(written) - _NAMED} more" if len(written) > _NAMED else ""
-    named = (Path(path).relative_to(session.folder).as_posix() for path in written[:_NAMED])
-    what = f"{', '.join(named)}{more} {'was' if len(written) == 1 else 'were'} written into {session.folder}"
+    what = f"{few(written)} {'was' if len(written) == 1 else 'were'} written into {session.folder}"
     message = f"While plugin {plugin} ran, {what}, whose hand-off has begun."
     if hook == "session_finished":
         return LauncherError(message, "Tell the plugin's author to write at post_session.")
     return HandedOff(message, session.name)
-
-
-def _files(folder: Path) -> dict[str, tuple[int, int]]:
-    """The path of every file in `folder`, with its size and when it was written."""
-    found: dict[str, tuple[int, int]] = {}
-    waiting = [os.fspath(folder)]
-    while waiting:
-        # What a transfer service takes away meanwhile is gone.
-        with suppress(OSError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-                    continue
-                with suppress(OSError):
-                    status = entry.stat(follow_symlinks=False)
-                    found[entry.path] = (status.st_size, status.st_mtime_ns)
-    return found

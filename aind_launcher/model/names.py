@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from aind_launcher.errors import UsageError
@@ -10,6 +10,7 @@ from aind_launcher.errors import UsageError
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _LONGEST_NAME = 128
 _LONGEST_SHOWN = 60
+_NAMED = 3
 # Windows opens a device instead of a file for these, with any extension and in any case.
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 
@@ -88,3 +89,9 @@ def did_you_mean(names: Iterable[str]) -> str:
     """The question whether one of `names` was meant, before other hints; "" where there is none."""
     listed = list(names)[:_SUGGESTED]
     return f"Did you mean {'one of ' if len(listed) > 1 else ''}{', '.join(listed)}? " if listed else ""
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of `names` and how many more there are, as a sentence names them."""
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

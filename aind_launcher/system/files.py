@@ -293,6 +293,26 @@ def probe_in(folder: Path) -> Path:
     return folder / f".aind-launch-{uuid.uuid4().hex}.part"
 
 
+def file_states(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of every file in `folder`, by its path in it, with forward slashes; links to folders are left out.
+
+    What somebody takes away meanwhile, as a transfer service does, is left out, too.
+    """
+    found: dict[str, tuple[int, int]] = {}
+    waiting = [""]
+    while waiting:
+        inside = waiting.pop()
+        with suppress(OSError), os.scandir(folder / inside) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(f"{inside}{entry.name}/")
+                    elif entry.is_file():
+                        state = entry.stat()
+                        found[f"{inside}{entry.name}"] = (state.st_size, state.st_mtime_ns)
+    return found
+
+
 def exists(path: Path) -> bool:
     """Whether `path` is there, also where this login may not look."""
     try:

@@ -33,7 +33,6 @@ FROM_A_PATH: Final = {"GIT_ALLOW_PROTOCOL": "file"}
 _NO_FETCHING = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1"}
 # Prefixes of the variables that git, ssh and the credential helpers of the usual servers read.
 _OF_GIT = ("GIT_", "SSH_", "GCM_", "GH_", "GITHUB_", "GITLAB_")
-_SHOWN_CHANGES = 3
 _PIECE = 1 << 20
 # How git's listings begin where a submodule is.
 _SUBMODULE = "160000 "
@@ -210,12 +209,6 @@ def _is_sound(answers: IO[bytes]) -> bool:
         left -= len(piece)
     answers.readline()
     return digest.hexdigest().encode() == name
-
-
-def few(paths: Sequence[str]) -> str:
-    """The first of `paths` and how many more there are, as a sentence names them."""
-    more = len(paths) - _SHOWN_CHANGES
-    return ", ".join(paths[:_SHOWN_CHANGES]) + (f" and {more} more" if more > 0 else "")
 
 
 def is_ignored(repository: Path, path: Path) -> bool:
