@@ -29,8 +29,8 @@ class JsonText(Value):
 
         :raises ValueError: as `value_in`.
         """
-        parsed = value_in(self.text)
-        document: dict[str, Any] = frozen(parsed if isinstance(parsed, dict) else {})
+        value = value_in(self.text)
+        document: dict[str, Any] = frozen(value if isinstance(value, dict) else {})
         return document
 
 
@@ -39,23 +39,27 @@ def value_in(text: str) -> Any:
 
     :raises ValueError: it is none, or it is nested too deeply; says why, as the end of a sentence.
     """
+    return parsed(text, json.loads, "JSON")
+
+
+def parsed(text: str, parse: Callable[[str], Any], language: str) -> Any:
+    """What `parse` makes of `text`, if it is not nested more deeply than any program writes it.
+
+    :param language: what `text` should be, as in *is not JSON*.
+    :raises ValueError: it is not that, or it is nested too deeply; says why, as the end of a sentence.
+    """
     try:
-        value = json.loads(text)
+        value = parse(text)
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
     except ValueError as error:
-        raise ValueError(f"is not JSON: {error}") from None
-    if is_too_deep(value):
-        raise ValueError(TOO_DEEP)
-    return value
-
-
-def is_too_deep(value: object) -> bool:
-    """Whether lists and objects are nested in each other more deeply than any program writes them."""
+        raise ValueError(f"is not {language}: {error}") from None
     level = [value]
     for _ in range(_DEEPEST):
         level = [part for whole in level for part in _parts(whole)]
-    return bool(level)
+    if level:
+        raise ValueError(TOO_DEEP)
+    return value
 
 
 def _parts(value: object) -> Iterable[object]:

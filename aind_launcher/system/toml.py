@@ -3,7 +3,7 @@
 import tomllib
 from typing import Any
 
-from aind_launcher.model.json_text import TOO_DEEP, is_too_deep
+from aind_launcher.model.json_text import parsed
 
 
 def tables_in(content: str | bytes) -> dict[str, Any]:
@@ -12,11 +12,8 @@ def tables_in(content: str | bytes) -> dict[str, Any]:
     :raises ValueError: it is none, or it is nested too deeply; says why, as the end of a sentence.
     """
     try:
-        tables = tomllib.loads(content if isinstance(content, str) else content.decode("utf-8-sig"))
-    except RecursionError:
-        raise ValueError(TOO_DEEP) from None
-    except ValueError as error:
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise ValueError(f"is not valid TOML: {error}") from None
-    if is_too_deep(tables):
-        raise ValueError(TOO_DEEP)
+    tables: dict[str, Any] = parsed(text, tomllib.loads, "valid TOML")
     return tables
