@@ -1,14 +1,12 @@
-"""Finds, loads, blocks and orders plugins."""
+"""Loads, blocks and orders the plugins that were found."""
 
 import inspect
 import logging
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from itertools import groupby
 from typing import Any
 
@@ -16,6 +14,7 @@ import pluggy
 from pydantic import BaseModel, SecretStr
 
 from aind_launcher import hookspecs
+from aind_launcher.candidates import GROUP, Candidate, find_plugins
 from aind_launcher.errors import LauncherError, PluginError, nearest
 from aind_launcher.implementations import arguments_taken, implemented_hooks, line_of_error
 from aind_launcher.model.value import frozen
@@ -26,32 +25,6 @@ from aind_launcher.system.inherited import acquisition_environment
 from aind_launcher.system.redaction import Redactor, secrets_in
 
 logger = logging.getLogger(__name__)
-
-GROUP = "aind_launcher"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A plugin that was found but not imported.
-
-    :param target: ``module`` or ``module:object``; empty where nothing was found by this name.
-    :param distribution: what provides it; None for one of the task repository's own tree.
-    :param group: the entry-point group that it stands in.
-    """
-
-    name: str
-    target: str = ""
-    distribution: str | None = None
-    version: str | None = None
-    group: str = GROUP
-
-    @property
-    def provider(self) -> str:
-        """The distribution and version that it comes from, as part of a sentence."""
-        return f"{self.distribution} {self.version}" if self.distribution else "this repository"
-
-    def __str__(self) -> str:
-        return f"Plugin {self.name} ({self.provider})"
 
 
 @dataclass(frozen=True)
@@ -142,6 +115,11 @@ class Plugins:
         targets = {plugin.name: plugin.candidate.target for plugin in self.all}
         return line_of_error(error, targets.get(name, ""))
 
+    def where_from(self, error: BaseException) -> tuple[str, str]:
+        """The plugin that `error` came from, and the line in it; both empty where it came from none."""
+        lines = ((plugin.name, self.line_of(error, plugin.name)) for plugin in self.all)
+        return next(((name, line) for name, line in lines if line), ("", ""))
+
     def secrets(self) -> frozenset[str]:
         """Every secret value that plugins have, so that none reaches a log or the journal.
 
@@ -149,28 +127,6 @@ class Plugins:
         """
         in_settings = [plugin.settings.settings for plugin in self.all if plugin.settings]
         return frozenset(secrets_in([in_settings, [_told_secrets(plugin.object) for plugin in self.all]]))
-
-
-def find_plugins(settings: LauncherSettings) -> tuple[Candidate, ...]:
-    """What is installed or registered by the task repository, in the order of calls; nothing is imported."""
-    found = {Candidate(name, target) for name, target in settings.plugins.items()}
-    points = entry_points()
-    for group in (GROUP, *filter(_is_nearly_ours, points.groups)):
-        names = {candidate.name for candidate in found}
-        for point in points.select(group=group):
-            if group == GROUP or point.name not in names:
-                name, version = (point.dist.name, point.dist.version) if point.dist else (None, None)
-                found.add(Candidate(point.name, point.value, name, version, group))
-    own = {candidate.name for candidate in found if candidate.distribution is None}
-    return tuple(sorted(found, key=lambda c: (c.name not in own, c.name, c.target)))
-
-
-def _is_nearly_ours(group: str) -> bool:
-    """Whether whoever wrote the name of an entry-point group meant the launcher's."""
-    if group == GROUP or not group.casefold().startswith("aind"):
-        return False
-    letters = re.sub("[-_. ]|plugins?", "", group.casefold())
-    return nearest(letters, [GROUP.replace("_", "")], cutoff=0.9) is not None
 
 
 def load_plugins(layers: SettingsLayers, settings: LauncherSettings, block: Iterable[str] = ()) -> Plugins:

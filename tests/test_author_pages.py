@@ -161,6 +161,6 @@ def test_a_newcomer_types_what_the_pages_say(tmp_path: Path) -> None:
     with (repository / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write(f"\n{SETTINGS}")
     said = shell.type(*in_repository, within=repository)
-    assert "session-diary 1.0" in said and "All plugins are sound." in said
+    assert "session-diary 1.0" in said and "All plugins are sound: " in said
     assert re.fullmatch(r"demo-mouse_\S+ -> expert\n", (checkout / "diary.txt").read_text(encoding="utf-8"))
     assert "2 passed" in shell.type(install_pytest, run_pytest, within=tutorial)

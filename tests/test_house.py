@@ -83,7 +83,7 @@ STOREYS = (
     ("model",),
     ("system",),
     ("settings", "journal", "hookspecs", "own_modules"),
-    ("implementations",),
+    ("implementations", "candidates"),
     ("plugins",),
     ("lifecycle", "curriculum", "builtin", "board"),
     ("demo", "testing"),

@@ -310,3 +310,48 @@ def test_what_a_plugin_calls_its_secrets_is_hidden_whatever_its_type(
         assert plugins_of(task_repository.path).secrets() == secrets
     assert [record.message for record in caplog.records] == warned
     assert not any(record.exc_info for record in caplog.records)
+
+
+def test_a_thread_that_fails_is_named_in_a_sentence(
+    task_repository: TaskRepositoryForTests, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    task_repository.write(
+        "threads.py",
+        """
+        from threading import Thread
+        from aind_launcher import hookimpl
+        def fails():
+            raise OSError("the port is gone")
+        class Threads:
+            @hookimpl
+            def post_session(self):
+                thread = Thread(target=fails, daemon=False)
+                thread.start()
+                thread.join()
+        """,
+    )
+    task_repository.configure(plugins={"threads": "threads:Threads"})
+    assert task_repository.run().state == "completed"
+    (sentence,) = [text for text in caplog.messages if "the port is gone" in text]
+    assert sentence == "A thread of plugin threads has failed: OSError: the port is gone (threads.py:5)"
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("hook", ["pre_session", "prepare_session"])
+def test_what_refuses_the_session_by_an_error_says_how_to_go_on_without_it(
+    task_repository: TaskRepositoryForTests, hook: str
+) -> None:
+    task_repository.write(
+        "breaks.py",
+        f"""
+        from aind_launcher import hookimpl
+        class Breaks:
+            @hookimpl
+            def {hook}(self):
+                return {{}}["camera"]
+        """,
+    )
+    task_repository.configure(plugins={"breaks": "breaks:Breaks"})
+    with pytest.raises(Refused, match=r"KeyError: 'camera' \(breaks.py:6\)") as refused:
+        task_repository.run()
+    assert "Correct the plugin, or leave it out for this session with `-p no:breaks`." in str(refused.value)

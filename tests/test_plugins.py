@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aind_launcher.candidates import find_plugins
 from aind_launcher.errors import PluginError, SettingsError
-from aind_launcher.plugins import Plugins, find_plugins, load_plugins
+from aind_launcher.plugins import Plugins, load_plugins
 from aind_launcher.settings.layers import load_layers
 
 SOUND = """

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aind_launcher import Acquisition, CurriculumSuggestion, Session, SessionContext, StateRecord, hookimpl, hookspecs
+from aind_launcher.candidates import Candidate
 from aind_launcher.errors import ExitCode
 from aind_launcher.journal.file import connect
 from aind_launcher.journal.journal import Journal
@@ -25,7 +26,7 @@ from aind_launcher.lifecycle.operator import Operator
 from aind_launcher.lifecycle.road import Planned, Standing, ending, plan
 from aind_launcher.lifecycle.steps import Steps
 from aind_launcher.model.session import Repository
-from aind_launcher.plugins import Candidate, Plugin, Plugins
+from aind_launcher.plugins import Plugin, Plugins
 from aind_launcher.settings.layers import LauncherSettings
 from aind_launcher.system.redaction import Redactor
 from aind_launcher.testing import ladder_state

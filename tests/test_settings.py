@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import jsonschema
 import pytest
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from aind_launcher.builtin.acquisition import AcquisitionProgram
 from aind_launcher.errors import SettingsError, UsageError
@@ -291,3 +291,19 @@ def test_the_schema_accepts_what_the_launcher_accepts_and_refuses_the_rest():
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(bad, schema)
     assert json.dumps(schema)
+
+
+class Guarded(SettingsModel):
+    password: SecretStr
+
+    @field_validator("password")
+    @classmethod
+    def _long_enough(cls, password: SecretStr) -> SecretStr:
+        raise ValueError(f"{password.get_secret_value()} is too easy")
+
+
+def test_a_validator_that_quotes_a_secret_does_not_show_it(repository):
+    layers = load_layers(repository("[tool.aind-launcher.plugin.vault]\npassword = 'correct-horse'"))
+    with pytest.raises(SettingsError, match="is too easy") as caught:
+        layers.plugin("vault", Guarded)
+    assert "correct-horse" not in str(caught.value)

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from aind_launcher.candidates import find_plugins
 from aind_launcher.cli.enrolment import enroll_animal
 from aind_launcher.cli.outcome import outcome_data
 from aind_launcher.cli.printing import echo, print_facts, print_json, print_table
@@ -27,7 +28,6 @@ from aind_launcher.lifecycle.finish import Outcome
 from aind_launcher.lifecycle.launcher import Launcher
 from aind_launcher.lifecycle.resume import ResumeOptions, resume_session
 from aind_launcher.lifecycle.run import Request, run_session
-from aind_launcher.plugins import find_plugins
 from aind_launcher.settings.layers import Layer, merged_overrides
 
 SUBJECT = "demo-mouse"

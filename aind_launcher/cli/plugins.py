@@ -31,11 +31,13 @@ def list_(repository: TaskRepository, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(repository: TaskRepository, as_json: bool) -> int:
     """Load every plugin as a session would; exit code 2 where one is broken."""
-    problems = repository.plugins().problems()
+    plugins = repository.plugins()
+    problems = plugins.problems()
     if as_json or problems:
         _print(problems, as_json)
     else:
-        echo("All plugins are sound.")
+        names = (plugin.name for plugin in plugins.all if not plugin.blocked)
+        echo(f"All plugins are sound: {', '.join(names)}.")
     return ExitCode.USAGE if problems else ExitCode.DONE
 
 

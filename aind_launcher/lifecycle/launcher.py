@@ -1,5 +1,7 @@
 """Everything a session needs that is not the session itself: wired once, for the program and for tests of plugins."""
 
+import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from aind_launcher.model.session import SessionContext
     from aind_launcher.plugins import Plugins
     from aind_launcher.settings.layers import LauncherSettings
+
+logger = logging.getLogger(__name__)
 
 _JOURNAL = "journal.sqlite"
 # Entries of the animal's register by which a session that is resumed is still compared with those before it.
@@ -96,6 +100,25 @@ def open_launcher(
     with (
         open_journal(settings) as journal,
         nullcontext() if only_plans else rig_lock(settings.state_directory) as lock,
+        _threads_of_plugins_heard(plugins),
     ):
         steps = Steps(plugins, journal, operator, redact, tuple(settings.retry_pauses), settings.step_timeout)
         yield Launcher(repository, settings, plugins, journal, operator, steps, lock)
+
+
+@contextmanager
+def _threads_of_plugins_heard(plugins: "Plugins") -> Iterator[None]:
+    """Say in a sentence what ended a thread that a plugin started; Python would show its traceback on the screen."""
+
+    def say(ended: threading.ExceptHookArgs) -> None:
+        if ended.exc_value is not None:
+            plugin, line = plugins.where_from(ended.exc_value)
+            whose = f"A thread of plugin {plugin}" if plugin else "A thread"
+            logger.warning("%s has failed: %s: %s%s", whose, ended.exc_type.__name__, ended.exc_value, line)
+            logger.debug("traceback of it", exc_info=ended.exc_value)
+
+    before, threading.excepthook = threading.excepthook, say
+    try:
+        yield
+    finally:
+        threading.excepthook = before

@@ -189,10 +189,12 @@ class Steps:
             failure = reason
         except BaseException as problem:  # isolates one plugin's step, whatever it raises, from the others'
             error = self.redact(_described(problem))
-            if not isinstance(problem, LauncherError):
-                error += self.plugins.line_of(problem, step.plugin)
             # What refuses the session is shown as that.
-            level = logging.DEBUG if step.hook in ("prepare_session", "pre_session") else logging.ERROR
+            refuses = step.hook in ("prepare_session", "pre_session")
+            if not isinstance(problem, LauncherError) and (line := self.plugins.line_of(problem, step.plugin)):
+                leave_out = f"leave it out for this session with `-p no:{step.plugin}`."
+                error += f"{line}. Correct the plugin, or {leave_out}" if refuses else line
+            level = logging.DEBUG if refuses else logging.ERROR
             logger.log(level, "%s failed: %s", _title(step), error)
             logger.debug("traceback of %s", _title(step), exc_info=True)
             failure = problem

@@ -35,6 +35,7 @@ from aind_launcher.settings.environment import (
     variable,
 )
 from aind_launcher.settings.model import ExperimentName, Reviewed, RigName, SettingsModel, fields_by_key, has_nul
+from aind_launcher.system.redaction import Redactor
 from aind_launcher.system.rig import machine_directory
 from aind_launcher.system.toml import tables_in
 
@@ -322,7 +323,11 @@ def _wrong_value(
     where = f" {_there(origin)}" if origin else ""
     # What stands in a variable may be a secret, also in the wrong one.
     is_shown = not is_secret and not (origin or "").startswith(PREFIX)
-    return SettingsError(f"Setting '{dotted}'{where} is wrong: {in_words(first, with_value=is_shown)}.", hint)
+    why = in_words(first, with_value=is_shown)
+    if not is_shown and isinstance(first["input"], str):
+        # A validator may quote it.
+        why = Redactor(frozenset({first["input"]}))(why)
+    return SettingsError(f"Setting '{dotted}'{where} is wrong: {why}.", hint)
 
 
 def _impossible(path: Sequence[str], what: str, hint: str, origins: Mapping[str, str]) -> SettingsError:
