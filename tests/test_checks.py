@@ -1,5 +1,7 @@
 """Is there room for a session, may it be written, and is the code what it says?"""
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +13,9 @@ from repositories import add_submodule, commit, make_repository, write
 
 from aind_launcher.builtin.checks import Checks
 from aind_launcher.curriculum.build import remove_tree
+from aind_launcher.errors import Refused
 from aind_launcher.model.session import Check, Repository, SessionContext
+from aind_launcher.system.git import version_in
 from aind_launcher.testing import TaskRepositoryForTests
 
 
@@ -186,3 +190,31 @@ def test_doctor_shows_a_plugin_that_answers_with_something_else(task_repository:
     ended = call("doctor", cwd=task_repository.path)
     assert ended.code == 3
     assert "chatty: It answered with a str where Checks are expected." in ended.out
+
+
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [
+        ("git version 2.39.5", (2, 39)),
+        ("git version 2.43.0.windows.1", (2, 43)),
+        ("git version 2.30.1 (Apple Git-130)", (2, 30)),
+        ("git, whatever", None),
+    ],
+)
+def test_a_git_says_its_version_in_several_ways(said: str, version: tuple[int, int] | None) -> None:
+    assert version_in(said) == version
+
+
+@pytest.mark.posix_only("a program there is no script")
+def test_a_git_that_is_too_old_refuses_the_session(
+    task_repository: TaskRepositoryForTests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = tmp_path / "old" / "git"
+    old.parent.mkdir()
+    real = shutil.which("git")
+    old.write_text(f'#!/bin/sh\n[ "$1" = --version ] && exec echo git version 2.30.2\nexec {real} "$@"\n')
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(old.parent), prepend=os.pathsep)
+    with pytest.raises(Refused, match=r"git: This is git 2\.30, and 2\.31 is the oldest that runs no program"):
+        task_repository.run()
+    assert "Install a newer git" in call("doctor", cwd=task_repository.path).out

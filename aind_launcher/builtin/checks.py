@@ -12,7 +12,10 @@ from aind_launcher.model.names import few
 from aind_launcher.model.session import Check, Repository, SessionContext
 from aind_launcher.settings.model import SettingsModel
 from aind_launcher.system.files import existing_parent, exists, write_problem
-from aind_launcher.system.git import changes, describe_repository, is_ignored, submodules, toplevel
+from aind_launcher.system.git import changes, describe_repository, git, is_ignored, submodules, toplevel, version_in
+
+# The first that takes settings from variables (GIT_CONFIG_COUNT); older ones pass over them.
+_OLDEST_GIT = (2, 31)
 
 
 def _in_gigabytes(value: Any) -> Any:
@@ -72,7 +75,7 @@ class Checks:
         return [*checks, *(check for check in self._code(described) if check.outcome != "passed")]
 
     def _folder(self, folder: Path, repository: Path) -> list[Check]:
-        return [_data_directory(folder), *self._disk(folder), *_not_ignored(folder, repository)]
+        return [*_old_git(repository), _data_directory(folder), *self._disk(folder), *_not_ignored(folder, repository)]
 
     def _code(self, repository: Repository, *, allow_dirty: bool = False) -> list[Check]:
         if self.settings.clean_repository == "off":
@@ -124,6 +127,22 @@ class Checks:
         message = f"Only {left}; a session needs {needed.human_readable(decimal=True)}."
         hint = "Free the disk of sessions that were transferred, or lower the setting plugin.checks.minimum-free-space."
         return [Check.failed(name, message, hint)]
+
+
+def _old_git(repository: Path) -> list[Check]:
+    """Refuse a git that passes over the settings by which it runs no program that a checkout's configuration names."""
+    try:
+        version = version_in(git("--version", cwd=repository))
+    except LauncherError:
+        return []  # shown by the launcher's own look at the repository
+    if version is None or version >= _OLDEST_GIT:
+        return []
+    (major, minor), (least, least_minor) = version, _OLDEST_GIT
+    message = (
+        f"This is git {major}.{minor}, and {least}.{least_minor} is the oldest that runs no program that a checkout's "
+        "configuration names."
+    )
+    return [Check.failed("git", message, "Install a newer git and open a new terminal.")]
 
 
 def _data_directory(folder: Path) -> Check:

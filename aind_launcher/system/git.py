@@ -70,6 +70,12 @@ def git_environment(environ: Mapping[str, str], *own: str) -> dict[str, str]:
     return {name: value for name, value in kept.items() if not _INHERITED.fullmatch(name.upper())}
 
 
+def version_in(said: str) -> tuple[int, int] | None:
+    """The version that ``git --version`` says, or None where it is not understood."""
+    found = re.search(r"\b(\d+)\.(\d+)", said)
+    return (int(found[1]), int(found[2])) if found else None
+
+
 def toplevel(folder: Path) -> Path:
     """The root of the working tree that `folder` lies in.
 
