@@ -115,10 +115,10 @@ class Plugins:
         targets = {plugin.name: plugin.candidate.target for plugin in self.all}
         return line_of_error(error, targets.get(name, ""))
 
-    def where_from(self, error: BaseException) -> tuple[str, str]:
-        """The plugin that `error` came from, and the line in it; both empty where it came from none."""
-        lines = ((plugin.name, self.line_of(error, plugin.name)) for plugin in self.all)
-        return next(((name, line) for name, line in lines if line), ("", ""))
+    def line_in_any(self, error: BaseException) -> str:
+        """The line of a plugin that `error` came from, where nobody knows of which: several may share a module."""
+        lines = (line_of_error(error, plugin.candidate.target) for plugin in self.all)
+        return next(filter(None, lines), "")
 
     def secrets(self) -> frozenset[str]:
         """Every secret value that plugins have, so that none reaches a log or the journal.

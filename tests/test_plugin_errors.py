@@ -333,7 +333,7 @@ def test_a_thread_that_fails_is_named_in_a_sentence(
     task_repository.configure(plugins={"threads": "threads:Threads"})
     assert task_repository.run().state == "completed"
     (sentence,) = [text for text in caplog.messages if "the port is gone" in text]
-    assert sentence == "A thread of plugin threads has failed: OSError: the port is gone (threads.py:5)"
+    assert sentence == "A thread has failed: OSError: the port is gone (threads.py:5)"
     assert "Traceback" not in capfd.readouterr().err
 
 

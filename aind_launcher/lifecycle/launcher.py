@@ -112,9 +112,8 @@ def _threads_of_plugins_heard(plugins: "Plugins") -> Iterator[None]:
 
     def say(ended: threading.ExceptHookArgs) -> None:
         if ended.exc_value is not None:
-            plugin, line = plugins.where_from(ended.exc_value)
-            whose = f"A thread of plugin {plugin}" if plugin else "A thread"
-            logger.warning("%s has failed: %s: %s%s", whose, ended.exc_type.__name__, ended.exc_value, line)
+            line = plugins.line_in_any(ended.exc_value)
+            logger.warning("A thread has failed: %s: %s%s", ended.exc_type.__name__, ended.exc_value, line)
             logger.debug("traceback of it", exc_info=ended.exc_value)
 
     before, threading.excepthook = threading.excepthook, say
