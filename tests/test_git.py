@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from repositories import add_submodule, commit, make_repository, run_git, write
 
 from aind_launcher.errors import Refused, SourceError
+from aind_launcher.model.names import few
 from aind_launcher.system.git import (
     FROM_A_PATH,
     changes,
     commit_of,
     describe_repository,
-    few,
     git,
     git_environment,
     is_ignored,
